@@ -1,0 +1,66 @@
+# Every command that people type. `make` alone lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+DATA := $(wildcard ../shared/data)
+export CONTINUUM_DATA ?= $(if $(DATA),$(abspath $(DATA)))
+ifeq ($(CONTINUUM_DATA),)
+unexport CONTINUUM_DATA
+endif
+WORKERS ?= 2
+
+.PHONY: help
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+.PHONY: venv
+venv: .venv/locked ## install every locked version into .venv (done once; again when the lock changes)
+
+.venv/locked: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than Python 3.11. To mend it: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "installing into .venv (about half a minute, once)" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "make: venv failed. To mend it: install Python's venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: demo
+demo: venv ## forecast and scale a simulated fleet once, and write report.html
+	@$(BIN)/continuum demo
+
+.PHONY: up
+up: venv ## simulated fleet, Prefect server, worker and schedules, until Ctrl-C
+	@$(BIN)/continuum up
+
+.PHONY: test
+test: venv ## every test
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+.PHONY: lint
+lint: venv ## format, style, types, import contracts, dependencies, spelling
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/deptry .
+	@$(BIN)/codespell
+
+.PHONY: bench bench-series bench-forecasting bench-scaling
+bench: bench-series bench-forecasting bench-scaling ## every benchmark
+bench-series: venv ## reading and writing series files
+	@$(BIN)/python tests/benchmarks/bench_series.py
+bench-forecasting: venv ## accuracy and speed of the engines
+	@$(BIN)/python tests/benchmarks/bench_forecasting.py
+bench-scaling: venv ## policies replayed on a trace, and the speed of a decision pass
+	@$(BIN)/python tests/benchmarks/bench_scaling.py
+
+.PHONY: lock
+lock: ## resolve every dependency anew into requirements.lock (needs .venv)
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --no-annotate --all-extras --group dev pyproject.toml --output-file requirements.lock
+	@! grep -nE 'https?://|index-url' requirements.lock || { echo "requirements.lock names an index" >&2; exit 1; }
+
+.PHONY: clean
+clean: ## remove .venv and caches (state in CONTINUUM_HOME stays)
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Nouns: the fleet's vocabulary, and one file for each outside system."""

@@ -1,0 +1,299 @@
+"""The fleet's vocabulary: what a fleet.yaml holds. No Prefect in here."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from blocks.fleet_checks import identity_findings
+
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+POOL_NAME_PATTERN = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+GPU_PATTERN = r"^\d+x .+$"
+
+# Part of the names of Kubernetes objects.
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=63)]
+# A node label's value: each provider labels its nodes with the pool's name, and EKS allows capitals and `_`.
+PoolName = Annotated[str, Field(pattern=POOL_NAME_PATTERN, max_length=63)]
+
+_PREFIXES = ("", "k", "m", "g", "t")
+_UNITS = {
+    **{prefix + b: 1000**power for power, prefix in enumerate(_PREFIXES) for b in ("", "b")},
+    **{f"{prefix}i{b}": 1024**power for power, prefix in enumerate(_PREFIXES) if prefix for b in ("", "b")},
+}
+_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]*)\s*")
+_CORES = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*(m|cores?)?\s*")
+
+
+def to_bytes(value: Any) -> Any:
+    """Bytes of a size as people write it; anything else passes through for pydantic to judge.
+
+    >>> to_bytes("256GB"), to_bytes("16Gi"), to_bytes(1024)
+    (256000000000, 17179869184, 1024)
+    """
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match and (factor := _UNITS.get(match[2].lower())):
+        return int(float(match[1]) * factor)
+    return value
+
+
+def to_cores(value: Any) -> Any:
+    """CPU cores of "64 cores", "3920m" or a number.
+
+    >>> to_cores("64 cores"), to_cores("3920m"), to_cores(2)
+    (64.0, 3.92, 2)
+    """
+    if isinstance(value, str) and (match := _CORES.fullmatch(value)):
+        return float(match[1]) / (1000 if match[2] == "m" else 1)
+    return value
+
+
+def _not_boolean(value: Any) -> Any:
+    """`min_nodes: true` is a slip of the pen, not a 1."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("boolean_number", "must be a number, is true/false")
+    return value
+
+
+def _zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise PydanticCustomError("time_zone", "is no IANA time zone") from error
+    return name
+
+
+def _endpoint(url: str) -> str:
+    """An http(s) URL without credentials: they have fields of their own, which are never shown."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        parts, usable = urlsplit(""), False
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise PydanticCustomError("url_credentials", "the URL holds credentials")
+    if not usable or parts.query or parts.fragment or any(letter.isspace() for letter in url):
+        raise PydanticCustomError("url", "is no http:// or https:// URL without `?` and `#`")
+    return url
+
+
+def _number_or_text(kind: str, example: str) -> WithJsonSchema:
+    """What an editor may offer for a quantity: a number, or text such as `example`."""
+    text = {"type": "string", "pattern": r"^\s*\d", "examples": [example]}
+    return WithJsonSchema({"anyOf": [{"type": kind, "minimum": 0}, text]})
+
+
+Bytes = Annotated[
+    int,
+    BeforeValidator(to_bytes),
+    BeforeValidator(_not_boolean),
+    Field(ge=0, le=2**60),
+    _number_or_text("integer", "16Gi"),
+]
+Cores = Annotated[
+    float,
+    BeforeValidator(to_cores),
+    BeforeValidator(_not_boolean),
+    Field(ge=0),
+    _number_or_text("number", "3920m"),
+]
+Count = Annotated[int, BeforeValidator(_not_boolean), Field(le=100_000)]
+Number = Annotated[float, BeforeValidator(_not_boolean)]
+TimeZone = Annotated[str, AfterValidator(_zone)]
+Url = Annotated[str, AfterValidator(_endpoint)]
+
+
+class Model(BaseModel):
+    """Base of every noun: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class Tier(StrEnum):
+    """Where a site stands between the user and the cloud."""
+
+    FAR_EDGE = "far-edge"
+    NEAR_EDGE = "near-edge"
+    REGIONAL_EDGE = "regional-edge"
+    CLOUD_REGION = "cloud-region"
+
+
+class Provider(StrEnum):
+    """Whose API changes the size of a cluster's node pools."""
+
+    EKS = "eks"
+    GKE = "gke"
+    AKS = "aks"
+    K3S = "k3s"
+
+
+class Autoscaler(StrEnum):
+    """Which in-cluster controller already scales a pool."""
+
+    NONE = "none"
+    CLUSTER_AUTOSCALER = "cluster-autoscaler"
+    KARPENTER = "karpenter"
+
+
+class Capacity(Model):
+    """What an edge site holds in all."""
+
+    cpu: Cores = Field(description="CPU cores, e.g. `64 cores`")
+    memory: Bytes = Field(description="memory, e.g. `256GB`")
+    gpu: str | None = Field(None, description="GPUs, e.g. `4x NVIDIA T4`", pattern=GPU_PATTERN)
+    storage: str | None = Field(None, description="storage, e.g. `4TB NVMe`")
+
+
+class Site(Model):
+    """A place with clusters: a cloud region or an edge location."""
+
+    name: Name = Field(description="unique in the fleet, e.g. `edge-munich`")
+    tier: Tier = Field(description="where it stands between the user and the cloud")
+    location: str = Field("", description="for people, e.g. `Virginia, USA`")
+    latitude: Number = Field(ge=-90, le=90, description="degrees north")
+    longitude: Number = Field(ge=-180, le=180, description="degrees east")
+    time_zone: TimeZone = Field("UTC", description="IANA name, e.g. `Europe/Berlin`")
+    grid_zone: str | None = Field(None, description="electricity grid zone, e.g. `DE`")
+    pue: Number = Field(1.2, ge=1, le=3, description="power usage effectiveness, ratio")
+    capacity: Capacity | None = Field(None, description="what the site holds in all; for edge sites")
+
+
+class NodePool(Model):
+    """Nodes of one kind that are scaled together."""
+
+    name: PoolName = Field(description="the provider's own name of the pool, unique in its cluster")
+    instance_type: str = Field(description="e.g. `m5.xlarge`; free text for edge boxes")
+    min_nodes: Count = Field(ge=0, description="never fewer nodes than this")
+    max_nodes: Count = Field(ge=1, description="never more nodes than this")
+    node_cpu: Cores = Field(gt=0, description="allocatable CPU of one node, e.g. `3920m`")
+    node_memory: Bytes = Field(gt=0, description="allocatable memory of one node, e.g. `14Gi`")
+    boot_s: Number = Field(180, gt=0, le=3600, description="seconds from the request to a Ready node")
+    price_usd_per_hour: Number | None = Field(None, ge=0, description="USD per node-hour")
+    autoscaler: Autoscaler = Field(Autoscaler.NONE, description="in-cluster controller that already scales the pool")
+    hands_off: bool = Field(False, description="never write this pool: a decision becomes a patch file")
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if self.min_nodes > self.max_nodes:
+            raise PydanticCustomError("cross_field", "min_nodes is above max_nodes")
+        return self
+
+
+class KubernetesAccess(Model):
+    """How to reach a cluster's API: a kubeconfig context, or a server and a token."""
+
+    context: str | None = Field(None, description="kubeconfig context; exec plug-ins and proxies work as in kubectl")
+    kubeconfig: str | None = Field(None, description="kubeconfig file; default: KUBECONFIG or ~/.kube/config")
+    server: Url | None = Field(None, description="API server URL, instead of a context")
+    token: SecretStr | None = Field(None, description="bearer token: `${ENV}` or `secret:BLOCK`")
+    ca_file: str | None = Field(None, description="PEM file of the certificate authority; default: the system's")
+
+
+class CloudAccess(Model):
+    """How to reach the node-pool API; credentials come from each SDK's own chain."""
+
+    cluster: str | None = Field(None, description="the cluster's name in the cloud; default: its name here")
+    region: str | None = Field(None, description="AWS region, GCP location or Azure location")
+    profile: str | None = Field(None, description="AWS profile")
+    role_arn: str | None = Field(None, description="AWS role to assume")
+    project: str | None = Field(None, description="GCP project")
+    subscription: str | None = Field(None, description="Azure subscription id")
+    resource_group: str | None = Field(None, description="Azure resource group")
+    endpoint_url: Url | None = Field(None, description="another endpoint of the same API, such as a simulated one")
+
+
+class Cluster(Model):
+    """One Kubernetes cluster and its node pools."""
+
+    name: Name = Field(description="unique in the fleet, e.g. `eu-eks`")
+    site: Name = Field(description="name of one of `sites`")
+    provider: Provider = Field(description="whose API changes the size of its node pools")
+    kubernetes: KubernetesAccess = Field(KubernetesAccess(), description="how to reach its Kubernetes API")
+    cloud: CloudAccess = Field(CloudAccess(), description="how to reach its node-pool API; not for k3s")
+    metrics: Metrics | None = Field(None, description="this cluster's own Prometheus; default: the fleet's")
+    node_pools: list[NodePool] = Field(min_length=1, description="its node pools, at least one")
+
+
+class Workload(Model):
+    """A workload that later flows place, move and measure."""
+
+    name: Name = Field(description="the object's name, unique in its cluster and namespace")
+    cluster: Name = Field(description="name of one of `clusters`: where it runs today")
+    namespace: Name = Field("default", description="its Kubernetes namespace")
+    kind: Literal["Deployment", "StatefulSet", "DaemonSet"] = Field("Deployment", description="its Kubernetes kind")
+    latency_ms: Number | None = Field(None, gt=0, description="latency its users bear, milliseconds")
+
+
+class Metrics(Model):
+    """A Prometheus server and the queries that give each pool's demand.
+
+    A query may use `$cluster`; its result must carry a `node_pool` label (and `cluster`, unless `$cluster` is used).
+    """
+
+    url: Url = Field(description="base URL, e.g. `https://prometheus.example:9090`, without /api/v1")
+    username: str | None = Field(None, description="user of basic authentication")
+    password: SecretStr | None = Field(None, description="its password: `${ENV}` or `secret:BLOCK`")
+    token: SecretStr | None = Field(None, description="bearer token: `${ENV}` or `secret:BLOCK`")
+    ca_file: str | None = Field(None, description="PEM file of the certificate authority; default: the system's")
+    verify_tls: bool = Field(True, description="false accepts any certificate: only on a network you trust")
+    cpu_cores: str = Field("node_pool:cpu_usage:cores", description="PromQL: CPU in use, cores")
+    memory_bytes: str = Field("node_pool:memory_usage:bytes", description="PromQL: memory in use, bytes")
+
+
+class Fleet(Model):
+    """Everything a fleet.yaml says."""
+
+    name: Name = Field(description="the fleet's name in reports")
+    simulated: bool = Field(False, description="true only for the simulated fleet; reports then say so")
+    metrics: Metrics = Field(description="the Prometheus server of the whole fleet")
+    sites: list[Site] = Field(min_length=1, description="cloud regions and edge locations")
+    clusters: list[Cluster] = Field(min_length=1, description="Kubernetes clusters")
+    workloads: list[Workload] = Field([], description="workloads that may be placed and moved")
+
+    @model_validator(mode="after")
+    def _identities(self) -> Self:
+        names = self.model_dump(
+            include={
+                "sites": {"__all__": {"name"}},
+                "clusters": {"__all__": {"name": True, "site": True, "node_pools": {"__all__": {"name"}}}},
+                "workloads": {"__all__": {"name", "cluster", "namespace"}},
+            }
+        )
+        if found := list(identity_findings(names)):
+            raise PydanticCustomError("cross_field", "{text}", {"text": "; ".join(str(each) for each in found)})
+        return self
+
+    def pools(self) -> list[tuple[Cluster, NodePool]]:
+        """Every pool with its cluster, in file order."""
+        return [(cluster, pool) for cluster in self.clusters for pool in cluster.node_pools]
+
+    def site(self, name: str) -> Site:
+        """The site of that name; KeyError where there is none."""
+        return {site.name: site for site in self.sites}[name]
+
+
+def pool_id(cluster: str, pool: str) -> str:
+    """`unique_id` of a pool everywhere: series, decisions, journal.
+
+    >>> pool_id("eu-eks", "web")
+    'eu-eks/web'
+    """
+    return f"{cluster}/{pool}"
+
+
+Cluster.model_rebuild()

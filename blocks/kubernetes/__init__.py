@@ -1,0 +1,24 @@
+"""Kubernetes through the official client, which is imported on the first connection only."""
+
+from __future__ import annotations
+
+from blocks.kubernetes.leases import Lease, LeaseVerbs
+from blocks.kubernetes.nodes import POOL_LABEL, NodeVerbs, PoolNodes, count_by_pool, is_ready, is_schedulable
+from blocks.kubernetes.ownership import HANDS_OFF, is_hands_off, owner
+
+__all__ = [
+    "HANDS_OFF",
+    "POOL_LABEL",
+    "KubernetesApi",
+    "Lease",
+    "PoolNodes",
+    "count_by_pool",
+    "is_hands_off",
+    "is_ready",
+    "is_schedulable",
+    "owner",
+]
+
+
+class KubernetesApi(NodeVerbs, LeaseVerbs):
+    """One cluster's API: `KubernetesApi.connect(cluster)`, then verbs on nodes, pods and leases."""

@@ -1,0 +1,1 @@
+"""Alembic revisions of the store: one head, run by `blocks.store.migrate`."""

@@ -1,0 +1,177 @@
+"""Decisions and what became of them, scorecards, report sections, forecasts: bulk in, filtered out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import col, select
+
+from blocks.errors import InvalidInput, NotFound
+from blocks.store.database import Database
+from blocks.store.tables import Decision, ForecastRecord, Intent, Outcome, Row, Scorecard, Section, Verdict
+
+_Record = TypeVar("_Record", bound=Row)
+_CHUNK = 1000  # rows a statement: PostgreSQL takes 65,535 parameters, a decision has 14
+
+
+class Store(Database):
+    """The store with its records. The journal of acts is `blocks.store.journal.Journal(store)`."""
+
+    def record_decisions(self, decisions: Sequence[Decision]) -> None:
+        """Keep decisions in their order, in one transaction; one whose id is there already stays as it is."""
+        rows = [decision.model_dump() | {"ordinal": ordinal} for ordinal, decision in enumerate(decisions)]
+        self._insert(Decision, rows, ())
+
+    def decision(self, decision_id: str) -> Decision:
+        """One decision by its id, or by any unique beginning of it.
+
+        Raises
+        ------
+        NotFound: none begins so. InvalidInput: several do.
+        """
+        return self._by_prefix(Decision, decision_id, "decision")
+
+    def decisions(
+        self,
+        *,
+        flow: str | None = None,
+        flow_run_id: str | None = None,
+        subject: str | None = None,
+        state: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = 100,
+    ) -> list[Decision]:
+        """Decisions, newest first (those of one moment in their recorded order)."""
+        query = select(Decision).order_by(col(Decision.created_at).desc(), col(Decision.ordinal)).limit(limit)
+        for column, wanted in ((Decision.flow, flow), (Decision.flow_run_id, flow_run_id),
+                               (Decision.subject, subject), (Decision.state, state)):  # fmt: skip
+            query = query.where(col(column) == wanted) if wanted is not None else query
+        query = query.where(col(Decision.created_at) >= since) if since is not None else query
+        with self.read() as session:
+            return list(session.exec(query))
+
+    def proposals(self, flow_run_id: str) -> list[Decision]:
+        """Every decision that this flow run stored, in recorded order: what a resumed run loads instead of deciding."""
+        query = select(Decision).where(Decision.flow_run_id == flow_run_id).order_by(col(Decision.ordinal))
+        with self.read() as session:
+            return list(session.exec(query))
+
+    def settle(self, decisions: Iterable[Decision | str], state: Verdict, *, detail: str = "") -> int:
+        """Set what became of decisions; returns how many changed. An expired or undone decision never changes again."""
+        ids = [decision if isinstance(decision, str) else decision.id for decision in decisions]
+        final = (Verdict.EXPIRED, Verdict.UNDONE, Verdict.REJECTED, state)
+        count = 0
+        with self.write() as session:
+            for begin in range(0, len(ids), _CHUNK):
+                chunk = update(Decision).where(col(Decision.id).in_(ids[begin : begin + _CHUNK]),
+                                               col(Decision.state).not_in(final))  # fmt: skip
+                count += session.execute(chunk.values(state=state, detail=detail)).rowcount  # type: ignore[attr-defined]
+        return count
+
+    def expire_proposals(self, at: datetime) -> int:
+        """Expire the proposals and approvals whose time is over; returns how many."""
+        due = update(Decision).where(col(Decision.state).in_((Verdict.PROPOSED, Verdict.APPROVED)),
+                                     col(Decision.expires_at) <= at)  # fmt: skip
+        with self.write() as session:
+            return int(session.execute(due.values(state=Verdict.EXPIRED)).rowcount)  # type: ignore[attr-defined]
+
+    def save_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep what happened after decisions; measured again, the newer row replaces the older."""
+        self._insert(Outcome, [row.model_dump() for row in outcomes], ("decision_id",))
+
+    def outcomes(self, decision_ids: Sequence[str]) -> dict[str, Outcome]:
+        """Outcomes by decision id; a decision that nobody measured yet is absent."""
+        found: dict[str, Outcome] = {}
+        with self.read() as session:
+            for begin in range(0, len(decision_ids), _CHUNK):
+                chunk = decision_ids[begin : begin + _CHUNK]
+                found |= {row.decision_id: row for row in
+                          session.exec(select(Outcome).where(col(Outcome.decision_id).in_(chunk)))}  # fmt: skip
+        return found
+
+    def unmeasured(self, flow: str, before: datetime, limit: int = 1000) -> list[Decision]:
+        """Decisions of a flow, made before a time, that have no outcome yet; oldest first."""
+        query = (select(Decision).outerjoin(Outcome, col(Outcome.decision_id) == col(Decision.id))
+                 .where(Decision.flow == flow, Decision.as_of < before, col(Outcome.decision_id).is_(None))
+                 .order_by(col(Decision.as_of), col(Decision.ordinal)).limit(limit))  # fmt: skip
+        with self.read() as session:
+            return list(session.exec(query))
+
+    def save_scorecards(self, cards: Sequence[Scorecard]) -> None:
+        """Keep scorecards; the same flow, subject, method and period again replaces the older."""
+        keys = ("flow", "subject", "method", "period_start", "period_end")
+        self._insert(Scorecard, [row.model_dump() for row in cards], keys)
+
+    def scorecards(self, *, flow: str, subject: str | None = None, limit: int = 100) -> list[Scorecard]:
+        """Scorecards of a flow, newest period first."""
+        query = select(Scorecard).where(Scorecard.flow == flow).order_by(
+            col(Scorecard.period_end).desc(), col(Scorecard.subject), col(Scorecard.method)).limit(limit)  # fmt: skip
+        query = query.where(Scorecard.subject == subject) if subject is not None else query
+        with self.read() as session:
+            return list(session.exec(query))
+
+    def save_sections(self, sections: Sequence[Section]) -> None:
+        """Keep report sections; the same flow run, subject and ordinal again replaces the older."""
+        self._insert(Section, [row.model_dump() for row in sections], ("flow_run_id", "subject", "ordinal"))
+
+    def sections(self, *, flow: str | None = None, flow_run_id: str | None = None) -> list[Section]:
+        """Sections of one flow run, or of the newest flow run of each flow (of `flow` alone where given), in order."""
+        with self.read() as session:
+            query = select(Section).order_by(col(Section.flow), col(Section.ordinal), col(Section.subject))
+            if flow_run_id is not None:
+                return list(session.exec(query.where(Section.flow_run_id == flow_run_id)))
+            newest: dict[str, str] = {}
+            runs = select(Section.flow, Section.flow_run_id).order_by(col(Section.created_at))
+            for name, run in session.exec(runs if flow is None else runs.where(Section.flow == flow)):
+                newest[name] = run
+            return list(session.exec(query.where(col(Section.flow_run_id).in_(list(newest.values())))))
+
+    def record_forecasts(self, records: Sequence[ForecastRecord]) -> None:
+        """Keep where forecasts are; the same metric, as_of and shard again replaces the older."""
+        self._insert(ForecastRecord, [row.model_dump() for row in records], ("metric", "as_of", "shard"))
+
+    def latest_forecasts(self, metric: str, not_after: datetime | None = None) -> list[ForecastRecord]:
+        """The shards of a metric's newest forecast (made not after a time), by shard; empty where there is none."""
+        query = select(ForecastRecord.as_of).where(ForecastRecord.metric == metric)
+        query = query.where(ForecastRecord.as_of <= not_after) if not_after is not None else query
+        with self.read() as session:
+            as_of = session.exec(query.order_by(col(ForecastRecord.as_of).desc()).limit(1)).first()
+            if as_of is None:
+                return []
+            shards = select(ForecastRecord).where(ForecastRecord.metric == metric, ForecastRecord.as_of == as_of)
+            return list(session.exec(shards.order_by(col(ForecastRecord.shard))))
+
+    def find(self, prefix: str) -> Decision | Intent:
+        """The decision or intent whose id begins so. NotFound: none does; InvalidInput: several do."""
+        try:
+            return self._by_prefix(Intent, prefix, "intent")
+        except NotFound:
+            return self._by_prefix(Decision, prefix, "decision or intent")
+
+    def _by_prefix(self, table: type[_Record], prefix: str, noun: str) -> _Record:
+        ids = col(table.id)  # type: ignore[attr-defined]
+        with self.read() as session:
+            found = session.exec(select(table).where(ids.startswith(prefix, autoescape=True)).limit(2)).all()
+        if not found or not prefix:
+            raise NotFound(f"no {noun} begins with {prefix!r}", where=self.name, fix="see `continuum journal list`")
+        if len(found) > 1:
+            raise InvalidInput(f"several begin with {prefix!r}", where=noun, fix="type more digits of the id")
+        return found[0]
+
+    def _insert(self, table: type[Row], rows: list[dict[str, Any]], keys: tuple[str, ...]) -> None:
+        """Insert rows; where `keys` meet a row that is there, replace it (with no keys: leave it)."""
+        if not rows:
+            return
+        dialect = sqlite if self.is_sqlite else postgresql
+        statement = dialect.insert(table.__table__)  # type: ignore[attr-defined]
+        if keys:
+            renewed = {name: statement.excluded[name] for name in rows[0] if name not in (*keys, "id")}
+            statement = statement.on_conflict_do_update(index_elements=keys, set_=renewed)
+        else:
+            statement = statement.on_conflict_do_nothing()
+        with self.write() as session:
+            session.execute(statement, rows)

@@ -1,0 +1,1 @@
+"""Places: where it runs, and the `continuum` command."""

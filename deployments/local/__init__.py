@@ -1,0 +1,1 @@
+"""The simulated fleet: one process that serves what a real fleet serves."""

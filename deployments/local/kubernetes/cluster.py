@@ -1,0 +1,174 @@
+"""One simulated cluster: objects, controllers, an HTTP API, and the same verbs for the rest of this process."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
+
+from deployments.local.kubernetes import patches, reading, writing
+from deployments.local.kubernetes.access import Access, bootstrap
+from deployments.local.kubernetes.backend import Backend, DeleteOptions, Options
+from deployments.local.kubernetes.controllers import CONTROLLERS
+from deployments.local.kubernetes.controllers.base import Engine
+from deployments.local.kubernetes.deleting import delete
+from deployments.local.kubernetes.kinds import Kind, Registry
+from deployments.local.kubernetes.selectors import selection
+from deployments.local.kubernetes.store import FIRST_VERSION, Store
+from deployments.local.kubernetes.validation.objects import SYSTEM_CLASSES
+
+Json = dict[str, Any]
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+_SYSTEM_PRIORITY = 2_000_000_000
+
+
+class Clock(Protocol):
+    """Simulated time."""
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        ...
+
+    def at(self, when_s: float, key: str, callback: Any) -> None:
+        """Call back at a simulated time."""
+        ...
+
+
+class SimulatedCluster:
+    """A Kubernetes cluster in memory.
+
+    Parameters
+    ----------
+    name: the cluster's name.
+    clock: simulated time; controllers ask it to wake them when their next timer is due.
+    seed: equal seeds and equal calls give equal objects, down to uids and names.
+    tokens: role (admin, operator, viewer) by bearer token.
+
+    The verbs answer with copies that the caller may change, and raise StatusError as the HTTP API does. They do not
+    run controllers: call `step` for that.
+    """
+
+    def __init__(self, name: str, clock: Clock, seed: int = 0, tokens: Mapping[str, str] | None = None) -> None:
+        self._open(name, clock, random.Random(f"{seed} {name}"), tokens, FIRST_VERSION)
+        for namespace in NAMESPACES:
+            self.create("namespaces", {"metadata": {"name": namespace}})
+        for resource, obj in bootstrap():
+            self.create(resource, obj)
+        for index, class_name in enumerate(SYSTEM_CLASSES):
+            value = _SYSTEM_PRIORITY + 1000 * index
+            self.create("priorityclasses", {"metadata": {"name": class_name}, "value": value})
+        self.step()
+
+    def _open(
+        self, name: str, clock: Clock, source: random.Random, tokens: Mapping[str, str] | None, version: int
+    ) -> None:
+        self.name, self._clock = name, clock
+        self._woken_s = float("inf")
+        self._engine = Engine(clock.now, self._wake)
+        self.backend = Backend(Store(version), Registry(), self._engine.now_s, source)
+        self.access = Access(self.backend.store, tokens or {})
+        self._engine.start(self.backend, CONTROLLERS)
+
+    def _wake(self, when_s: float) -> None:
+        if when_s < self._woken_s:
+            self._woken_s = when_s
+            self._clock.at(when_s, f"kubernetes {self.name}", self._woken)
+
+    def _woken(self) -> None:
+        self._woken_s = float("inf")
+        self.step()
+
+    @functools.cached_property
+    def asgi(self) -> Any:
+        """The ASGI app of this cluster's API; mount it anywhere."""
+        from deployments.local.kubernetes.http import KubernetesApp
+
+        return KubernetesApp(self)
+
+    def step(self) -> int:
+        """Run the controllers up to the clock's present time, until nothing changes; the number of looks they took."""
+        return self._engine.step()
+
+    def kind(self, resource: str) -> Kind:
+        """The kind of `pods` or `deployments.apps`.
+
+        Raises
+        ------
+        KeyError: no such resource.
+        """
+        return self.backend.registry.of(resource)
+
+    def create(self, resource: str, obj: Json, namespace: str | None = None) -> Json:
+        """Create an object."""
+        kind = self.kind(resource)
+        place = _namespace(kind, namespace, obj)
+        return writing.presented(kind, writing.create(self.backend, kind, place, obj, Options()))
+
+    def get(self, resource: str, name: str, namespace: str | None = None) -> Json:
+        """The object of that name."""
+        kind = self.kind(resource)
+        return writing.presented(kind, writing.existing(self.backend, kind, _namespace(kind, namespace), name))
+
+    def list(self, resource: str, namespace: str | None = None, label_selector: str = "", field_selector: str = "") -> list[Json]:  # fmt: skip
+        """Objects by namespace and name; over all namespaces without one."""
+        kind = self.kind(resource)
+        wanted = selection(kind, namespace if kind.namespaced else None, label_selector or "", field_selector)
+        return [writing.presented(kind, entry) for entry in reading.listed(self.backend, kind, wanted).entries]
+
+    def patch(
+        self, resource: str, name: str, body: Any, patch_type: str = "merge", namespace: str | None = None, subresource: str = ""
+    ) -> Json:  # fmt: skip
+        """Change an object. `patch_type`: merge, strategic or json."""
+        kind = self.kind(resource)
+        change = patch_function(kind, patch_type, body)
+        options = Options(subresource=subresource)
+        return writing.presented(kind, writing.patch(self.backend, kind, _namespace(kind, namespace), name, change, options))
+
+    def delete(self, resource: str, name: str, namespace: str | None = None, grace_s: int | None = None) -> None:
+        """Delete an object; dependents follow with the next step."""
+        kind = self.kind(resource)
+        delete(self.backend, kind, _namespace(kind, namespace), name, DeleteOptions("Background", grace_s))
+
+    def snapshot(self) -> Json:
+        """Everything that `restore` needs, as JSON. Timers start anew: a starting pod starts from the beginning."""
+        store = self.backend.store
+        version, state, gauss = self.backend.random.getstate()
+        objects = {resource: [entry.obj for entry in store.list(resource)] for resource in store.resources()}
+        return {"name": self.name, "version": store.version, "random": [version, list(state), gauss], "objects": objects}
+
+    @classmethod
+    def restore(cls, snapshot: Json, clock: Clock, seed: int = 0, tokens: Mapping[str, str] | None = None) -> Self:
+        """A cluster that goes on where a snapshot was taken. Watches from before it answer 410."""
+        cluster = cls.__new__(cls)
+        version, state, gauss = snapshot["random"]
+        source = random.Random(seed)
+        source.setstate((version, tuple(state), gauss))
+        cluster._open(snapshot["name"], clock, source, tokens, snapshot["version"])
+        for resource, objects in snapshot["objects"].items():
+            cluster.backend.store.restore(resource, objects)
+        cluster._engine.see_all(cluster.backend)
+        cluster.step()
+        return cluster
+
+
+def _namespace(kind: Kind, namespace: str | None, obj: Json | None = None) -> str:
+    if not kind.namespaced:
+        return ""
+    return namespace or ((obj or {}).get("metadata") or {}).get("namespace") or "default"
+
+
+def patch_function(kind: Kind, patch_type: str, body: Any) -> Any:
+    """The function that a patch is: from an object to the changed one.
+
+    Raises
+    ------
+    KeyError: an unknown type of patch.
+    """
+    schema = writing.schema_of(kind)
+    return {
+        "merge": lambda obj: patches.merge(obj, body),
+        "strategic": lambda obj: patches.strategic(obj, body, schema),
+        "json": lambda obj: patches.json_patch(obj, body),
+    }[patch_type]

@@ -1,0 +1,36 @@
+"""The controllers that keep a simulated cluster in the state its objects ask for."""
+
+from __future__ import annotations
+
+from deployments.local.kubernetes.controllers.base import Controller
+from deployments.local.kubernetes.controllers.custom_resources import CustomResources
+from deployments.local.kubernetes.controllers.deployments import Deployments
+from deployments.local.kubernetes.controllers.disruption import DisruptionBudgets
+from deployments.local.kubernetes.controllers.endpoints import Endpoints
+from deployments.local.kubernetes.controllers.evictions import TaintEvictions
+from deployments.local.kubernetes.controllers.garbage import GarbageCollector
+from deployments.local.kubernetes.controllers.jobs import Jobs
+from deployments.local.kubernetes.controllers.kubelet import NodeKubelet, PodKubelet
+from deployments.local.kubernetes.controllers.namespaces import Namespaces
+from deployments.local.kubernetes.controllers.nodes import NodeTaints
+from deployments.local.kubernetes.controllers.pod_autoscaler import PodAutoscaler
+from deployments.local.kubernetes.controllers.replica_sets import ReplicaSets
+from deployments.local.kubernetes.controllers.scheduler import Scheduler
+
+# In the order in which they act on a change.
+CONTROLLERS: tuple[type[Controller], ...] = (
+    CustomResources,  # serves what definitions declare
+    Namespaces,  # fills new namespaces, empties deleted ones
+    GarbageCollector,  # dependents follow their owners
+    NodeKubelet,  # nodes report, or fall silent
+    NodeTaints,  # taints from conditions and cordons
+    TaintEvictions,  # pods leave nodes they do not tolerate
+    PodKubelet,  # pods start and end
+    DisruptionBudgets,  # how many pods may be disrupted
+    PodAutoscaler,  # floors and ceilings of replicas
+    Deployments,  # rollouts
+    ReplicaSets,  # as many pods as wanted
+    Jobs,  # pods until enough have succeeded
+    Scheduler,  # a node for every pod
+    Endpoints,  # addresses behind Services
+)

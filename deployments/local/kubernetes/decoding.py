@@ -1,0 +1,205 @@
+"""From a body's JSON to an object of its kind: types are checked, unknown fields are dropped, empty ones too."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime
+import functools
+import json
+import re
+from typing import Any
+
+from deployments.local.kubernetes.schemas import Schema
+
+_QUANTITY = re.compile(r"^([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)([eE][+-]?\d+|[KMGTPE]i|[numkMGTPE])?$")
+_MICRO_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$")
+_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
+_SUFFIXES = {
+    "": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
+    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60,
+}  # fmt: skip
+
+
+class DecodeError(ValueError):
+    """The body does not have the shape of its kind; the text says where."""
+
+
+class DuplicateField(ValueError):
+    """A JSON object names a field twice."""
+
+
+def decode(value: Any, schema: Schema, path: str = "", unknown: list[str] | None = None) -> Any:
+    """A copy of `value` in the shape of `schema`, sharing nothing with it; None where nothing is left.
+
+    Parameters
+    ----------
+    path: where the value stands, for messages.
+    unknown: takes the paths of fields that were dropped because nobody knows them.
+
+    Raises
+    ------
+    DecodeError: a value of the wrong type.
+    """
+    if value is None:
+        return None
+    if schema.form == "struct":
+        return _struct(value, schema, path, unknown)
+    if schema.form == "map":
+        return _map(value, schema, path, unknown)
+    if schema.form == "list":
+        return _list(value, schema, path, unknown)
+    return _SCALAR[schema.form](value, path)
+
+
+def _struct(value: Any, schema: Schema, path: str, unknown: list[str] | None) -> Any:
+    if not isinstance(value, dict):
+        raise _wrong(value, path, "object")
+    fields, found = schema.fields, {}
+    for key, entry in value.items():
+        known = fields.get(key)
+        where = f"{path}.{key}" if path else key
+        if known is None:
+            if unknown is not None:
+                unknown.append(where)
+        elif (decoded := decode(entry, known, where, unknown)) is not None:
+            found[key] = decoded
+    return found
+
+
+def _map(value: Any, schema: Schema, path: str, unknown: list[str] | None) -> Any:
+    if not isinstance(value, dict):
+        raise _wrong(value, path, "object")
+    items = schema.items
+    found = {key: decode(entry, items, path, unknown) for key, entry in value.items()}
+    return {key: entry for key, entry in found.items() if entry is not None} or ({} if schema.kept else None)
+
+
+def _list(value: Any, schema: Schema, path: str, unknown: list[str] | None) -> Any:
+    if not isinstance(value, list):
+        raise _wrong(value, path, "list")
+    items = schema.items
+    found = [decode(entry, items, f"{path}[{index}]", unknown) for index, entry in enumerate(value)]
+    return found or ([] if schema.kept else None)
+
+
+_NAMES = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}
+
+
+def _wrong(value: Any, path: str, wanted: str) -> DecodeError:
+    return DecodeError(f"json: cannot unmarshal {_NAMES.get(type(value), 'value')} into field {path} of type {wanted}")
+
+
+def _string(value: Any, path: str) -> str:
+    if not isinstance(value, str):
+        raise _wrong(value, path, "string")
+    return value
+
+
+def _integer(value: Any, path: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+        raise _wrong(value, path, "int")
+    return int(value)
+
+
+def _number(value: Any, path: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _wrong(value, path, "number")
+    return value
+
+
+def _boolean(value: Any, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(value, path, "bool")
+    return value
+
+
+def _integer_or_string(value: Any, path: str) -> int | str:
+    return value if isinstance(value, str) else _integer(value, path)
+
+
+def _quantity(value: Any, path: str) -> str:
+    text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not _QUANTITY.match(text):
+        raise DecodeError(f"{path}: {value!r} is no quantity such as 500m, 2 or 64Mi")
+    return text
+
+
+def _time(value: Any, path: str) -> str:
+    text = _string(value, path)
+    if not _TIME.match(text) or not _is_date(text):
+        raise DecodeError(f"{path}: {text!r} is no time of the form 2006-01-02T15:04:05Z")
+    return text
+
+
+def _micro_time(value: Any, path: str) -> str:
+    text = _string(value, path)
+    if not _MICRO_TIME.match(text) or not _is_date(text):
+        raise DecodeError(f"{path}: {text!r} is no time of the form 2006-01-02T15:04:05.000000Z (six decimals)")
+    return text
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _base64(value: Any, path: str) -> str:
+    text = _string(value, path)
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise DecodeError(f"{path}: illegal base64 data") from error
+    return text
+
+
+def _anything(value: Any, _path: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _anything(entry, _path) for key, entry in value.items() if entry is not None}
+    if isinstance(value, list):
+        return [_anything(entry, _path) for entry in value]
+    return value
+
+
+_SCALAR = {
+    "s": _string, "i": _integer, "n": _number, "b": _boolean, "is": _integer_or_string, "q": _quantity,
+    "t": _time, "mt": _micro_time, "y": _base64, "*": _anything,
+}  # fmt: skip
+
+
+@functools.lru_cache(maxsize=4096)
+def quantity(text: str) -> float:
+    """The number a quantity stands for.
+
+    >>> quantity("500m"), quantity("64Mi"), quantity("2e3")
+    (0.5, 67108864.0, 2000.0)
+    """
+    match = _QUANTITY.match(text)
+    if match is None:
+        raise DecodeError(f"{text!r} is no quantity")
+    suffix = match[2] or ""
+    if suffix[:1] in "eE" and suffix[1:]:
+        return float(match[1] + suffix) if suffix[1:] != "i" else float(match[1]) * _SUFFIXES[suffix]
+    return float(match[1]) * _SUFFIXES[suffix]
+
+
+def parse_strictly(text: str | bytes) -> Any:
+    """JSON in which no object may name a field twice.
+
+    Raises
+    ------
+    DuplicateField: with the field's name.
+    """
+    return json.loads(text, object_pairs_hook=_distinct)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise DuplicateField(f'duplicate field "{key}"')
+        found[key] = value
+    return found

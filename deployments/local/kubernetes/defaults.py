@@ -1,0 +1,181 @@
+"""Defaults that the server fills in: per kind, in place, on an object fresh from decoding."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+Json = dict[str, Any]
+
+_CONTAINER = {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}
+_POD = {
+    "restartPolicy": "Always",
+    "terminationGracePeriodSeconds": 30,
+    "dnsPolicy": "ClusterFirst",
+    "schedulerName": "default-scheduler",
+}
+_QUARTER = "25%"
+
+
+def _fill(target: Json, values: Json) -> None:
+    for key, value in values.items():
+        target.setdefault(key, value)
+
+
+def _pull_policy(image: str) -> str:
+    tag = image.rsplit("/", 1)[-1].partition("@")[0].partition(":")[2]
+    return "Always" if tag in ("", "latest") and "@" not in image else "IfNotPresent"
+
+
+def pod_spec(spec: Json) -> None:
+    """Defaults of a pod's spec or of a template's."""
+    _fill(spec, _POD)
+    spec.setdefault("securityContext", {})
+    for container in [*spec.get("containers", ()), *spec.get("initContainers", ())]:
+        container.setdefault("resources", {})
+        container.setdefault("imagePullPolicy", _pull_policy(container.get("image", "")))
+        _fill(container, _CONTAINER)
+        for port in container.get("ports", ()):
+            port.setdefault("protocol", "TCP")
+        resources = container["resources"]
+        if limits := resources.get("limits"):
+            resources["requests"] = {**limits, **resources.get("requests", {})}
+
+
+def _template(obj: Json) -> None:
+    pod_spec(obj.get("spec", {}).get("template", {}).setdefault("spec", {}))
+
+
+def _pod(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    pod_spec(spec)
+    spec.setdefault("enableServiceLinks", True)
+    for entry in obj.get("status", {}).get("containerStatuses", ()):
+        entry.setdefault("lastState", {})
+
+
+def _deployment(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    _fill(spec, {"replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600})
+    strategy = spec.setdefault("strategy", {})
+    if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
+        _fill(strategy.setdefault("rollingUpdate", {}), {"maxUnavailable": _QUARTER, "maxSurge": _QUARTER})
+    _template(obj)
+
+
+def _replica_set(obj: Json) -> None:
+    obj.setdefault("spec", {}).setdefault("replicas", 1)
+    _template(obj)
+    obj.setdefault("status", {}).setdefault("replicas", 0)
+
+
+def _stateful_set(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    _fill(spec, {"replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady"})
+    spec.setdefault("updateStrategy", {}).setdefault("type", "RollingUpdate")
+    _template(obj)
+
+
+def _daemon_set(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("revisionHistoryLimit", 10)
+    spec.setdefault("updateStrategy", {}).setdefault("type", "RollingUpdate")
+    _template(obj)
+
+
+def _job(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    if "completions" not in spec and "parallelism" not in spec:
+        spec["completions"] = 1
+    _fill(spec, {"parallelism": 1, "backoffLimit": 6, "completionMode": "NonIndexed", "suspend": False})
+    _fill(spec, {"podReplacementPolicy": "TerminatingOrFailed", "manualSelector": False})
+    template = spec.get("template", {}).setdefault("spec", {})
+    said = template.get("restartPolicy")
+    pod_spec(template)
+    if said is None:  # a Job's template must say it; the pods' own default would be refused under another name
+        del template["restartPolicy"]
+
+
+def _service(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    _fill(spec, {"type": "ClusterIP", "sessionAffinity": "None"})
+    for port in spec.get("ports", ()):
+        port.setdefault("protocol", "TCP")
+        port.setdefault("targetPort", port.get("port"))
+    if spec["type"] != "ExternalName":
+        spec.setdefault("internalTrafficPolicy", "Cluster")
+    if spec["type"] == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
+    if spec["type"] in ("NodePort", "LoadBalancer"):
+        spec.setdefault("externalTrafficPolicy", "Cluster")
+    obj.setdefault("status", {}).setdefault("loadBalancer", {})
+
+
+def _secret(obj: Json) -> None:
+    """`stringData` is write-only: it goes over into `data`."""
+    obj.setdefault("type", "Opaque")
+    for key, text in obj.pop("stringData", {}).items():
+        obj.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
+
+
+def _hpa(obj: Json) -> None:
+    target = {"type": "Utilization", "averageUtilization": 80}
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("minReplicas", 1)
+    spec.setdefault("metrics", [{"type": "Resource", "resource": {"name": "cpu", "target": target}}])
+
+
+def _event(obj: Json) -> None:
+    _fill(obj, {"reportingComponent": "", "reportingInstance": ""})
+    obj.setdefault("source", {})
+
+
+def _priority_class(obj: Json) -> None:
+    obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
+
+
+def _endpoint_slice(obj: Json) -> None:
+    obj.setdefault("endpoints", [])
+    for port in obj.get("ports", ()):
+        _fill(port, {"protocol": "TCP", "name": ""})
+
+
+def _namespace(obj: Json) -> None:
+    obj.setdefault("status", {}).setdefault("phase", "Active")
+    obj.setdefault("spec", {})
+
+
+def _binding(obj: Json) -> None:
+    obj.get("roleRef", {}).setdefault("apiGroup", "rbac.authorization.k8s.io")
+    for subject in obj.get("subjects", ()):
+        if subject.get("kind") in ("User", "Group"):
+            subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
+
+
+DEFAULTS: dict[str, Callable[[Json], None]] = {
+    "namespaces": _namespace,
+    "pods": _pod,
+    "services": _service,
+    "secrets": _secret,
+    "events": _event,
+    "deployments.apps": _deployment,
+    "replicasets.apps": _replica_set,
+    "statefulsets.apps": _stateful_set,
+    "daemonsets.apps": _daemon_set,
+    "jobs.batch": _job,
+    "horizontalpodautoscalers.autoscaling": _hpa,
+    "priorityclasses.scheduling.k8s.io": _priority_class,
+    "endpointslices.discovery.k8s.io": _endpoint_slice,
+    "rolebindings.rbac.authorization.k8s.io": _binding,
+    "clusterrolebindings.rbac.authorization.k8s.io": _binding,
+}
+
+
+def fill(resource: str, obj: Json) -> None:
+    """Fill in the defaults of a stored resource, in place."""
+    if (defaults := DEFAULTS.get(resource)) is not None:
+        defaults(obj)
+    elif resource == "nodes":
+        obj.setdefault("spec", {})
+        obj.setdefault("status", {})

@@ -1,0 +1,192 @@
+"""The kinds that the simulated API server serves: one row each, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+SUBRESOURCE_VERBS = {
+    "status": ("get", "patch", "update"),
+    "scale": ("get", "patch", "update"),
+    "eviction": ("create",),
+    "binding": ("create",),
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One resource of one API group and version.
+
+    Parameters
+    ----------
+    generation: what raises `metadata.generation`: "" nothing, "spec", "annotated" (spec and annotations),
+        "all" (everything but metadata and status).
+    unconditional: whether a PUT without resourceVersion overwrites.
+    fields: field selectors beyond metadata.name and metadata.namespace; a dotted path into the stored object.
+    keeps_status: whether a POST keeps the status in its body.
+    returned: whether DELETE answers with the object (and not a Status).
+    stored_as: resource under which it is stored, when that is another version's.
+    custom: the version of a CustomResourceDefinition behind it; None for a built-in kind.
+    """
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    short: tuple[str, ...] = ()
+    namespaced: bool = True
+    subresources: tuple[str, ...] = ()
+    generation: str = ""
+    unconditional: bool = True
+    fields: tuple[str, ...] = ()
+    keeps_status: bool = False
+    returned: bool = False
+    stored_as: str = ""
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
+    custom: dict[str, Any] | None = field(default=None, compare=False)
+    singular: str = ""
+    list_kind: str = ""
+
+    @property
+    def resource(self) -> str:
+        """`deployments.apps`: plural and group."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def storage(self) -> str:
+        """Resource under which its objects are stored."""
+        return self.stored_as or self.resource
+
+    @property
+    def api_version(self) -> str:
+        """`apps/v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def listed_as(self) -> str:
+        """Kind of a list of it."""
+        return self.list_kind or f"{self.kind}List"
+
+
+_WORKLOAD = ("status", "scale")
+_EVENT_FIELDS = (
+    "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
+    "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath",
+    "reason", "reportingComponent", "source", "type",
+)  # fmt: skip
+_POD_FIELDS = (
+    "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
+    "status.phase", "status.podIP", "status.nominatedNodeName",
+)  # fmt: skip
+_RBAC = "rbac.authorization.k8s.io"
+_AUTHZ = "authorization.k8s.io"
+_NO_COLLECTION = tuple(verb for verb in ALL_VERBS if verb != "deletecollection")
+
+# Order matters twice: discovery lists groups in it, and a bare plural means its first row.
+BUILT_IN: tuple[Kind, ...] = (
+    Kind("", "v1", "namespaces", "Namespace", ("ns",), False, ("status",), fields=("status.phase",),
+         returned=True, verbs=_NO_COLLECTION),
+    Kind("", "v1", "nodes", "Node", ("no",), False, ("status",), fields=("spec.unschedulable",), keeps_status=True),
+    Kind("", "v1", "pods", "Pod", ("po",), subresources=("status", "eviction", "binding"), generation="spec",
+         fields=_POD_FIELDS, returned=True, categories=("all",)),
+    Kind("", "v1", "services", "Service", ("svc",), subresources=("status",), returned=True, categories=("all",),
+         fields=("spec.clusterIP", "spec.type")),
+    Kind("", "v1", "configmaps", "ConfigMap", ("cm",)),
+    Kind("", "v1", "secrets", "Secret", fields=("type",)),
+    Kind("", "v1", "events", "Event", ("ev",), fields=_EVENT_FIELDS),
+    Kind("", "v1", "serviceaccounts", "ServiceAccount", ("sa",), returned=True),
+    Kind("apps", "v1", "deployments", "Deployment", ("deploy",), subresources=_WORKLOAD, generation="annotated",
+         categories=("all",)),
+    Kind("apps", "v1", "replicasets", "ReplicaSet", ("rs",), subresources=_WORKLOAD, generation="spec",
+         fields=("status.replicas",), categories=("all",)),
+    Kind("apps", "v1", "statefulsets", "StatefulSet", ("sts",), subresources=_WORKLOAD, generation="spec",
+         categories=("all",)),
+    Kind("apps", "v1", "daemonsets", "DaemonSet", ("ds",), subresources=("status",), generation="spec",
+         categories=("all",)),
+    Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("hpa",),
+         subresources=("status",), categories=("all",)),
+    Kind("autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("hpa",),
+         subresources=("status",), categories=("all",), stored_as="horizontalpodautoscalers.autoscaling"),
+    Kind("batch", "v1", "jobs", "Job", subresources=("status",), generation="spec", fields=("status.successful",),
+         categories=("all",)),
+    Kind("batch", "v1", "cronjobs", "CronJob", ("cj",), subresources=("status",), generation="spec",
+         categories=("all",)),
+    Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", ("pdb",), subresources=("status",),
+         generation="spec", unconditional=False),
+    Kind("coordination.k8s.io", "v1", "leases", "Lease", unconditional=False),
+    Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", generation="all"),
+    Kind("events.k8s.io", "v1", "events", "Event", ("ev",), stored_as="events",
+         fields=("reason", "type", "regarding.kind", "regarding.name", "regarding.namespace")),
+    Kind("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", ("pc",), False),
+    Kind(_RBAC, "v1", "roles", "Role"),
+    Kind(_RBAC, "v1", "rolebindings", "RoleBinding"),
+    Kind(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False),
+    Kind(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
+    Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", ("crd", "crds"),
+         False, ("status",), generation="spec", unconditional=False),
+    Kind(_AUTHZ, "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False, verbs=("create",)),
+    Kind(_AUTHZ, "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False, verbs=("create",)),
+    Kind("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False,
+         verbs=("create",)),
+)  # fmt: skip
+
+
+class Registry:
+    """The kinds served now: the built-in ones and those that CustomResourceDefinitions declare."""
+
+    def __init__(self) -> None:
+        self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in BUILT_IN}
+        self._named = {kind.plural: kind for kind in reversed(BUILT_IN)}
+        self._named |= {kind.resource: kind for kind in reversed(BUILT_IN)}
+        self._stored = {kind.storage: kind for kind in BUILT_IN if not kind.stored_as}
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._kinds.values())
+
+    def find(self, group: str, version: str, plural: str) -> Kind | None:
+        """The kind at a place in the API."""
+        return self._kinds.get((group, version, plural))
+
+    def of(self, resource: str) -> Kind:
+        """The kind of `pods` or `deployments.apps`.
+
+        Raises
+        ------
+        KeyError: no such resource.
+        """
+        return self._named[resource]
+
+    def stored(self, resource: str) -> Kind:
+        """The kind whose version a stored resource is kept in."""
+        return self._stored[resource]
+
+    def by_object(self, api_version: str, kind_name: str) -> Kind | None:
+        """The kind that an object or an owner reference names."""
+        wanted = (api_version, kind_name)
+        return next((kind for kind in self if (kind.api_version, kind.kind) == wanted), None)
+
+    def groups(self) -> dict[str, list[str]]:
+        """Versions by group, in order."""
+        found: dict[str, list[str]] = {}
+        for kind in self:
+            versions = found.setdefault(kind.group, [])
+            if kind.version not in versions:
+                versions.append(kind.version)
+        return found
+
+    def declare(self, kinds: list[Kind]) -> None:
+        """Serve more kinds: the versions of one CustomResourceDefinition."""
+        for kind in kinds:
+            self._kinds[kind.group, kind.version, kind.plural] = kind
+            self._named.setdefault(kind.plural, kind)
+            self._named[kind.resource] = kind
+            self._stored[kind.storage] = kind
+
+    def withdraw(self, resource: str) -> None:
+        """Stop serving every version of a resource."""
+        self._kinds = {key: kind for key, kind in self._kinds.items() if kind.resource != resource}
+        self._named = {name: kind for name, kind in self._named.items() if kind.resource != resource}
+        self._stored.pop(resource, None)

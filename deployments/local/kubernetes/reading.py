@@ -1,0 +1,98 @@
+"""Lists: selected, paged in one snapshot, ready to send."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any, NamedTuple
+
+from deployments.local.kubernetes import conversion, status
+from deployments.local.kubernetes.backend import Backend
+from deployments.local.kubernetes.kinds import Kind
+from deployments.local.kubernetes.selectors import Selection
+from deployments.local.kubernetes.store import Forgotten, Stored
+
+Json = dict[str, Any]
+
+
+class Page(NamedTuple):
+    """Part of a list.
+
+    Parameters
+    ----------
+    version: resourceVersion of the whole list.
+    token: where the next page begins; "" on the last.
+    remaining: how many objects follow; None where the list is selected or complete.
+    """
+
+    entries: list[Stored]
+    version: int
+    token: str = ""
+    remaining: int | None = None
+
+
+def listed(backend: Backend, kind: Kind, wanted: Selection, limit: int = 0, token: str = "") -> Page:
+    """The objects that a selection takes, by namespace and name; further pages come from the first page's snapshot.
+
+    Raises
+    ------
+    StatusError: 400 on a token that is none, 410 when its snapshot is forgotten.
+    """
+    version, start = _opened(token) if token else (backend.store.version, None)
+    try:
+        if token:
+            entries = backend.store.list_at(kind.storage, version, wanted.namespace)
+        else:
+            entries = backend.store.list(kind.storage, wanted.namespace)
+    except Forgotten as error:
+        message = "The provided continue parameter is too old to display a consistent list result."
+        raise status.StatusError(410, "Expired", message) from error
+    if wanted.filtered or wanted.namespace is not None:
+        entries = [entry for entry in entries if wanted.takes(entry.obj)]
+    if start is not None:
+        entries = [entry for entry in entries if entry.key > start]
+    if not limit or len(entries) <= limit:
+        return Page(entries, version)
+    page, rest = entries[:limit], len(entries) - limit
+    return Page(page, version, _token(version, page[-1]), None if wanted.filtered else rest)
+
+
+def _token(version: int, last: Stored) -> str:
+    return base64.urlsafe_b64encode(json.dumps([version, *last.key]).encode()).decode().rstrip("=")
+
+
+def _opened(token: str) -> tuple[int, tuple[str, str]]:
+    try:
+        version, namespace, name = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        return int(version), (str(namespace), str(name))
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise status.bad_request("continue key is not valid") from error
+
+
+def encoded(kind: Kind, entry: Stored) -> bytes:
+    """One object as JSON, with `kind` and `apiVersion`."""
+    return _head(kind) + _body(kind, entry)[1:]
+
+
+def _head(kind: Kind) -> bytes:
+    return f'{{"kind":"{kind.kind}","apiVersion":"{kind.api_version}",'.encode()
+
+
+def _body(kind: Kind, entry: Stored) -> bytes:
+    if not kind.stored_as:
+        return entry.body
+    return json.dumps(conversion.shown(kind, entry.obj), separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def encoded_list(kind: Kind, page: Page) -> bytes:
+    """A list as JSON. Items of built-in kinds carry no `kind` of their own, custom ones do."""
+    metadata: Json = {"resourceVersion": str(page.version)}
+    if page.token:
+        metadata["continue"] = page.token
+    if page.remaining is not None:
+        metadata["remainingItemCount"] = page.remaining
+    encode = encoded if kind.custom is not None else _body
+    items = b",".join(encode(kind, entry) for entry in page.entries)
+    head = f'{{"kind":"{kind.listed_as}","apiVersion":"{kind.api_version}","metadata":{json.dumps(metadata)},"items":['
+    return head.encode() + items + b"]}"

@@ -1,0 +1,170 @@
+"""What a node pool does to Node objects: create, cordon, drain, delete; names and labels as each provider writes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from blocks.fleet import Cluster, NodePool, Provider
+from deployments.local.kubernetes.status import StatusError
+
+Object = dict[str, Any]
+
+KUBELET_LABEL = "continuum.io/simulated-kubelet"  # the simulated kubelet plays every node that carries it
+HANDS_OFF = "continuum.io/hands-off"
+
+
+class ClusterVerbs(Protocol):
+    """The verbs of a simulated cluster that node pools need; errors are those of `blocks.errors`."""
+
+    def create(self, resource: str, obj: Object, namespace: str | None = None) -> Object: ...
+    def get(self, resource: str, name: str, namespace: str | None = None) -> Object: ...
+    def list(self, resource: str, namespace: str | None = None, label_selector: str | None = None) -> list[Object]: ...
+    def patch(
+        self, resource: str, name: str, body: Any, patch_type: str = "merge", namespace: str | None = None
+    ) -> Object: ...
+    def delete(self, resource: str, name: str, namespace: str | None = None) -> Object: ...
+    def evict(self, name: str, namespace: str) -> Object: ...
+    def step(self) -> object: ...
+
+
+@dataclass(frozen=True)
+class ProviderRules:
+    """How one provider's node pools behave.
+
+    Attributes
+    ----------
+    pool_label: the label the provider puts on each Node with the pool's name.
+    operation_s: seconds that an accepted operation takes at least.
+    exclusive: one operation at a time per `pool` or per `cluster`.
+    waits_for_nodes: whether the operation is over only when its nodes have joined or gone.
+    drain_limit_s: seconds of evicting before the provider loses patience with a node.
+    drain_forces: then the node goes anyway (True), or the operation fails and the node stays (False).
+    """
+
+    pool_label: str
+    operation_s: float
+    exclusive: str
+    waits_for_nodes: bool
+    drain_limit_s: float
+    drain_forces: bool
+
+
+# EKS: a scaling update is over once the group's size is set; a node whose pods resist goes after 15 minutes.
+# GKE: one operation a cluster; a drain respects budgets for up to an hour. AKS: a drain that fails fails the operation.
+RULES = {
+    Provider.EKS: ProviderRules("eks.amazonaws.com/nodegroup", 20, "pool", False, 900, True),
+    Provider.GKE: ProviderRules("cloud.google.com/gke-nodepool", 30, "cluster", True, 3600, True),
+    Provider.AKS: ProviderRules("kubernetes.azure.com/agentpool", 40, "pool", True, 1800, False),
+    Provider.K3S: ProviderRules("continuum.io/node-pool", 0, "pool", False, 0, False),
+}
+
+
+def digest(*parts: object) -> str:
+    """Hexadecimal digits that depend on nothing but the parts (40 of them)."""
+    return hashlib.sha1("/".join(map(str, parts)).encode(), usedforsecurity=False).hexdigest()
+
+
+def spread(*parts: object) -> float:
+    """A number in [0.85, 1.15), always the same for the same parts: no two machines boot alike."""
+    return 0.85 + 0.3 * int(digest(*parts)[:8], 16) / 2**32
+
+
+def node_name(cluster: Cluster, pool: NodePool, number: int) -> str:
+    """Name of the pool's node of that number, in the provider's manner.
+
+    A number is never given out twice, so neither is a name.
+    """
+    unique = digest(cluster.name, pool.name)
+    if cluster.provider is Provider.EKS:
+        place = cluster.cloud.region or "us-east-1"
+        block = 16 * (int(unique[:2], 16) % 16)
+        return f"ip-10-{block + number // 65536}-{number // 256 % 256}-{number % 256}.{place}.compute.internal"
+    if cluster.provider is Provider.GKE:
+        return f"gke-{cluster.name}-{pool.name}-{unique[:8]}-{digest(unique, number)[:4]}{number:02d}"
+    if cluster.provider is Provider.AKS:
+        return f"aks-{pool.name}-{int(unique[:8], 16) % 10**8:08d}-vmss{number:06x}"
+    return f"{cluster.name}-{pool.name}-{number:02d}"
+
+
+def node_object(cluster: Cluster, pool: NodePool, name: str) -> Object:
+    """Node object as the machine would register it, with capacity and the provider's labels."""
+    place = cluster.cloud.region or cluster.site
+    room = {"cpu": f"{round(pool.node_cpu * 1000)}m", "memory": f"{pool.node_memory // 1024}Ki", "pods": "110"}
+    labels = {
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "amd64",
+        "node.kubernetes.io/instance-type": pool.instance_type.replace(" ", "-"),
+        "topology.kubernetes.io/region": place,
+        RULES[cluster.provider].pool_label: pool.name,
+        KUBELET_LABEL: "true",
+    }
+    metadata: Object = {"name": name, "labels": labels}
+    if pool.hands_off:
+        metadata["annotations"] = {HANDS_OFF: "true"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": metadata,
+        "spec": {"providerID": f"simulated:///{cluster.name}/{name}"},
+        "status": {"capacity": room, "allocatable": room},
+    }
+
+
+def is_ready(node: Object) -> bool:
+    """Whether a Node says that it is Ready."""
+    conditions = node.get("status", {}).get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def is_closed(node: Object) -> bool:
+    """Whether a Node is cordoned."""
+    return bool(node.get("spec", {}).get("unschedulable"))
+
+
+def cordon(cluster: ClusterVerbs, name: str, *, unschedulable: bool = True) -> None:
+    """Close a node to new pods, or open it again; a node that is gone is left alone."""
+    with _tolerating(404):
+        cluster.patch("nodes", name, {"spec": {"unschedulable": unschedulable or None}}, "merge")
+
+
+def pods_by_node(cluster: ClusterVerbs) -> dict[str, list[Object]]:
+    """Pods that hold a node back, by its name: those of DaemonSets stay until the node itself goes."""
+    held: dict[str, list[Object]] = {}
+    for pod in cluster.list("pods"):
+        owners = pod["metadata"].get("ownerReferences", [])
+        if (node := pod.get("spec", {}).get("nodeName")) and not any(owner["kind"] == "DaemonSet" for owner in owners):
+            held.setdefault(node, []).append(pod)
+    return held
+
+
+def evict(cluster: ClusterVerbs, pods: list[Object]) -> None:
+    """Ask once for the eviction of each pod; what a disruption budget keeps stays for the next time."""
+    for pod in pods:
+        metadata = pod["metadata"]
+        if "deletionTimestamp" not in metadata:
+            with _tolerating(404, 409, 429):
+                cluster.evict(metadata["name"], metadata["namespace"])
+
+
+def remove(cluster: ClusterVerbs, name: str, pods: list[Object]) -> None:
+    """Take the machine away: its Node object and whatever was still on it."""
+    for pod in pods:
+        with _tolerating(404):
+            cluster.delete("pods", pod["metadata"]["name"], pod["metadata"]["namespace"])
+    with _tolerating(404):
+        cluster.delete("nodes", name)
+
+
+@contextmanager
+def _tolerating(*codes: int) -> Iterator[None]:
+    """Somebody else may have been quicker (404, 409), or a budget is spent for now (429)."""
+    try:
+        yield
+    except StatusError as error:
+        if error.code not in codes:
+            raise

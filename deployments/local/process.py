@@ -1,0 +1,220 @@
+"""The process that serves the simulated fleet: one socket, one loop, files for its clients, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from blocks.errors import ContinuumError, Refused
+from blocks.fleet_file import load_fleet
+from deployments.local import aks, control, eks, gke
+from deployments.local.files import FLEET_FILE, StateFiles, write_fleet, write_kubeconfig
+from deployments.local.metrics import prometheus_app
+from deployments.local.simulation import Simulation
+
+TICK_S = 0.25  # the longest sleep of the loop
+LEAST_TICK_S = 0.02  # the shortest: at high speed something is always due
+SAVE_EVERY_S = 1.0  # a changed state waits no longer for its snapshot, unless a cloud's answer depends on it
+GRACE_S = 1  # for open watches at the end
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says; `start_s` is None to begin now, `fleet` None for the built-in one."""
+
+    state: Path
+    port: int = 0
+    speed: float = 1.0
+    seed: int = 7
+    fleet: Path | None = None
+    start_s: float | None = None
+    with_parent: bool = False
+
+
+class CatchUp:
+    """Plays what is due before each request, and saves what a cloud has accepted before it answers."""
+
+    def __init__(self, app: ASGIApp, simulation: Simulation, save: Callable[[], None]) -> None:
+        self.app, self.simulation, self.save = app, simulation, save
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        self.simulation.catch_up()
+        reading, to_cluster = scope["method"] in ("GET", "HEAD"), scope["path"].startswith("/clusters/")
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start" and not reading:
+                if to_cluster:
+                    self.simulation.mark_changed()
+                elif self.simulation.changed:
+                    self.save()
+            await send(message)
+
+        await self.app(scope, receive, answer)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn raises a caught signal again at its end; here the loop handles signals, and the exit code is 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+class Process:
+    """The simulation, its server, and the files in the state folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.files = settings, StateFiles(settings.state)
+        fleet = load_fleet(settings.fleet or FLEET_FILE)
+        if saved := self.files.load():
+            self.simulation = Simulation.restored(fleet, *saved)
+        else:
+            start_s = time.time() if settings.start_s is None else settings.start_s
+            self.simulation = Simulation.fresh(fleet, seed=settings.seed, start_s=start_s)
+        self._saved_at = 0.0
+        self._stopping = asyncio.Event()
+
+    def app(self) -> ASGIApp:
+        """All APIs under their prefixes."""
+        simulation = self.simulation
+        mounts = [Mount(f"/clusters/{name}", cluster.asgi) for name, cluster in simulation.clusters.items()]
+        mounts += [
+            Mount("/prometheus", prometheus_app(simulation.world, simulation.node_pools.ready)),
+            Mount("/aws", eks.app(simulation.node_pools)),
+            Mount("/gcp", gke.app(simulation.node_pools)),
+            Mount("/azure", aks.app(simulation.node_pools)),
+        ]
+        routes = [*control.routes(simulation), *mounts]
+        return CatchUp(Starlette(routes=routes, exception_handlers=control.REFUSALS), simulation, self.save)
+
+    def save(self) -> None:
+        """Write the snapshot."""
+        self.simulation.changed = False
+        self.files.save(self.simulation.snapshot())
+        self._saved_at = time.monotonic()
+
+    async def run(self) -> None:
+        """Serve until a signal, or the parent's end."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        if self.settings.with_parent:
+            threading.Thread(target=_await_end_of_stdin, args=(loop, self._stopping.set), daemon=True).start()
+        with _listening(self.settings.port) as listening:
+            config = uvicorn.Config(
+                self.app(), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_S
+            )
+            server = _Server(config)
+            serving = asyncio.create_task(server.serve(sockets=[listening]))
+            try:
+                await self._play(server, serving, listening.getsockname()[1])
+            finally:
+                logging.getLogger("uvicorn.error").disabled = True  # open watches are cut off: that is no error
+                server.should_exit = True
+                await serving
+                self.save()
+
+    async def _play(self, server: uvicorn.Server, serving: asyncio.Task[None], port: int) -> None:
+        """Keep the simulation up to date until the end is asked for."""
+        self.simulation.clock.speed = self.settings.speed
+        self.save()
+        while not (server.started or serving.done()):
+            await asyncio.sleep(0.001)
+        self._announce(f"http://127.0.0.1:{port}")
+        while not (self._stopping.is_set() or serving.done()):
+            self.simulation.catch_up()
+            self._keep()
+            try:
+                await asyncio.wait_for(self._stopping.wait(), self._pause_s())
+            except TimeoutError:
+                continue
+
+    def _announce(self, origin: str) -> None:
+        folder, simulation = self.settings.state, self.simulation
+        fleet_file, kubeconfig = folder / "fleet.yaml", folder / "kubeconfig"
+        write_fleet(fleet_file, simulation.fleet, origin, simulation.tokens)
+        write_kubeconfig(kubeconfig, origin, simulation.tokens)
+        told: dict[str, Any] = {"url": origin, "fleet": str(fleet_file), "kubeconfig": str(kubeconfig)}
+        print(json.dumps(told | {"pid": os.getpid()}), flush=True)
+
+    def _keep(self) -> None:
+        if time.monotonic() - self._saved_at < SAVE_EVERY_S:
+            return
+        if self.simulation.changed:
+            self.save()
+        else:
+            self.files.save_time(self.simulation.clock.now())
+            self._saved_at = time.monotonic()
+
+    def _pause_s(self) -> float:
+        clock = self.simulation.clock
+        due_s = clock.next_due()
+        if due_s is None or clock.speed == 0:
+            return TICK_S
+        return min(max((due_s - clock.now()) / clock.speed, LEAST_TICK_S), TICK_S)
+
+
+def main(settings: Settings) -> int:
+    """Serve the simulated fleet; the exit code."""
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with _only_one(settings.state):
+            asyncio.run(_serve(settings))
+    except ContinuumError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    await Process(settings).run()
+
+
+def _listening(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise Refused(f"port {port} is not free", where="127.0.0.1", fix="give another --port, or 0") from error
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Hold the folder: two simulations in one would overwrite each other's state. The lock ends with the process."""
+    with (folder / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Refused(
+                "another simulated fleet runs in this folder", where=str(folder), fix="stop it, or give another --state"
+            ) from None
+        yield
+
+
+def _await_end_of_stdin(loop: asyncio.AbstractEventLoop, then: Callable[[], object]) -> None:
+    """Read until the parent closes its end; os.read, as a buffered read would hold a lock while Python ends."""
+    while os.read(0, 4096):
+        continue
+    loop.call_soon_threadsafe(then)

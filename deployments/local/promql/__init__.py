@@ -1,0 +1,18 @@
+"""The part of PromQL that the simulated Prometheus answers; anything else is refused by name."""
+
+from deployments.local.promql.evaluator import Row, Samples, Storage, evaluate
+from deployments.local.promql.parser import SUPPORTED, parse, parse_duration
+from deployments.local.promql.tree import Expression, Matcher, Selector
+
+__all__ = [
+    "SUPPORTED",
+    "Expression",
+    "Matcher",
+    "Row",
+    "Samples",
+    "Selector",
+    "Storage",
+    "evaluate",
+    "parse",
+    "parse_duration",
+]

@@ -1,0 +1,110 @@
+"""The simulated fleet put together: one clock, the world's demand, the clusters, the clouds above them."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from blocks.errors import InvalidInput
+from blocks.fleet import Fleet, Provider, pool_id
+from deployments.local.clock import SimulatedClock
+from deployments.local.demand import FIRST_UTILISATION, DemandPods, units_needed
+from deployments.local.files import Tokens, new_tokens
+from deployments.local.kubernetes import SimulatedCluster
+from deployments.local.node_pools import NodePools
+from deployments.local.world import World
+
+SETTLING_S = 120.0  # a fresh fleet begins so long before its start, so that its first pods run when it is met
+
+
+class Simulation:
+    """Everything that has a state, and nothing that has a socket.
+
+    Time stands still until somebody sets `clock.speed` or advances it.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        seed: int,
+        start_s: float,
+        tokens: Tokens,
+        clock: SimulatedClock,
+        clusters: dict[str, SimulatedCluster],
+    ) -> None:
+        self.fleet, self.seed, self.start_s, self.tokens = fleet, seed, start_s, tokens
+        self.clock, self.clusters = clock, clusters
+        self.world = World(fleet, clock, start_s, seed)
+        self.changed = True
+        self.node_pools = NodePools(fleet, clock, clusters, seed=seed, on_change=self.mark_changed)
+        self.demand = DemandPods(fleet, self.world, clock, clusters)
+
+    @classmethod
+    def fresh(cls, fleet: Fleet, *, seed: int, start_s: float) -> Self:
+        """A fleet at `start_s` (seconds since 1970 UTC) whose pools hold what demand needs then."""
+        tokens = new_tokens(fleet)
+        clock = SimulatedClock(start_s - SETTLING_S, speed=0)
+        clusters = {name: SimulatedCluster(name, clock, seed, tokens=_roles(held)) for name, held in tokens.items()}
+        simulation = cls(fleet, seed=seed, start_s=start_s, tokens=tokens, clock=clock, clusters=clusters)
+        simulation.node_pools.populate(simulation._first_sizes())
+        simulation.demand.start()
+        clock.advance(SETTLING_S)
+        return simulation
+
+    @classmethod
+    def restored(cls, fleet: Fleet, snapshot: dict[str, Any], now_s: float) -> Self:
+        """The fleet of a snapshot, played on to `now_s`.
+
+        Raises
+        ------
+        InvalidInput: the snapshot is of another fleet.
+        """
+        if snapshot["fleet"] != fleet.model_dump(mode="json"):
+            raise InvalidInput("the state is of another fleet", fix="start with another --state folder")
+        seed, tokens = snapshot["seed"], snapshot["tokens"]
+        clock = SimulatedClock(snapshot["now_s"], speed=0)
+        clusters = {
+            name: SimulatedCluster.restore(snapshot["clusters"][name], clock, seed, tokens=_roles(held))
+            for name, held in tokens.items()
+        }
+        simulation = cls(fleet, seed=seed, start_s=snapshot["start_s"], tokens=tokens, clock=clock, clusters=clusters)
+        simulation.node_pools.restore(snapshot["node_pools"])
+        simulation.demand.resume()
+        clock.advance(now_s - clock.now())
+        return simulation
+
+    def snapshot(self) -> dict[str, Any]:
+        """The whole state, JSON-able."""
+        return {
+            "now_s": self.clock.now(),
+            "start_s": self.start_s,
+            "seed": self.seed,
+            "fleet": self.fleet.model_dump(mode="json"),
+            "tokens": self.tokens,
+            "node_pools": self.node_pools.snapshot(),
+            "clusters": {name: cluster.snapshot() for name, cluster in self.clusters.items()},
+        }
+
+    def mark_changed(self) -> None:
+        """Note that the saved state is no longer the present one."""
+        self.changed = True
+
+    def catch_up(self) -> None:
+        """Let everything happen that is due by now."""
+        self.clock.run_due()
+        for cluster in self.clusters.values():
+            cluster.step()
+
+    def _first_sizes(self) -> dict[str, int]:
+        """Nodes of each pool (by `pool_id`) at the start: what demand needs; edge sites have all their machines."""
+        return {
+            pool_id(cluster.name, pool.name): pool.max_nodes
+            if cluster.provider is Provider.K3S
+            else units_needed(self.world, cluster, pool, self.start_s, FIRST_UTILISATION)
+            for cluster, pool in self.fleet.pools()
+        }
+
+
+def _roles(tokens: dict[str, str]) -> dict[str, str]:
+    """Role of each bearer token."""
+    return {token: role for role, token in tokens.items()}

@@ -1,0 +1,51 @@
+"""One command's own folder of state under `CONTINUUM_HOME`, used by one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from blocks import settings
+from blocks.errors import Refused
+
+
+@contextmanager
+def own_place(name: str) -> Iterator[Path]:
+    """The folder `CONTINUUM_HOME/NAME`, locked; while the block runs it is this process's CONTINUUM_HOME.
+
+    Raises
+    ------
+    Refused: another process uses it.
+    """
+    folder, before = settings.home() / name, dict(os.environ)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(
+                f"another `continuum {name}` uses it", where=str(folder),
+                fix="stop that one, or set CONTINUUM_HOME to another folder",
+            ) from None  # fmt: skip
+        for inherited in ("CONTINUUM_STORE_URL", "CONTINUUM_SERIES_URL"):
+            os.environ.pop(inherited, None)  # a simulated fleet never writes into the store of a real one
+        os.environ["CONTINUUM_HOME"] = str(folder)
+        try:
+            yield folder
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def terminate_like_interrupt() -> None:
+    """Let SIGTERM end this process the way Ctrl-C does, so that everything that was started is stopped."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

@@ -1,0 +1,84 @@
+"""A managed Prefect server: quiet, offline, on a port of its own, stopped cleanly."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from blocks.errors import Unreachable
+from blocks.http import retry_policy, session
+from deployments.children import Child
+
+START_TIMEOUT_S = 120.0
+
+# Nothing phones home, and nothing is fetched (Prefect's own settings; see its settings reference).
+QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
+    "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+    # Runs are kept for ever unless asked otherwise; events alone are vacuumed by default.
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: where its UI is, and the environment that makes a process its client."""
+
+    url: str
+    env: dict[str, str]
+    child: Child
+
+
+def free_port() -> int:
+    """A TCP port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def prefect_server(home: Path, *, port: int = 0) -> Iterator[Server]:
+    """Run a Prefect server with its database in `home` until the block ends.
+
+    Raises
+    ------
+    Unreachable: it ended, or did not answer within START_TIMEOUT_S.
+    """
+    port = port or free_port()
+    url = f"http://127.0.0.1:{port}"
+    client = {**QUIET, "PREFECT_HOME": str(home), "PREFECT_API_URL": f"{url}/api", "PREFECT_LOGGING_LEVEL": "WARNING"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    server_env = {
+        **inherited, **QUIET, "PREFECT_HOME": str(home), "PREFECT_SERVER_UI_API_URL": f"{url}/api",
+        "PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(port),
+    }  # fmt: skip
+    home.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with Child("Prefect server", command, env=server_env, log=home / "server.log") as child:
+        _wait_until_healthy(child, url)
+        yield Server(url=url, env={**inherited, **client}, child=child)
+
+
+def _wait_until_healthy(child: Child, url: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    with session(timeout_s=2.0, retry=retry_policy(0)) as http:
+        while time.monotonic() < deadline:
+            if not child.running():
+                raise Unreachable(
+                    f"ended at once: {child.last_words()}", where="Prefect server", fix=f"read {child.log}"
+                )
+            try:
+                if http.get(f"{url}/api/health").ok:
+                    return
+            except OSError:  # requests' errors are OSErrors: it does not listen yet
+                time.sleep(0.1)
+    raise Unreachable(f"no answer within {START_TIMEOUT_S:.0f} s", where="Prefect server", fix=f"read {child.log}")

@@ -1,0 +1,135 @@
+"""The whole thing on a laptop: simulated fleet, Prefect server, worker and schedules, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from blocks.errors import ContinuumError, Unreachable
+from blocks.fleet_file import load_fleet
+from deployments.children import Child
+from deployments.place import own_place
+from deployments.prefect_server import prefect_server
+from deployments.simulation import ready, starting_simulation
+
+WORK_POOL = "continuum"
+DEPLOY_TIMEOUT_S = 120
+SCALING_AFTER_FORECAST = timedelta(minutes=2)
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where everything is, for a person or a script."""
+
+    ui_url: str
+    api_url: str
+    simulated_fleet_url: str
+    fleet_file: str
+    home: str
+    children: tuple[Child, ...]
+
+    def until_one_ends(self) -> None:
+        """Return never, unless a part ends by itself.
+
+        Raises
+        ------
+        Unreachable: one did; its last words are told.
+        """
+        while True:
+            for child in self.children:
+                if not child.running():
+                    raise Unreachable(
+                        f"ended by itself: {child.last_words()}", where=child.name, fix=f"read {child.log}"
+                    )
+            time.sleep(0.5)
+
+
+@contextmanager
+def up(*, port: int, speed: float, seed: int, progress: Progress) -> Iterator[Running]:
+    """Run everything in `CONTINUUM_HOME/up` while the block runs; nothing of it is left afterwards.
+
+    Raises
+    ------
+    ContinuumError: a part did not start, with its last words.
+    """
+    with own_place("up") as home, contextlib.ExitStack() as stack:
+        progress("starting the simulated fleet and a Prefect server")
+        simulated = stack.enter_context(starting_simulation(home / "local", speed=speed, seed=seed, start=None))
+        server = stack.enter_context(prefect_server(home / "prefect", port=port))
+        os.environ.update(server.env)
+        simulation = ready(simulated)
+        from blocks.inventory import save_fleet
+
+        save_fleet(load_fleet(simulation.fleet_file), "default")
+        progress("deploying the flows")
+        deploy(server.env)
+        worker = stack.enter_context(
+            Child("worker", [*PREFECT, "worker", "start", "--pool", WORK_POOL, "--type", "process"],
+                  env=server.env | {"CONTINUUM_HOME": str(home)}, log=home / "worker.log")
+        )  # fmt: skip
+        asyncio.run(anchor_schedules(datetime.now(UTC)))
+        yield Running(server.url, f"{server.url}/api", simulation.url, str(simulation.fleet_file), str(home),
+                      (simulated, server.child, worker))  # fmt: skip
+
+
+PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
+
+
+def deployments_folder() -> Path:
+    """The folder that holds prefect.yaml: the clone's root, or this package where it was installed from a wheel."""
+    here = Path(__file__).resolve().parent
+    return here if (here / "prefect.yaml").exists() else here.parent
+
+
+def deploy(env: Mapping[str, str]) -> None:
+    """Create the work pool and every deployment of prefect.yaml on the server that `env` points at.
+
+    Raises
+    ------
+    ContinuumError: Prefect refused, or did not come back in time.
+    """
+    for arguments in (("work-pool", "create", WORK_POOL, "--type", "process", "--overwrite"), ("deploy", "--all")):
+        try:
+            done = subprocess.run(
+                [*PREFECT, *arguments],
+                env=dict(env),
+                cwd=deployments_folder(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=DEPLOY_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Unreachable(
+                f"no end after {DEPLOY_TIMEOUT_S} s", where=f"prefect {arguments[0]}", fix="try again"
+            ) from None
+        if done.returncode:
+            said = " ".join((done.stderr or done.stdout).split())[-300:]
+            raise ContinuumError(f"refused: {said}", where=f"prefect {arguments[0]}", fix="read prefect.yaml")
+
+
+async def anchor_schedules(first: datetime) -> None:
+    """Let the first forecast be due now, and each scaling pass two minutes after a forecast."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.schedules import IntervalSchedule
+
+    anchors = {"demand-forecasting": first, "cluster-scaling": first + SCALING_AFTER_FORECAST}
+    async with get_client() as client:
+        for name, anchor in anchors.items():
+            deployment = await client.read_deployment_by_name(f"{name}/{name}")
+            for entry in deployment.schedules:
+                if isinstance(entry.schedule, IntervalSchedule):
+                    moved = IntervalSchedule(interval=entry.schedule.interval, anchor_date=anchor)
+                    await client.update_deployment_schedule(deployment.id, entry.id, schedule=moved)

@@ -1,0 +1,1 @@
+"""Sentences: one file a flow; only the order of the steps."""

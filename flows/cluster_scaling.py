@@ -1,0 +1,58 @@
+"""Decide the size of every node pool ahead of its demand, and carry it out as far as the mode allows."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from prefect import flow
+from pydantic import BaseModel, ConfigDict, Field
+
+from blocks.store.tables import Mode
+from tasks.run import open_run
+from tasks.scaling.act import act_on, finish_left_over, write_patches
+from tasks.scaling.approve import approve
+from tasks.scaling.decide import POLICIES, decide_scaling
+from tasks.scaling.observe import observe_pools
+from tasks.scaling.record import decided_before, publish_scaling, record
+
+
+class ScalingRequest(BaseModel):
+    """What to scale, by which rule, and how far to go."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fleet: str = Field("default", description="name of the fleet's inventory block")
+    mode: Mode = Field(
+        Mode.SHADOW,
+        description="shadow: record what it would do. propose: wait for approval. act: do it inside the guard rails",
+    )
+    policy: Literal["predictive", "seed"] = Field(
+        "predictive", description="predictive: ahead of the forecast peak. seed: plain thresholds"
+    )
+    pools: list[str] = Field(default_factory=list, description="only these, as `cluster/pool`; empty: every pool")
+    approval_timeout_s: int = Field(900, ge=60, le=86_400, description="propose: seconds until a proposal lapses")
+
+
+@flow(name="cluster-scaling", description=__doc__)
+def cluster_scaling(request: ScalingRequest = ScalingRequest()) -> dict[str, Any]:
+    """Mend what a killed run left; then observe, decide, record, approve, act, report."""
+    run, policy = open_run("cluster-scaling", request.fleet), POLICIES[request.policy]
+
+    left_over = finish_left_over(run)
+    view = observe_pools(run, request.pools)
+
+    rows = decided_before(run) or record(
+        run, decide_scaling(view.pools, view.observed, view.forecast, policy, view.as_of), request.mode
+    )
+    approved = approve(run, rows, view, policy, request.mode, request.approval_timeout_s)
+
+    results = act_on(
+        run, approved, disruption_ratio=policy.disruption_ratio, fleet_nodes=int(view.observed.ready.sum())
+    )
+    patches = write_patches(rows)
+
+    return publish_scaling(run, view, rows, results, left_over, patches)
+
+
+if __name__ == "__main__":
+    cluster_scaling()

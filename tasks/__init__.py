@@ -1,0 +1,1 @@
+"""Verbs: one folder a subject (observe, decide, act, report)."""

@@ -1,0 +1,32 @@
+"""Asking a person: a run in `propose` mode waits, holding no worker, for a typed form in the Prefect UI."""
+
+from __future__ import annotations
+
+from prefect import runtime, suspend_flow_run
+from prefect.input import RunInput
+from pydantic import Field
+
+
+class Approval(RunInput):
+    """The form a person fills to let a stored proposal go ahead."""
+
+    approve: bool = Field(False, description="act on the plan above; it is checked against the fleet once more first")
+    note: str = Field("", description="kept in the journal beside the decision", max_length=500)
+
+
+def ask_for_approval(plan: str, *, timeout_s: int) -> Approval | None:
+    """Suspend this run until a person answers, and return the answer.
+
+    Parameters
+    ----------
+    plan: Markdown shown above the form.
+    timeout_s: seconds after which the proposal lapses (the suspended run then ends as failed, nothing done).
+
+    Returns
+    -------
+    The form; None in a run without a deployment, which cannot be suspended: its proposal is recorded and the run ends.
+    """
+    if not runtime.deployment.id:
+        return None
+    form = Approval.with_initial_data(description=plan, approve=False, note="")
+    return suspend_flow_run(wait_for_input=form, timeout=timeout_s)

@@ -1,0 +1,1 @@
+"""Forecasting the demand of node pools."""

@@ -1,0 +1,108 @@
+"""What the linear engine looks at: numbers of a window, relative to the window's own recent centre and scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blocks.series import Float
+from tasks.forecasting.decide.history import Past
+
+READ_DAYS = 7  # a window spans this many days and one step
+BOUND = np.float32(20.0)  # a feature beyond this is cut: one wild window must not tilt the model of all the others
+FLAT = np.float32(1e-6)  # a week that varies by less than this share of its level is float32 rounding, not variation
+
+
+@dataclass(frozen=True)
+class Design:
+    """Features of N windows for H steps.
+
+    Attributes
+    ----------
+    centre, scale: (N,) location and size that windows are measured by; the scale of a constant week is 0.
+    roughness: (N,) mean change from step to step over mean change from day to day: 0 is smooth, above 1 is noise.
+    common: (F, N) features shared by all steps. target: (K, H, N) features of each target step's own slot of the day.
+    """
+
+    centre: Float
+    scale: Float
+    roughness: Float
+    common: Float
+    target: Float
+
+
+def window_width(day: int) -> int:
+    """Steps that one window spans."""
+    return READ_DAYS * day + 1
+
+
+def slots(horizon: int, day: int) -> NDArray[np.int64]:
+    """(H,) index from a window's end of the latest known step in the same slot of the day as each target step.
+
+    >>> slots(3, 2)
+    array([-2, -1, -2])
+    """
+    return np.arange(horizon) % day - day
+
+
+def design(view: Past, horizon: int) -> Design:
+    """Features of windows that span `window_width` steps and hold no NaN.
+
+    centre = 0.5 x mean of the last day + 0.3 x of the week + 0.2 x of the last hour: it follows a level shift within
+    hours and still remembers the week. scale = 0.5 x std of the last day + 0.3 x std of the week + 0.2 x mean
+    |change from day to day| + 0.1 x |centre|. Both follow any change of unit, so forecasts do too.
+    """
+    day, hour = view.day, view.hour
+    raw = view.values
+    centre = 0.5 * raw[:, -day:].mean(axis=1) + 0.3 * raw.mean(axis=1) + 0.2 * raw[:, -hour:].mean(axis=1)
+    moved = raw - centre[:, None]
+    daily = np.abs(moved[:, day:] - moved[:, :-day]).mean(axis=1)
+    week = _std(moved)
+    scale = 0.5 * _std(moved[:, -day:]) + 0.3 * week + 0.2 * daily + 0.1 * np.abs(centre)
+    flat = week <= FLAT * np.abs(centre)
+    centre, scale = np.where(flat, raw[:, -1], centre), np.where(flat, 0, scale).astype(np.float32)
+    divisor = np.where(flat, 1, scale).astype(np.float32)
+    stepwise = np.abs(np.diff(moved[:, -2 * day :], axis=1)).mean(axis=1) if day > 1 else daily
+    roughness = stepwise / np.where(daily > 0, daily, 1)
+    common = np.stack([*_common(moved, day, hour), daily, stepwise]) / divisor
+    shared = np.clip(np.concatenate([common, np.ones((1, len(raw)), np.float32)]), -BOUND, BOUND)
+    target = np.clip(_target(moved, horizon, day) / divisor, -BOUND, BOUND)
+    return Design(centre, scale, roughness, shared, target)
+
+
+def _std(moved: Float) -> Float:
+    """(N,) standard deviation; the rows are centred already, so that float32 loses nothing by mean(x^2) - mean(x)^2."""
+    square = np.einsum("ij,ij->i", moved, moved) / moved.shape[1]
+    return np.asarray(np.sqrt(np.maximum(square - moved.mean(axis=1) ** 2, 0)), dtype=np.float32)
+
+
+def _common(moved: Float, day: int, hour: int) -> list[Float]:
+    """Features that do not depend on the step ahead: recent values, means, spreads, extremes, slope."""
+    width = moved.shape[1]
+    today, evening, last_hour = moved[:, -day:], moved[:, -3 * hour :], moved[:, -hour - 1 :]
+    ramp = np.linspace(-1, 1, last_hour.shape[1], dtype=np.float32)
+    found = [moved[:, -min(lag, width)] for lag in (1, 2, 3, 6, 12)]
+    spans = (max(1, hour // 4), hour, 3 * hour, max(1, day // 2), day)
+    found += [moved[:, -span:].mean(axis=1) for span in spans]
+    found += [moved[:, -hour:].std(axis=1), _std(today), evening.max(axis=1), evening.min(axis=1), today.max(axis=1)]
+    found.append(np.abs(np.diff(last_hour, axis=1)).mean(axis=1))
+    found.append(np.abs(today - moved[:, -2 * day : -day]).mean(axis=1))
+    found.append(moved[:, -1] - moved[:, -1 - day])
+    found.append(last_hour @ (ramp / np.abs(ramp).sum()))
+    return found
+
+
+def _target(moved: Float, horizon: int, day: int) -> Float:
+    """(K, H, N) of the target step's slot: 1, 2, 3, 7 days before, and the mean of it and its neighbours over the week.
+
+    Where the target lies more than a day ahead, days are counted back from the latest known one.
+    """
+    at = slots(min(horizon, day), day)
+    steps = np.arange(horizon) % day
+    around = np.stack([np.minimum(at + shift, -1) for shift in (-1, 0, 1)])
+    back = np.arange(READ_DAYS) * day
+    profile = moved[:, (around[:, :, None] - back).transpose(1, 0, 2).reshape(len(at), -1)].mean(axis=2)
+    columns = [moved[:, at - k * day] for k in (0, 1, 2, 6)]
+    return np.ascontiguousarray(np.stack([*columns, profile]).transpose(0, 2, 1)[:, steps])

@@ -1,0 +1,1 @@
+"""The fleet's inventory, discovered from kubeconfig contexts and cloud accounts."""

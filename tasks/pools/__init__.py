@@ -1,0 +1,1 @@
+"""Node pools as their clusters show them."""

@@ -1,0 +1,82 @@
+"""Read every node pool as it is now: its size from the cloud, its nodes from Kubernetes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from blocks.errors import ContinuumError, InvalidInput
+from blocks.fleet import Cluster, Fleet, NodePool, pool_id
+from blocks.inventory import resolve_secrets
+from blocks.kubernetes import KubernetesApi
+from blocks.node_pools import PoolState, connect, with_ready
+
+CLUSTERS_AT_ONCE = 16
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PoolReading:
+    """One pool as its cluster shows it; `state` is None where the cluster or its cloud did not answer."""
+
+    subject: str
+    cluster: Cluster
+    pool: NodePool
+    state: PoolState | None
+
+    @property
+    def ready(self) -> int:
+        """Nodes that are Ready and open for pods; 0 where nobody answered."""
+        return self.state.ready or 0 if self.state else 0
+
+
+def read_pools(fleet: Fleet) -> tuple[list[PoolReading], list[str]]:
+    """Every pool of the fleet in file order, and one line for each cluster that did not answer."""
+    with ThreadPoolExecutor(CLUSTERS_AT_ONCE) as threads:
+        answers = list(threads.map(_read_cluster, fleet.clusters))
+    return [reading for readings, _ in answers for reading in readings], [line for _, line in answers if line]
+
+
+def _read_cluster(cluster: Cluster) -> tuple[list[PoolReading], str]:
+    try:
+        access = resolve_secrets(cluster)
+        states = connect(access).list()
+        states = with_ready(states, KubernetesApi.connect(access).nodes_by_pool(cluster.provider))
+        line = ""
+    except ContinuumError as error:
+        states, line = [], str(error)
+        logger.warning("%s", line)
+    found = {state.name: state for state in states}
+    if missing := [pool.name for pool in cluster.node_pools if not line and pool.name not in found]:
+        line = (
+            f"cluster {cluster.name}: the cloud has no node pool {', '.join(missing)}. To mend it: correct fleet.yaml"
+        )
+    return [
+        PoolReading(pool_id(cluster.name, pool.name), cluster, pool, found.get(pool.name))
+        for pool in cluster.node_pools
+    ], line
+
+
+def narrowed(fleet: Fleet, only: Sequence[str]) -> Fleet:
+    """The fleet with just the pools `cluster/pool` that are named; the whole fleet where none is.
+
+    Raises
+    ------
+    InvalidInput: a name that the inventory does not have.
+    """
+    if not only:
+        return fleet
+    wanted = set(only)
+    if unknown := wanted - {pool_id(cluster.name, pool.name) for cluster, pool in fleet.pools()}:
+        raise InvalidInput(
+            "the inventory has no such pool", where=f"pool {sorted(unknown)[0]}", fix="see `continuum fleet show`"
+        )
+    kept = [
+        cluster.model_copy(update={"node_pools": pools})
+        for cluster in fleet.clusters
+        if (pools := [pool for pool in cluster.node_pools if pool_id(cluster.name, pool.name) in wanted])
+    ]
+    return fleet.model_copy(update={"clusters": kept})

@@ -1,0 +1,1 @@
+"""Scaling node pools ahead of demand."""

@@ -1,0 +1,159 @@
+"""Read every node pool as it is now: its size from the cloud, its nodes from Kubernetes, its use from the metrics."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from blocks.errors import ContinuumError
+from blocks.fleet import Autoscaler, Fleet
+from blocks.inventory import resolve_secrets
+from blocks.prometheus import PrometheusSource
+from blocks.series import Forecast
+from blocks.store import Store
+from blocks.store.forecasts import load_forecast
+from blocks.store.tables import Decision, Verdict, now
+from tasks.forecasting.act import METRIC
+from tasks.forecasting.observe import KINDS, demand_query, metrics_of
+from tasks.pools.observe import PoolReading, narrowed, read_pools
+from tasks.run import Run
+from tasks.scaling.decide import Observed, Pools
+
+SAMPLE_WINDOW_S = 900  # how far back the newest sample of a series is looked for
+MEMORY = timedelta(days=1)  # older acts no longer matter to any cooldown
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything that a scaling decision looks at, at one moment."""
+
+    as_of: datetime
+    pools: Pools
+    observed: Observed
+    forecast: Forecast | None
+    trouble: tuple[str, ...]
+
+
+@task(name="observe pools", cache_policy=NO_CACHE, persist_result=False)
+def observe_pools(run: Run, only: Sequence[str]) -> View:
+    """The fleet's pools as arrays, in file order, for `decide_scaling`.
+
+    Parameters
+    ----------
+    only: names `cluster/pool` to look at; empty for all.
+
+    Raises
+    ------
+    InvalidInput: `only` names a pool that the inventory does not have.
+    ContinuumError: the metrics' clock cannot be read; without it nothing can be decided.
+    """
+    fleet, store = narrowed(run.fleet, only), run.store
+    as_of = PrometheusSource.from_metrics(resolve_secrets(fleet.metrics)).now()
+    forecast = load_forecast(store, METRIC, not_after=as_of)
+    readings, trouble = read_pools(fleet)
+    use, ages, silent = _latest_use(fleet, as_of)
+    subjects = [reading.subject for reading in readings]
+    wanted, last_up, last_change = _memory(store, run.flow, as_of)
+    states = [reading.state for reading in readings]
+    observed = Observed(
+        desired=np.array([state.desired if state else 0 for state in states], np.int64),
+        ready=np.array([reading.ready for reading in readings], np.int64),
+        busy=np.array([bool(state and state.busy_operation) for state in states], np.bool_),
+        cpu_cores=_column(use["cpu_cores"], subjects, np.nan),
+        memory_bytes=_column(use["memory_bytes"], subjects, np.nan),
+        age_s=_column(ages, subjects, np.inf),
+        last_up_s=_column(last_up, subjects, np.inf),
+        last_change_s=_column(last_change, subjects, np.inf),
+        recent_want=_column(wanted, subjects, np.nan),
+        reachable=np.array([state is not None for state in states], np.bool_),
+    )
+    return View(as_of, _pools(readings), observed, forecast, tuple(trouble + silent))
+
+
+def _pools(readings: list[PoolReading]) -> Pools:
+    """What the inventory says, with the tighter of its bounds and the cloud's."""
+    low = [max(reading.pool.min_nodes, reading.state.min_nodes if reading.state else 0) for reading in readings]
+    high = [min(reading.pool.max_nodes, reading.state.max_nodes if reading.state else 10**6) for reading in readings]
+    price = [reading.pool.price_usd_per_hour for reading in readings]
+    return Pools(
+        unique_id=tuple(reading.subject for reading in readings),
+        min_nodes=np.minimum(low, high).astype(np.int64),
+        max_nodes=np.array(high, np.int64),
+        node_cpu_cores=np.array([reading.pool.node_cpu for reading in readings], np.float64),
+        node_memory_bytes=np.array([reading.pool.node_memory for reading in readings], np.float64),
+        boot_s=np.array([reading.pool.boot_s for reading in readings], np.float64),
+        price_usd_per_hour=np.array([np.nan if value is None else value for value in price], np.float64),
+        hands_off=np.array([r.pool.hands_off or bool(r.state and r.state.hands_off) for r in readings], np.bool_),
+        owner=tuple(_owner(reading) for reading in readings),
+        fixed=np.zeros(len(readings), np.bool_),
+    )
+
+
+def _owner(reading: PoolReading) -> str:
+    """Who else sizes the pool: found by looking, or as the inventory says."""
+    if reading.state and (reading.state.owner or reading.state.autoscaled):
+        return reading.state.owner or Autoscaler.CLUSTER_AUTOSCALER
+    return "" if reading.pool.autoscaler is Autoscaler.NONE else str(reading.pool.autoscaler)
+
+
+def _latest_use(fleet: Fleet, as_of: datetime) -> tuple[dict[str, dict[str, float]], dict[str, float], list[str]]:
+    """By kind, then by pool: use now; by pool: age of the older of its newest samples, seconds; and who is silent."""
+    use: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
+    ages: dict[str, float] = {}
+    silent: list[str] = []
+    for metrics, clusters in metrics_of(fleet):
+        source = PrometheusSource.from_metrics(resolve_secrets(metrics))
+        for kind in KINDS:
+            for query, label, _ in demand_query(metrics, kind, clusters):
+                try:
+                    # A range with a short step, because an instant query hides how old its sample is.
+                    recent = source.matrix(
+                        query, as_of.timestamp() - SAMPLE_WINDOW_S, as_of.timestamp() + 1, 60, label=label
+                    )
+                except ContinuumError as error:
+                    silent.append(str(error))
+                    logger.warning("%s", error)
+                    continue
+                for row, name in enumerate(recent.unique_id):
+                    known = np.flatnonzero(~np.isnan(recent.values[row]))
+                    if known.size:
+                        use[kind][name] = float(recent.values[row, known[-1]])
+                        age_s = as_of.timestamp() - float(recent.times()[known[-1]])
+                        ages[name] = max(age_s, ages.get(name, 0.0))
+    return use, ages, silent
+
+
+def _memory(store: Store, flow: str, as_of: datetime) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """By pool: most nodes wanted within 15 min, seconds since the last scale-up, seconds since the last change."""
+    wanted: dict[str, float] = {}
+    last_up: dict[str, float] = {}
+    last_change: dict[str, float] = {}
+    recent = store.decisions(flow=flow, since=now() - timedelta(seconds=SAMPLE_WINDOW_S), limit=None)
+    acted = store.decisions(flow=flow, state=Verdict.ACTED, since=now() - MEMORY, limit=None)
+    for decision in recent:
+        if 0 <= _age_s(decision, as_of) <= SAMPLE_WINDOW_S:
+            wanted[decision.subject] = max(wanted.get(decision.subject, 0.0), float(decision.content["want"]))
+    for decision in acted:
+        age_s = max(_age_s(decision, as_of), 0.0)
+        last_change[decision.subject] = min(last_change.get(decision.subject, np.inf), age_s)
+        if decision.action == "up":
+            last_up[decision.subject] = min(last_up.get(decision.subject, np.inf), age_s)
+    return wanted, last_up, last_change
+
+
+def _age_s(decision: Decision, as_of: datetime) -> float:
+    return (as_of - decision.as_of).total_seconds()
+
+
+def _column(
+    values: Mapping[str, float], subjects: list[str], absent: float
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.array([values.get(subject, absent) for subject in subjects], np.float64)

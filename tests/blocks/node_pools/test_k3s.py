@@ -1,0 +1,210 @@
+"""Edge pools against a small cluster in memory, behind a real socket and the official client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from blocks.errors import Conflict, NotFound, Refused
+from blocks.fleet import Cluster
+from blocks.kubernetes import KubernetesApi
+from blocks.kubernetes.connection import _client
+from blocks.node_pools.k3s import K3sNodePools
+
+POOLS = [{"name": "edge", "instance_type": "box", "min_nodes": 1, "max_nodes": 8, "node_cpu": 4, "node_memory": "16Gi"}]
+POWER = "continuum.io/power-state"
+
+
+class EdgeCluster:
+    """Nodes by name, pods by name -> node; merge patches with versions; `budget` evictions are allowed."""
+
+    def __init__(self, server: Any) -> None:
+        self.server, self.nodes, self.pods = server, {}, {}
+        self.budget, self.version = 10**6, 100
+        self.before_patch: Any = lambda name: None
+        server.handler = self.answer
+
+    def add(self, name: str, pods: int, *, ready: bool = True, closed: bool = False, **annotations: str) -> None:
+        marks = {key.replace("__", "/").replace("_", "-"): text for key, text in annotations.items()}
+        self.nodes[name] = {
+            "metadata": {
+                "name": name,
+                "labels": {"continuum.io/node-pool": "edge"},
+                "annotations": marks,
+                "resourceVersion": "1",
+            },
+            "spec": {"unschedulable": True} if closed else {},
+            "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "Unknown"}]},
+        }
+        self.pods.update({f"{name}-{number}": name for number in range(pods)})
+
+    def open(self) -> list[str]:
+        return [name for name, node in self.nodes.items() if not node["spec"].get("unschedulable")]
+
+    def power(self, name: str) -> str | None:
+        return self.nodes[name]["metadata"]["annotations"].get(POWER)
+
+    def answer(self, asked: Any) -> Any:
+        kind, *rest = asked.path.removeprefix("/api/v1/").removeprefix("namespaces/shop/").split("/")
+        if asked.method == "POST":
+            return self.evict(rest[0])
+        if asked.method == "PATCH":
+            return self.patch(rest[0], asked.json())
+        if rest:
+            return self.server.as_json(self.nodes[rest[0]])
+        if kind == "nodes":
+            wanted = asked.query["labelSelector"].partition("=")[2]
+            found = [node for node in self.nodes.values() if wanted in ("", "edge")]
+            return self.server.as_json({"items": found})
+        node = asked.query.get("fieldSelector", "").removeprefix("spec.nodeName=")
+        return self.server.as_json({"items": [self.pod(name) for name, on in self.pods.items() if node in ("", on)]})
+
+    def pod(self, name: str) -> dict[str, Any]:
+        owners = [{"kind": "ReplicaSet", "controller": True}]
+        metadata = {"name": name, "namespace": "shop", "uid": name, "ownerReferences": owners}
+        return {"metadata": metadata, "spec": {"nodeName": self.pods[name]}}
+
+    def evict(self, name: str) -> Any:
+        if self.budget <= 0:
+            return self.server.as_json({"message": "disruption budget", "code": 429}, 429)
+        self.budget -= 1
+        self.pods[name] = next(node for node in self.open() if node != self.pods[name])
+        return self.server.as_json({"kind": "Status", "status": "Success"}, 201)
+
+    def patch(self, name: str, body: Any) -> Any:
+        self.before_patch(name)
+        node, metadata = self.nodes[name], body.get("metadata", {})
+        if metadata.get("resourceVersion", node["metadata"]["resourceVersion"]) != node["metadata"]["resourceVersion"]:
+            return self.server.as_json({"message": "the object has been modified", "code": 409}, 409)
+        for target, change in (
+            (node["spec"], body["spec"]),
+            (node["metadata"]["annotations"], metadata.get("annotations", {})),
+        ):
+            target.update(change)
+            for key in [key for key, text in target.items() if text is None]:
+                del target[key]
+        self.version += 1
+        node["metadata"]["resourceVersion"] = str(self.version)
+        return self.server.as_json(node)
+
+
+@pytest.fixture
+def edge(server) -> EdgeCluster:
+    return EdgeCluster(server)
+
+
+@pytest.fixture
+def pools(server, edge, fake_time) -> K3sNodePools:
+    cluster = Cluster(name="munich", site="s", provider="k3s", kubernetes={"server": server.url}, node_pools=POOLS)
+    api = KubernetesApi("munich", _client(cluster), clock=fake_time.clock, sleep=fake_time.sleep)
+    return K3sNodePools(cluster, api, drain_timeout_s=30)
+
+
+def test_desired_counts_nodes_that_are_open_and_ready_those_that_work(edge, pools) -> None:
+    edge.add("a", 0)
+    edge.add("b", 0, ready=False)
+    edge.add("c", 0, closed=True)
+    (state,) = pools.list()
+    assert (state.name, state.desired, state.ready, state.min_nodes, state.max_nodes) == ("edge", 2, 1, 1, 3)
+    assert pools.describe("edge") == state
+
+
+def test_the_emptiest_nodes_are_drained_closed_and_sent_to_sleep(edge, pools) -> None:
+    for name, pods in (("a", 3), ("b", 1), ("c", 2), ("d", 4)):
+        edge.add(name, pods)
+    assert pools.set_desired("edge", 2).state == "done"
+    assert edge.open() == ["a", "d"]
+    assert (edge.power("b"), edge.power("c")) == ("sleep", "sleep")
+    assert set(edge.pods.values()) == {"a", "d"}
+
+
+def test_a_silent_node_is_closed_first_and_not_waited_for(edge, pools, fake_time) -> None:
+    edge.add("a", 0)
+    edge.add("silent", 5, ready=False)
+    pools.set_desired("edge", 1)
+    assert edge.open() == ["a"]
+    assert fake_time.slept == []
+
+
+def test_sleeping_nodes_are_woken_and_nodes_that_a_person_closed_are_not(edge, pools) -> None:
+    edge.add("a", 0)
+    edge.add("mended", 0, closed=True)
+    edge.add("asleep", 0, closed=True, **{"continuum.io__power_state": "sleep"})
+    pools.set_desired("edge", 2)
+    assert (edge.open(), edge.power("asleep")) == (["a", "asleep"], "on")
+    with pytest.raises(Refused, match="1 more nodes are asked for and 0 sleep"):
+        pools.set_desired("edge", 3)
+
+
+def test_a_budget_that_allows_nothing_leaves_every_node_as_it_was(edge, pools, fake_time) -> None:
+    for name in "abc":
+        edge.add(name, 2)
+    edge.budget = 1
+    with pytest.raises(Refused, match="disruption budget"):
+        pools.set_desired("edge", 1)
+    assert edge.open() == ["a", "b", "c"]
+    assert [edge.power(name) for name in "abc"] == [None, None, None]
+    assert fake_time.now_s <= 30
+
+
+def test_a_node_that_a_person_closes_meanwhile_stays_closed(edge, pools) -> None:
+    edge.add("a", 0)
+    edge.add("b", 0)
+    edge.add("c", 5)
+
+    def meanwhile(name: str) -> None:
+        if name == "b" and edge.open() == ["b", "c"]:
+            edge.nodes["b"]["spec"]["unschedulable"] = True
+            edge.nodes["b"]["metadata"]["resourceVersion"] = "77"
+
+    edge.before_patch = meanwhile
+    with pytest.raises(Conflict):
+        pools.set_desired("edge", 1)
+    assert edge.open() == ["a", "c"]
+    assert edge.power("b") is None
+
+
+def test_what_a_killed_run_left_asleep_can_be_woken(edge, pools) -> None:
+    edge.add("a", 1)
+    edge.add("half", 1, closed=True, **{"continuum.io__power_state": "sleep"})
+    pools.set_desired("edge", 2)
+    assert edge.open() == ["a", "half"]
+
+
+def test_the_version_changes_with_what_is_open_and_not_with_heartbeats(edge, pools) -> None:
+    edge.add("a", 0)
+    edge.add("b", 0)
+    before = pools.describe("edge").version
+    edge.nodes["a"]["metadata"]["resourceVersion"] = "55"
+    assert pools.describe("edge").version == before
+    pools.set_desired("edge", 1, if_match=before)
+    with pytest.raises(Conflict, match="changed since"):
+        pools.set_desired("edge", 2, if_match=before)
+
+
+@pytest.mark.parametrize(("desired", "words"), [(0, "below min_nodes 1"), (3, "above max_nodes 2")])
+def test_a_size_outside_the_bounds_or_beyond_the_machines_is_refused(edge, pools, desired, words) -> None:
+    edge.add("a", 0)
+    edge.add("b", 0)
+    with pytest.raises(Refused, match=words):
+        pools.set_desired("edge", desired)
+
+
+def test_one_node_with_a_hands_off_mark_protects_the_pool(edge, pools) -> None:
+    edge.add("a", 0)
+    edge.add("b", 0, **{"continuum.io__hands_off": "true"})
+    assert pools.describe("edge").hands_off
+    with pytest.raises(Refused, match="hands-off"):
+        pools.set_desired("edge", 1)
+
+
+def test_bounds_live_in_the_inventory_only(pools) -> None:
+    with pytest.raises(Refused, match=r"fleet\.yaml"):
+        pools.set_bounds("edge", 1, 2)
+
+
+def test_a_pool_without_nodes_is_not_found_and_never_empty(edge, pools) -> None:
+    edge.add("a", 0)
+    with pytest.raises(NotFound, match=r"continuum\.io/node-pool=other"):
+        pools.describe("other")

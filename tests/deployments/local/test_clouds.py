@@ -1,0 +1,304 @@
+"""The simulated clouds' REST APIs, as the official SDKs see them over a real loopback socket."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+import requests
+import uvicorn
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.mgmt.containerservice import ContainerServiceClient
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from google.api_core.exceptions import BadRequest, NotFound
+from google.oauth2.credentials import Credentials
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from deployments.local import aks, eks, gke
+from deployments.local.clock import SimulatedClock
+from deployments.local.node_pools import NodePools
+
+SUBSCRIPTION = "00000000-0000-4000-8000-000000000001"
+PLACE = "projects/simulated-project/locations/us-east4-a"
+WEB = f"{PLACE}/clusters/us-gke/nodePools/web"
+
+
+@pytest.fixture
+def origin(pools: NodePools) -> Iterator[str]:
+    mounts = [Mount("/aws", eks.app(pools)), Mount("/gcp", gke.app(pools)), Mount("/azure", aks.app(pools))]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(Starlette(routes=mounts), log_level="critical", lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.001)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def eks_client(origin: str) -> Any:
+    return boto3.client(
+        "eks",
+        endpoint_url=f"{origin}/aws",
+        region_name="eu-central-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+
+
+@pytest.fixture
+def gke_client(origin: str) -> Any:
+    return _gke(origin, Credentials(token="any"))
+
+
+@pytest.fixture
+def aks_client(origin: str) -> Iterator[Any]:
+    class AnyToken(SansIOHTTPPolicy):  # type: ignore[type-arg]
+        def on_request(self, request: Any) -> None:
+            request.http_request.headers["Authorization"] = "Bearer any"
+
+    with ContainerServiceClient(
+        credential=object(),  # type: ignore[arg-type]
+        subscription_id=SUBSCRIPTION,
+        base_url=f"{origin}/azure",
+        authentication_policy=AnyToken(),
+        credential_scopes=["any"],
+        polling_interval=0.01,
+        retry_total=0,
+    ) as client:
+        yield client
+
+
+def _gke(origin: str, credentials: Any) -> Any:
+    from google.cloud import container_v1
+
+    options = {"api_endpoint": f"{origin}/gcp"}
+    return container_v1.ClusterManagerClient(transport="rest", credentials=credentials, client_options=options)
+
+
+@contextlib.contextmanager
+def refused_by_aws(code: str) -> Iterator[None]:
+    with pytest.raises(ClientError) as caught:
+        yield
+    assert caught.value.response["Error"]["Code"] == code
+
+
+def resize(client: Any, desired: int, **more: Any) -> Any:
+    sizes = {"desiredSize": desired}
+    return client.update_nodegroup_config(clusterName="eu-eks", nodegroupName="web", scalingConfig=sizes, **more)[
+        "update"
+    ]
+
+
+def test_boto3_lists_and_describes(eks_client: Any, origin: str) -> None:
+    assert eks_client.list_clusters()["clusters"] == ["eu-eks"]
+    assert eks_client.describe_cluster(name="eu-eks")["cluster"]["endpoint"] == f"{origin}/clusters/eu-eks"
+    assert eks_client.list_nodegroups(clusterName="eu-eks")["nodegroups"] == ["web", "batch"]
+    group = eks_client.describe_nodegroup(clusterName="eu-eks", nodegroupName="web")["nodegroup"]
+    assert group["scalingConfig"] == {"minSize": 3, "maxSize": 24, "desiredSize": 5}
+    assert group["status"] == "ACTIVE"
+
+
+def test_boto3_pages_through_node_groups(eks_client: Any) -> None:
+    pages = eks_client.get_paginator("list_nodegroups").paginate(clusterName="eu-eks", PaginationConfig={"PageSize": 1})
+    assert [page["nodegroups"] for page in pages] == [["web"], ["batch"]]
+
+
+def test_boto3_follows_an_update_from_in_progress_to_successful(eks_client: Any, clock: SimulatedClock) -> None:
+    update = resize(eks_client, 8)
+    assert update["status"] == "InProgress"
+    assert update["params"] == [{"type": "DesiredSize", "value": "8"}]
+    names = {"clusterName": "eu-eks", "nodegroupName": "web"}
+    assert eks_client.describe_nodegroup(**names)["nodegroup"]["status"] == "UPDATING"
+    clock.advance(30)
+    assert (
+        eks_client.describe_update(name="eu-eks", nodegroupName="web", updateId=update["id"])["update"]["status"]
+        == "Successful"
+    )
+    assert eks_client.list_updates(name="eu-eks", nodegroupName="web")["updateIds"] == [update["id"]]
+
+
+def test_boto3_sees_why_an_update_failed(eks_client: Any, pools: NodePools, clock: SimulatedClock) -> None:
+    pools.fail_next("eu-eks", "web", "no machines left")
+    update = resize(eks_client, 8)
+    clock.advance(30)
+    seen = eks_client.describe_update(name="eu-eks", nodegroupName="web", updateId=update["id"])["update"]
+    assert (seen["status"], seen["errors"][0]["errorMessage"]) == ("Failed", "no machines left")
+
+
+def test_boto3_changes_bounds_and_size_at_once(eks_client: Any) -> None:
+    sizes = {"minSize": 1, "maxSize": 40, "desiredSize": 30}
+    eks_client.update_nodegroup_config(clusterName="eu-eks", nodegroupName="web", scalingConfig=sizes)
+    group = eks_client.describe_nodegroup(clusterName="eu-eks", nodegroupName="web")["nodegroup"]
+    assert group["scalingConfig"] == sizes
+
+
+def test_eks_errors_have_the_codes_of_aws(eks_client: Any) -> None:
+    with refused_by_aws("InvalidParameterException"):
+        resize(eks_client, 25)
+    resize(eks_client, 6)
+    with refused_by_aws("ResourceInUseException"):
+        resize(eks_client, 7)
+    with refused_by_aws("ResourceNotFoundException"):
+        eks_client.describe_nodegroup(clusterName="eu-eks", nodegroupName="absent")
+    with refused_by_aws("ResourceNotFoundException"):
+        eks_client.describe_cluster(name="us-gke")
+
+
+def test_a_client_request_token_makes_a_repeat_harmless(eks_client: Any, pools: NodePools) -> None:
+    first, second = (resize(eks_client, 8, clientRequestToken="once") for _ in range(2))
+    assert first["id"] == second["id"]
+    assert len(pools.log()) == 1
+
+
+def test_google_lists_clusters_with_their_pools(gke_client: Any) -> None:
+    [cluster] = gke_client.list_clusters(parent="projects/simulated-project/locations/-").clusters
+    assert (cluster.name, [pool.name for pool in cluster.node_pools]) == ("us-gke", ["web", "search"])
+    assert cluster.node_pools[1].config.labels == {"continuum.io/hands-off": "true"}
+
+
+def test_google_follows_a_resize_from_running_to_done(gke_client: Any, clock: SimulatedClock) -> None:
+    operation = gke_client.set_node_pool_size(request={"name": WEB, "node_count": 8})
+    assert operation.status.name == "RUNNING"
+    clock.advance(200)
+    operation = gke_client.get_operation(name=f"{PLACE}/operations/{operation.name}")
+    assert (operation.status.name, operation.operation_type.name) == ("DONE", "SET_NODE_POOL_SIZE")
+    assert gke_client.get_node_pool(name=WEB).initial_node_count == 8
+
+
+def test_google_sees_why_an_operation_failed(gke_client: Any, pools: NodePools, clock: SimulatedClock) -> None:
+    pools.fail_next("us-gke", "web", "ZONE_RESOURCE_POOL_EXHAUSTED")
+    operation = gke_client.set_node_pool_size(request={"name": WEB, "node_count": 8})
+    clock.advance(200)
+    operation = gke_client.get_operation(name=f"{PLACE}/operations/{operation.name}")
+    assert (operation.status.name, operation.error.message) == ("DONE", "ZONE_RESOURCE_POOL_EXHAUSTED")
+
+
+def test_google_sets_bounds_by_switching_autoscaling_on(gke_client: Any, clock: SimulatedClock) -> None:
+    autoscaling = {"enabled": True, "min_node_count": 7, "max_node_count": 12}
+    gke_client.set_node_pool_autoscaling(request={"name": WEB, "autoscaling": autoscaling})
+    clock.advance(200)
+    pool = gke_client.get_node_pool(name=WEB)
+    assert (pool.autoscaling.min_node_count, pool.autoscaling.max_node_count) == (7, 12)
+    assert pool.initial_node_count == 7
+
+
+def test_gke_refuses_a_second_operation_in_the_cluster_sizes_out_of_bounds_and_unknown_pools(gke_client: Any) -> None:
+    with pytest.raises(BadRequest, match="above maximum size 24"):
+        gke_client.set_node_pool_size(request={"name": WEB, "node_count": 25})
+    with pytest.raises(BadRequest, match="below minimum size 3"):
+        gke_client.set_node_pool_size(request={"name": WEB, "node_count": 0})
+    gke_client.set_node_pool_size(request={"name": WEB, "node_count": 6})
+    with pytest.raises(BadRequest, match="is running"):
+        gke_client.set_node_pool_size(request={"name": WEB.replace("web", "search"), "node_count": 6})
+    with pytest.raises(NotFound):
+        gke_client.get_node_pool(name=f"{WEB}s")
+
+
+def agent_pool(client: Any) -> Any:
+    return client.agent_pools.get("simulated", "asia-aks", "web")
+
+
+def put(client: Any, body: Any, **more: Any) -> Any:
+    return client.agent_pools.begin_create_or_update("simulated", "asia-aks", "web", body, **more)
+
+
+def test_azure_lists_clusters_and_pools(aks_client: Any) -> None:
+    assert [cluster.name for cluster in aks_client.managed_clusters.list()] == ["asia-aks"]
+    [pool] = aks_client.agent_pools.list("simulated", "asia-aks")
+    assert (pool.name, pool.properties.count, pool.properties.min_count) == ("web", 5, None)
+
+
+def test_azure_follows_a_resize_until_it_has_succeeded(aks_client: Any, clock: SimulatedClock) -> None:
+    pool = agent_pool(aks_client)
+    pool.properties.count = 8
+    poller = put(aks_client, pool)
+    assert poller.status() == "InProgress"
+    assert agent_pool(aks_client).properties.provisioning_state == "Scaling"
+    clock.advance(400)
+    assert poller.result(timeout=5).properties.count == 8
+    assert agent_pool(aks_client).properties.provisioning_state == "Succeeded"
+
+
+def test_azure_sees_why_an_operation_failed(aks_client: Any, pools: NodePools, clock: SimulatedClock) -> None:
+    pools.fail_next("asia-aks", "web", "AllocationFailed")
+    pool = agent_pool(aks_client)
+    pool.properties.count = 8
+    poller = put(aks_client, pool)
+    clock.advance(400)
+    with pytest.raises(HttpResponseError, match="AllocationFailed"):
+        poller.result(timeout=5)
+
+
+def test_azure_if_match_guards_against_another_writer(aks_client: Any, clock: SimulatedClock) -> None:
+    pool = agent_pool(aks_client)
+    guard = {"etag": pool.properties.e_tag, "match_condition": MatchConditions.IfNotModified}
+    pool.properties.count = 6
+    put(aks_client, pool, polling=False, **guard)
+    clock.advance(400)
+    with pytest.raises(ResourceModifiedError):
+        put(aks_client, pool, polling=False, **guard)
+
+
+def test_aks_refuses_a_second_operation_sizes_out_of_bounds_and_unknown_pools(aks_client: Any) -> None:
+    pool = agent_pool(aks_client)
+    pool.properties.count = 41
+    with pytest.raises(HttpResponseError, match=r"InvalidParameter.*above maximum size 40"):
+        put(aks_client, pool, polling=False)
+    pool.properties.count = 6
+    put(aks_client, pool, polling=False)
+    pool.properties.count = 7
+    with pytest.raises(ResourceExistsError, match="OperationNotAllowed"):
+        put(aks_client, pool, polling=False)
+    with pytest.raises(ResourceNotFoundError):
+        aks_client.agent_pools.get("simulated", "asia-aks", "absent")
+
+
+def test_aks_takes_bounds_only_with_its_autoscaler(aks_client: Any) -> None:
+    pool = agent_pool(aks_client)
+    pool.properties.min_count, pool.properties.max_count = 2, 9
+    with pytest.raises(HttpResponseError, match="needs enableAutoScaling"):
+        put(aks_client, pool, polling=False)
+    pool.properties.enable_auto_scaling = True
+    put(aks_client, pool, polling=False)
+    assert agent_pool(aks_client).properties.max_count == 9
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("aws/clusters", 403),
+        ("gcp/v1/projects/simulated-project/locations/-/clusters", 401),
+        (f"azure/subscriptions/{SUBSCRIPTION}/providers/Microsoft.ContainerService/managedClusters", 401),
+    ],
+)
+def test_every_cloud_asks_for_an_authorization_header(origin: str, path: str, status: int) -> None:
+    assert requests.get(f"{origin}/{path}", timeout=5).status_code == status
+    assert requests.get(f"{origin}/{path}", timeout=5, headers={"Authorization": "any"}).ok
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"scalingConfig": {"desiredSize": "many"}}', b'{"labels": {}}'])
+def test_a_body_that_makes_no_sense_is_a_400_with_words(origin: str, body: bytes) -> None:
+    url = f"{origin}/aws/clusters/eu-eks/node-groups/web/update-config"
+    answer = requests.post(url, data=body, headers={"Authorization": "any"}, timeout=5)
+    assert answer.status_code == 400
+    assert answer.json()["message"]
+
+
+def test_what_is_not_simulated_is_a_json_404(origin: str) -> None:
+    answer = requests.get(f"{origin}/aws/addons", headers={"Authorization": "any"}, timeout=5)
+    assert (answer.status_code, answer.headers["x-amzn-errortype"]) == (404, "ResourceNotFoundException")

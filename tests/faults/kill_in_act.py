@@ -1,0 +1,54 @@
+"""Change one pool's size, and die without a word at one step of it. Run by `test_kill_in_act.py` as a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from blocks.fleet_file import load_fleet
+from blocks.store import Journal, Store
+from blocks.store.tables import Decision, Mode, Verdict
+from tasks.run import Run
+from tasks.scaling import act
+
+
+def dying(call: Callable[..., Any], *, before: bool) -> Callable[..., Any]:
+    def wrapped(*given: Any, **named: Any) -> Any:
+        if not before:
+            call(*given, **named)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return wrapped
+
+
+def main(fleet_file: str, subject: str, current: int, target: int, step: str) -> None:
+    verb, _, when = step.partition(":")
+    fleet, store = load_fleet(fleet_file), Store.open()
+    journal = Journal(store, lease_s=3600)
+    if hasattr(journal, verb):
+        setattr(journal, verb, dying(getattr(journal, verb), before=when == "before"))
+    else:
+        connect = act.connect
+
+        def connected(cluster: Any) -> Any:
+            pools = connect(cluster)
+            setattr(pools, verb, dying(getattr(pools, verb), before=when == "before"))
+            return pools
+
+        act.connect = connected
+    run = Run("killed", "cluster-scaling", "default", fleet, store, journal)
+    content = {"current": current, "target": target, "action": "up" if target > current else "down", "want": target}
+    decision = Decision(
+        flow_run_id=run.id, flow=run.flow, subject=subject, action=str(content["action"]), mode=Mode.ACT,
+        state=Verdict.APPROVED, as_of=datetime.now(UTC), content=content,
+    )  # fmt: skip
+    store.record_decisions([decision])
+    act.act_on.fn(run, [decision], disruption_ratio=0.5, fleet_nodes=100)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])

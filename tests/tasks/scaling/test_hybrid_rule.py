@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tasks.scaling.decide import Action, ReasonCode
+from tasks.scaling.decide.needs import whole_nodes
+
+GIB = 2.0**30
+
+
+def test_present_cpu_sets_the_floor_at_seventy_percent(stage, reason_of):
+    decided = stage.scene(cpu_cores=20.0, peak_cpu=1.0).decide()
+    assert decided.want[0] == 8  # 20 / (4 * 0.7) = 7.14
+    assert decided.reasons[0][0].code == ReasonCode.REACTIVE_NEED
+    assert reason_of(decided, ReasonCode.REACTIVE_NEED).numbers["used_cpu_cores"] == 20.0
+
+
+def test_the_forecast_peak_counts_at_ninety_percent(stage, reason_of):
+    decided = stage.scene(peak_cpu=31.2).decide()
+    assert (decided.want[0], decided.target[0], decided.action[0]) == (9, 9, Action.UP)  # 31.2 / (4 * 0.9) = 8.67
+    assert decided.reasons[0][0].code == ReasonCode.FORECAST_PEAK
+    numbers = reason_of(decided, ReasonCode.FORECAST_PEAK).numbers
+    assert numbers["peak_cpu_cores"] == pytest.approx(31.2)
+    assert numbers["need_nodes"] == pytest.approx(8.667, abs=1e-3)
+    assert numbers["quantile_ratio"] == 0.9
+
+
+def test_memory_binds_where_it_needs_more_nodes(stage):
+    decided = stage.scene(memory_bytes=100 * GIB).decide()
+    assert decided.want[0] == 9  # 100 / (16 * 0.7) = 8.93
+    assert decided.reasons[0][0].resource == "memory_bytes"
+
+
+def test_only_the_peak_until_new_nodes_could_be_ready_counts(stage):
+    late = np.full((1, 24), 8.0)
+    late[0, 12:] = 60.0  # an hour ahead
+    assert stage.scene(peak_cpu=late, steps=24).decide().want[0] == 5
+    assert stage.scene(peak_cpu=late, steps=24, boot_s=3600.0).decide().want[0] == 17  # 60 / 3.6 = 16.7
+
+
+def test_the_time_of_the_peak_is_told(stage, reason_of):
+    rising = np.full((1, 12), 8.0)
+    rising[0, 3] = 40.0
+    at_s = reason_of(stage.scene(peak_cpu=rising).decide(), ReasonCode.FORECAST_PEAK).numbers["peak_at_s"]
+    assert at_s == stage.now.timestamp() + 900
+
+
+def test_the_next_higher_level_is_read_where_the_forecast_lacks_the_quantile(stage, reason_of):
+    decided = stage.scene(numbers={"quantile": 0.6}, peak_cpu=31.2).decide()
+    assert reason_of(decided, ReasonCode.FORECAST_PEAK).numbers["quantile_ratio"] == 0.9
+
+
+def test_forecast_rows_may_come_in_any_order(stage):
+    scene = stage.scene(3, peak_cpu=[10.0, 40.0, 20.0])
+    turned = np.arange(6)[::-1]
+    shuffled = replace(
+        scene.forecast,
+        unique_id=tuple(scene.forecast.unique_id[i] for i in turned),
+        values=scene.forecast.values[turned],
+    )
+    assert replace(scene, forecast=shuffled).decide().to_records() == scene.decide().to_records()
+
+
+def test_a_resource_that_is_not_counted_needs_nothing_and_blocks_nothing(stage):
+    scene = stage.scene(node_memory_bytes=np.inf, memory_bytes=np.nan, peak_memory=np.nan)
+    decided = scene.decide()
+    assert (decided.action[0], decided.target[0]) == (Action.DOWN, 5)
+    assert all(found.resource != "memory_bytes" for found in decided.reasons[0])
+
+
+def test_float32_rounding_does_not_buy_a_node():
+    assert whole_nodes(np.array([3.0000001, 3.001, -1.0, np.nan, np.inf])).tolist() == [3, 4, 0, 0, 10**6]
