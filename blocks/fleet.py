@@ -85,7 +85,7 @@ def _endpoint(url: str) -> str:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         parts, usable = urlsplit(""), False
-    if "@" in url.partition("://")[2].partition("/")[0]:
+    if "@" in url:  # anywhere: a password may hold a `/`
         raise PydanticCustomError("url_credentials", "the URL holds credentials")
     if not usable or parts.query or parts.fragment or any(letter.isspace() for letter in url):
         raise PydanticCustomError("url", "is no http:// or https:// URL without `?` and `#`")

@@ -143,7 +143,8 @@ _WORDS: dict[str, Callable[[_Translation], tuple[str, str]]] = {
         "the URL holds credentials",
         "move them to the fields for them and remove `...@`",
     ),
-    "url": lambda error: error.named("is no http:// or https:// URL without `?` and `#`"),
+    # Not repeated: what is no URL may hold a secret.
+    "url": lambda error: ("is no http:// or https:// URL without `?` and `#`", error.about()),
 }
 
 

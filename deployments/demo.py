@@ -23,12 +23,12 @@ from deployments.place import own_place
 from deployments.prefect_server import prefect_server
 from deployments.simulation import Simulation, ready, starting_simulation
 
-START = "2026-03-10T06:40:00+00:00"  # a Tuesday morning in Europe, a night in America, an afternoon in Asia
+START = "2026-03-10T09:20:00+00:00"  # a Tuesday: noon nears in Europe, America wakes up, Asia goes home
 SPEED = 60.0
 SEED = 7
-PASSES = (3, 9)  # fewest and most passes; it ends between them when all that it promises has been seen
-PASS_S = 300
-LOOK_AHEAD_S = 2400  # after the last pass: long enough for the demand that was scaled for to arrive
+PASSES = (4, 8)  # fewest and most passes; it ends between them when all that it promises has been seen
+PASS_S = 600
+LOOK_AHEAD_S = 4500  # after the last pass: long enough for the demand that was scaled for to arrive
 FULL_RATIO = 0.90  # demand above this share of the nodes is a violation, as in the policies
 
 Progress = Callable[[str], None]
@@ -152,6 +152,7 @@ def _look(fleet: Fleet, simulation: Simulation, outcome: Outcome) -> None:
     """Hold what was promised against the simulated clouds' own log, their nodes, and the demand that came."""
     outcome.operations = simulation.operations()
     _check_sizes(fleet, outcome)
+    _check_refusals(outcome)
     for decision in outcome.scaled("up"):
         finished = _finished(outcome.operations, decision)
         crossed = _demand_passed(fleet, decision, LOOK_AHEAD_S + 3600)
@@ -180,14 +181,27 @@ def _check_sizes(fleet: Fleet, outcome: Outcome) -> None:
             outcome.problems.append(f"pool {reading.subject}: {wanted} nodes were promised; the cluster shows {there}")
 
 
+def _check_refusals(outcome: Outcome) -> None:
+    """A pool that was refused a change must have no operation in the clouds' log until its next decision."""
+    for number, decision in enumerate(outcome.decisions):
+        if decision["action"] != "refuse":
+            continue
+        later = [row["as_of"] for row in outcome.decisions[number + 1 :] if row["unique_id"] == decision["unique_id"]]
+        decided, until = decision["as_of"], later[0] if later else "9999"
+        for entry in outcome.operations:
+            of_it = pool_id(entry["cluster"], entry["pool"]) == decision["unique_id"]
+            if of_it and decided <= entry["time"] < until:
+                outcome.problems.append(f"pool {decision['unique_id']}: refused, yet the cloud logs {entry['kind']}")
+
+
 def _finished(operations: Sequence[dict[str, Any]], decision: dict[str, Any]) -> datetime | None:
     """When the clouds' log says that the decision's change was done; None where it is not in there."""
     decided = datetime.fromisoformat(decision["as_of"])
     ends = [
-        datetime.fromisoformat(entry["finished"])
+        datetime.fromisoformat(entry["settled"])  # when its nodes were Ready, not when the cloud called it done
         for entry in operations
         if pool_id(entry["cluster"], entry["pool"]) == decision["unique_id"]
-        and entry["state"] == "done" and entry["to"] == decision["target"]
+        and entry["state"] == "done" and entry["settled"] and entry["to"] == decision["target"]
         and datetime.fromisoformat(entry["time"]) >= decided
     ]  # fmt: skip
     return min(ends, default=None)

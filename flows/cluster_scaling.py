@@ -39,7 +39,7 @@ def cluster_scaling(request: ScalingRequest = ScalingRequest()) -> dict[str, Any
     run, policy = open_run("cluster-scaling", request.fleet), POLICIES[request.policy]
 
     left_over = finish_left_over(run)
-    view = observe_pools(run, request.pools)
+    view = observe_pools(run, request.pools, policy)
 
     rows = decided_before(run) or record(
         run, decide_scaling(view.pools, view.observed, view.forecast, policy, view.as_of), request.mode

@@ -138,7 +138,11 @@ class NodeVerbs(Connection):
             except Unreachable as error:
                 if "PodDisruptionBudget" in error.what:
                     raise self._not_allowed(namespace, name, error.what) from None
-                raise
+                # Asking twice evicts once: the second time the pod is gone, or its uid is another one.
+                if not uid or self._clock() + wait_s > deadline:
+                    raise
+                self._sleep(wait_s)
+                wait_s = min(wait_s * 2, LONGEST_WAIT_S)
             else:
                 return
 

@@ -16,7 +16,8 @@ from blocks.node_pools.guards import Inventory, version_of
 
 LABEL = POOL_LABEL[Provider.K3S]
 POWER_STATE = "continuum.io/power-state"
-SLEEP, ON = "sleep", "on"
+DRAINING, SLEEP, ON = "draining", "sleep", "on"
+CLOSED = (DRAINING, SLEEP)  # by this class, not by a person
 DRAIN_TIMEOUT_S = 300.0
 
 _log = logging.getLogger(__name__)
@@ -25,9 +26,10 @@ _log = logging.getLogger(__name__)
 class K3sNodePools:
     """`NodePools` of one edge cluster. `desired` is the number of nodes open for pods.
 
-    A node that this class closed is annotated `continuum.io/power-state: sleep` in the same write; whoever switches
-    machines off and on may act on it. Only such nodes are opened again: one that a person cordoned stays closed.
-    Writes are over when the call returns, so every operation it gives is done.
+    A node that this class closes is annotated `continuum.io/power-state`: `draining` in the same write, and `sleep` when
+    its pods have left; whoever switches machines off and on may act on `sleep`. Only such nodes are opened again: one
+    that a person cordoned stays closed. Writes are over when the call returns, so every operation it gives is done;
+    asking for the same size again finishes the drains that a killed process left.
     """
 
     def __init__(self, cluster: Cluster, api: KubernetesApi, drain_timeout_s: float = DRAIN_TIMEOUT_S) -> None:
@@ -76,6 +78,8 @@ class K3sNodePools:
             self._open(pool, nodes, desired - state.desired)
         elif desired < state.desired:
             self._close(nodes, state.desired - desired)
+        else:
+            self._put_to_sleep([node for node in nodes if not is_schedulable(node) and _power_state(node) == DRAINING])
         return Operation("", pool, "done")
 
     def operation(self, op: Operation) -> Operation:
@@ -119,7 +123,7 @@ class K3sNodePools:
 
     def _open(self, pool: str, nodes: Objects, number: int) -> None:
         """Open that many of the nodes that sleep, Ready ones first."""
-        asleep = [node for node in nodes if not is_schedulable(node) and _power_state(node) == SLEEP]
+        asleep = [node for node in nodes if not is_schedulable(node) and _power_state(node) in CLOSED]
         if len(asleep) < number:
             raise Refused(
                 f"{number} more nodes are asked for and {len(asleep)} sleep",
@@ -143,19 +147,25 @@ class K3sNodePools:
         try:
             for node in emptiest:  # all first, so that no pod moves to a node that is drained next
                 version = node["metadata"]["resourceVersion"]
-                self._api.cordon(_name(node), resource_version=version, annotations={POWER_STATE: SLEEP})
-            for node in filter(is_ready, emptiest):
-                self._api.drain(_name(node), timeout_s=self._drain_timeout_s)
+                self._api.cordon(_name(node), resource_version=version, annotations={POWER_STATE: DRAINING})
+            self._put_to_sleep(emptiest)
         except ContinuumError:
             self._restore(emptiest)
             raise
+
+    def _put_to_sleep(self, closed: Objects) -> None:
+        """Drain what is Ready of closed nodes; only then do they say that they may be switched off."""
+        for node in closed:
+            if is_ready(node):
+                self._api.drain(_name(node), timeout_s=self._drain_timeout_s)
+            self._api.patch("nodes", _name(node), {"metadata": {"annotations": {POWER_STATE: SLEEP}}})
 
     def _restore(self, nodes: Objects) -> None:
         """Open again what this class closed; a cordon whose answer was lost counts, one of a person's does not."""
         for before in nodes:
             try:
                 node = self._api.get("nodes", _name(before))
-                if not is_schedulable(node) and _power_state(node) == SLEEP:
+                if not is_schedulable(node) and _power_state(node) in CLOSED:
                     version = node["metadata"]["resourceVersion"]
                     marks = {POWER_STATE: _power_state(before)}
                     self._api.uncordon(_name(node), resource_version=version, annotations=marks)

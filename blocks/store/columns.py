@@ -10,7 +10,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A timezone-aware UTC time. SQLite keeps no zone, so it is taken off on the way in and put back on the way out.
+    """A timezone-aware UTC time. SQLite keeps no zone, so it is put back on the way out.
 
     Raises
     ------
@@ -20,14 +20,13 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """UTC time as the database keeps it."""
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError(f"time {value.isoformat()} has no time zone")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+        return value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """Timezone-aware UTC time of what the database kept."""

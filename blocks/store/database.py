@@ -19,6 +19,7 @@ from blocks import settings
 from blocks.errors import ContinuumError, InvalidInput, NotConfigured, StoreUnavailable
 
 BUSY_TIMEOUT_S = 60
+_ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()
 _VALUE_FIX = "give plain finite numbers, and times with a time zone"
 _URL_FIX = "give sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"
 
@@ -34,6 +35,15 @@ _SQLITE_TROUBLE = (
 )  # fmt: skip
 
 
+def _reconnect_after_fork() -> None:
+    """Let a forked child drop its copies: a connection in two processes corrupts SQLite and confuses PostgreSQL."""
+    for engine in _ENGINES:
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_reconnect_after_fork)
+
+
 class Database:
     """An open store. Safe to share between threads; a forked child gets its own connections."""
 
@@ -41,7 +51,7 @@ class Database:
         self.engine = engine
         self.name = engine.url.render_as_string(hide_password=True)
         self._writer = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
-        _forked_children_reconnect(engine)
+        _ENGINES.add(engine)
 
     @classmethod
     def open(cls, url: str | None = None) -> Self:
@@ -92,17 +102,6 @@ class Database:
     def is_sqlite(self) -> bool:
         """Whether this is the single-file store."""
         return self.engine.dialect.name == "sqlite"
-
-
-def _forked_children_reconnect(engine: Engine) -> None:
-    """Let a forked child drop its copies: a connection in two processes corrupts SQLite and confuses PostgreSQL."""
-    reference = weakref.ref(engine)
-
-    def drop() -> None:
-        if (found := reference()) is not None:
-            found.dispose(close=False)
-
-    os.register_at_fork(after_in_child=drop)
 
 
 def connect(url: str) -> Engine:

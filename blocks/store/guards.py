@@ -36,7 +36,8 @@ class Guards:
     ----------
     owner: who asks; default: a new name for this process ("HOST:PID:START:RANDOM").
     clock: gives the present, timezone-aware UTC. It is real time, also where the fleet is simulated.
-    lease_s: how long an intent or a budget share stays ours without a heartbeat, seconds.
+    lease_s: how long an intent or a budget share stays ours without a heartbeat, seconds. Clocks of hosts that share
+        a store must agree to well within it.
     """
 
     def __init__(self, store: Database, owner: str | None = None, *, clock: Callable[[], datetime] = now,
@@ -126,6 +127,7 @@ class Guards:
         """Write down that `flow` will use `amount` (in `unit`, e.g. `nodes`, `cpu_cores`) of `scope` until a time."""
         reservation = Reservation(scope=scope, unit=unit, amount=amount, flow=flow, owner=self.owner, until=until)
         with self.store.write() as session:
+            session.execute(delete(Reservation).where(col(Reservation.until) <= self.clock()))
             session.add(reservation)
         return reservation
 

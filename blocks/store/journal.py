@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 from blocks.errors import Conflict, NotFound, Refused, StoreUnavailable
 from blocks.store.guards import Guards
 from blocks.store.owner import is_gone
-from blocks.store.tables import UNFINISHED, Disruption, Freeze, Intent, IntentStep, Lease, State
+from blocks.store.tables import UNFINISHED, Decision, Disruption, Freeze, Intent, IntentStep, Lease, State, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Journal(Guards):
             return self._change(session, intent, State.STARTED, event="noted", detail=detail, operation=operation)
 
     def done(self, intent: Intent, detail: str = "") -> Intent:
-        """Finish: the world is as `do` says, and somebody looked. Marks what it undoes as undone."""
+        """Finish: the world is as `do` says, and somebody looked. Marks what it undoes as undone, with its decision."""
         return self._finish(intent, State.DONE, detail)
 
     def undone(self, intent: Intent, detail: str = "") -> Intent:
@@ -199,11 +199,20 @@ class Journal(Guards):
             if state is not State.FAILED:  # after a failure nodes may still be out: their share ends with its lease
                 session.execute(delete(Disruption).where(col(Disruption.intent_id) == intent.id))
             if state is State.DONE and finished.undoes:
-                undone = self._get(session, finished.undoes)
-                undone.state, undone.version, undone.updated_at = State.UNDONE, undone.version + 1, self.clock()
-                session.add(undone)
-                self._step(session, undone, State.UNDONE, f"by intent {finished.id}")
+                self._mark_undone(session, finished.undoes, by=finished)
             return finished
+
+    def _mark_undone(self, session: Session, act_id: str, *, by: Intent) -> None:
+        """Mark an act as undone, and its decision once none of its acts stands any more."""
+        act = self._get(session, act_id)
+        act.state, act.version, act.updated_at = State.UNDONE, act.version + 1, self.clock()
+        session.add(act)
+        self._step(session, act, State.UNDONE, f"by intent {by.id}")
+        standing = select(Intent.id).where(Intent.decision_id == act.decision_id, col(Intent.undoes).is_(None),
+                                           Intent.state == State.DONE)  # fmt: skip
+        if session.exec(standing).first() is None:
+            decision = update(Decision).where(col(Decision.id) == act.decision_id)
+            session.execute(decision.values(state=Verdict.UNDONE), execution_options={"synchronize_session": False})
 
     def _change(self, session: Session, intent: Intent, to: State, *, seen: State | None = State.STARTED,
                 version: int | None = None, event: str | None = None, detail: str = "",

@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import subprocess
+import uuid
 from pathlib import Path
 
 
@@ -28,7 +29,8 @@ def is_gone(owner: str) -> bool:
 
 
 def _host() -> str:
-    here = [_read("/proc/sys/kernel/random/boot_id"), _link("/proc/self/ns/pid")]
+    # Without a boot id (macOS) the network card's address tells apart two machines that carry one name.
+    here = [_read("/proc/sys/kernel/random/boot_id") or str(uuid.getnode()), _link("/proc/self/ns/pid")]
     return f"{socket.gethostname().replace(':', '-')}~{hashlib.sha256(repr(here).encode()).hexdigest()[:8]}"
 
 

@@ -64,12 +64,13 @@ class Store(Database):
         """Set what became of decisions; returns how many changed. An expired or undone decision never changes again."""
         ids = [decision if isinstance(decision, str) else decision.id for decision in decisions]
         final = (Verdict.EXPIRED, Verdict.UNDONE, Verdict.REJECTED, state)
+        values: dict[str, Any] = {"state": state} | ({"detail": detail} if detail else {})
         count = 0
         with self.write() as session:
             for begin in range(0, len(ids), _CHUNK):
                 chunk = update(Decision).where(col(Decision.id).in_(ids[begin : begin + _CHUNK]),
                                                col(Decision.state).not_in(final))  # fmt: skip
-                count += session.execute(chunk.values(state=state, detail=detail)).rowcount  # type: ignore[attr-defined]
+                count += session.execute(chunk.values(values)).rowcount  # type: ignore[attr-defined]
         return count
 
     def expire_proposals(self, at: datetime) -> int:

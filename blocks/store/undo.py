@@ -19,7 +19,7 @@ def undo_plan(journal: Journal, decision_id: str, *, force: bool = False) -> lis
     """Plan one new intent for each done intent of the decision, the last act first.
 
     Each has the kind of the old one, the old `undo` as its `do` and the old `do` as its `undo`. Planning twice gives
-    the same intents. `force` also undoes what a later act has changed since.
+    the same intents. `force` also undoes what a later act has changed since; the applier sees it in `planned_against`.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def undo_plan(journal: Journal, decision_id: str, *, force: bool = False) -> lis
                       fix="decide anew: run the flow that made it")  # fmt: skip
     for act in done:
         _refuse(journal, act, force=force)
-    return [_plan(journal, act) for act in done]
+    return [_plan(journal, act, force=force) for act in done]
 
 
 def carry_out(journal: Journal, intents: Sequence[Intent], appliers: Mapping[str, Applier]) -> list[Intent]:
@@ -102,7 +102,7 @@ def _refuse(journal: Journal, act: Intent, *, force: bool) -> None:
         )
 
 
-def _plan(journal: Journal, act: Intent) -> Intent:
+def _plan(journal: Journal, act: Intent, *, force: bool) -> Intent:
     """The undo of one act; after an attempt that failed, the next attempt is a new intent."""
     with journal.store.read() as session:
         earlier = session.exec(select(Intent).where(Intent.undoes == act.id)).all()
@@ -111,5 +111,5 @@ def _plan(journal: Journal, act: Intent) -> Intent:
                        fix="wait until it is finished")  # fmt: skip
     ended = sum(attempt.state not in UNFINISHED for attempt in earlier)
     return journal.plan(act.decision_id, act.subject, act.kind, do=act.undo, undo=act.do,
-                        planned_against={"intent": act.id, "done": act.do}, key=f"undo/{act.id}/{ended}",
-                        undoes=act.id)  # fmt: skip
+                        planned_against={"intent": act.id, "done": act.do, "force": force},
+                        key=f"undo/{act.id}/{ended}" + ("/force" if force else ""), undoes=act.id)  # fmt: skip

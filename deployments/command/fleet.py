@@ -109,7 +109,8 @@ def discover(
     for each in skipped:
         err.print(f"passed over {each.source}: {each.reason}", markup=False, highlight=False, soft_wrap=True)
     out.print(f"wrote {file}: {totals_line(fleet)}", markup=False, highlight=False, soft_wrap=True)
-    out.print(f"next: look at its {checks} `# check:` marks, then `continuum fleet validate {file}`", highlight=False)
+    last = f"next: look at its {checks} `# check:` marks, then `continuum fleet validate {file}`"
+    out.print(last, markup=False, highlight=False, soft_wrap=True)
 
 
 def _tell(file: Path, read: FleetFile) -> None:

@@ -30,22 +30,47 @@ class Model(StrEnum):
     LAST_VALUE = "last-value"
 
 
+Input = Annotated[
+    Path,
+    typer.Argument(
+        metavar="INPUT", help="CSV or Parquet: unique_id, ds, y; or a time column and then one column a series"
+    ),
+]
+Freq = Annotated[str | None, typer.Option(help="distance of the rows: 5min, 1h; else the most frequent in the file")]
+Horizon = Annotated[int, typer.Option(min=1, max=100_000, help="steps to forecast")]
+Levels = Annotated[str, typer.Option(help="central bands in percent")]
+ModelName = Annotated[
+    Model,
+    typer.Option(help="auto is linear; a series too young or stale falls back to seasonal-naive, then last-value"),
+]
+Origin = Annotated[
+    str | None,
+    typer.Option(metavar="ISO", help="read nothing after this time and forecast the steps after it; else after the "
+                 "last value of each series"),
+]  # fmt: skip
+Train = Annotated[Path | None, typer.Option(metavar="INPUT2", help="fit on this file instead of INPUT")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="OUT", help="write unique_id, ds, y_hat, lo_80, hi_80, ... as .csv or .parquet"),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add `continuum forecast`."""
     app.command("forecast")(forecast_command)
 
 
 def forecast_command(
-    file: Annotated[Path, typer.Argument(metavar="INPUT", help="CSV or Parquet: unique_id, ds, y; or a time column and then one column a series")],
-    freq: Annotated[str | None, typer.Option(help="distance of the rows, e.g. 5min, 1h [default: the most frequent one in the file]", show_default=False)] = None,
-    horizon: Annotated[int, typer.Option(min=1, help="steps to forecast")] = 24,
-    levels: Annotated[str, typer.Option(help="central bands in percent")] = "80,95",
-    model: Annotated[Model, typer.Option(help="auto is linear; a series too young or stale for it falls back to seasonal-naive, then last-value")] = Model.AUTO,
-    origin: Annotated[str | None, typer.Option(metavar="ISO", help="forecast the steps after this time, reading nothing later [default: each series' last value]", show_default=False)] = None,
-    train: Annotated[Path | None, typer.Option(metavar="INPUT2", help="fit on this file instead", show_default=False)] = None,
-    out_file: Annotated[Path | None, typer.Option("--out", metavar="OUT", help="write unique_id, ds, y_hat, lo_80, hi_80, ... as .csv or .parquet", show_default=False)] = None,
+    file: Input,
+    freq: Freq = None,
+    horizon: Horizon = 24,
+    levels: Levels = "80,95",
+    model: ModelName = Model.AUTO,
+    origin: Origin = None,
+    train: Train = None,
+    out_file: Out = None,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Forecast the steps after the last value of each series of a file, with bands."""
     with refusals():
         from tasks.forecasting.files import read_history, write_table
@@ -141,21 +166,26 @@ def _table(made: FileForecast) -> Table:
     hours = steps * made.step_s / 3600
     table = Table(title=f"Forecast of {steps} steps of {made.step_s} s ({hours:g} h), values in the unit of the file",
                   caption=f"{len(made.unique_id)} series; --out FILE or --json has every step and band")  # fmt: skip
-    table.add_column("series")
+    table.add_column("series", overflow="fold")
     table.add_column("model")
-    for head in ("last value", "next step", f"in {hours:g} h", f"{made.percents[widest]:g} % band in {hours:g} h"):
+    for head in ("last value", "next step", f"in {hours:g} h", f"{made.percents[widest]:g} % band then"):
         table.add_column(head, justify="right")
-    table.add_column(f"highest {made.percents[widest]:g} % border, when (UTC)", justify="right")
+    table.add_column("its peak (UTC)", justify="right")
     for row, name in enumerate(made.unique_id[:SHOWN_SERIES]):
         if made.method[row] == "none":
-            table.add_row(name, "none", f"{made.last[row]:.4g}", *["no forecast"] * 4)
+            table.add_row(name, "none", _number(made.last[row]), *["no forecast"] * 4)
             continue
         border = made.high[row, :, widest]
         peak = datetime.fromtimestamp(int(made.times()[row, border.argmax()]), UTC)
-        table.add_row(name, made.method[row], f"{made.last[row]:.4g}", f"{made.middle[row, 0]:.4g}",
-                      f"{made.middle[row, -1]:.4g}",
-                      f"{made.low[row, -1, widest]:.4g} to {made.high[row, -1, widest]:.4g}",
-                      f"{border.max():.4g} at {peak:%Y-%m-%d %H:%M}")  # fmt: skip
+        table.add_row(name, made.method[row], _number(made.last[row]), _number(made.middle[row, 0]),
+                      _number(made.middle[row, -1]),
+                      f"{_number(made.low[row, -1, widest])} to {_number(made.high[row, -1, widest])}",
+                      f"{_number(border.max())}, {peak:%d %b %H:%M}")  # fmt: skip
     if len(made.unique_id) > SHOWN_SERIES:
         table.add_row(f"and {len(made.unique_id) - SHOWN_SERIES} more", *[""] * 6)
     return table
+
+
+def _number(value: float) -> str:
+    """Four digits, thousands separated."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -19,7 +19,7 @@ import tasks
 from blocks.errors import InvalidInput, NotConfigured
 from blocks.store import Journal, Store
 from blocks.store.owner import is_gone
-from blocks.store.tables import UNFINISHED, Decision, Freeze, Intent, State, Verdict
+from blocks.store.tables import UNFINISHED, Decision, Freeze, Intent, State
 from blocks.store.undo import Applier, carry_out, undo_plan
 from deployments.command.output import Json, err, out, print_json, refusals
 
@@ -126,9 +126,7 @@ def undo_decision(
     if not table:
         raise NotConfigured("no task of this release can act", where="continuum undo", fix="reinstall continuum")
     with journal.holding():
-        undone = carry_out(journal, undo_plan(journal, decision.id, force=force), table)
-    store.settle([decision], Verdict.UNDONE)
-    return undone
+        return carry_out(journal, undo_plan(journal, decision.id, force=force), table)
 
 
 def freeze(

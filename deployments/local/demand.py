@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from blocks.fleet import Cluster, Fleet, NodePool, pool_id
 from deployments.local.clock import SimulatedClock
-from deployments.local.kubernetes.status import StatusError
-from deployments.local.nodes import HANDS_OFF, RULES, ClusterVerbs, Object
+from deployments.local.kubernetes import SimulatedCluster, StatusError
+from deployments.local.nodes import HANDS_OFF, RULES, Object
 from deployments.local.world import Kind, World
 
 NAMESPACE = "default"
@@ -30,7 +30,9 @@ class DemandPods:
     seen as pending pods. A budget lets a quarter of them be evicted at a time.
     """
 
-    def __init__(self, fleet: Fleet, world: World, clock: SimulatedClock, clusters: Mapping[str, ClusterVerbs]) -> None:
+    def __init__(
+        self, fleet: Fleet, world: World, clock: SimulatedClock, clusters: Mapping[str, SimulatedCluster]
+    ) -> None:
         self.fleet, self.world, self.clock, self.clusters = fleet, world, clock, clusters
 
     def start(self) -> None:

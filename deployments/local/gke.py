@@ -1,7 +1,7 @@
 """The GKE API of the simulated fleet, container v1 over REST as google-cloud-container speaks it.
 
-As on GKE, one operation runs per cluster, a pool shows bounds only while its autoscaler is on, and the present size of
-a pool is its `initialNodeCount`, which setSize replaces.
+As on GKE, one operation runs per cluster, a pool shows bounds only while its autoscaler is on, and the size that a pool
+is to have is the `targetSize` of its instance group.
 """
 
 from __future__ import annotations

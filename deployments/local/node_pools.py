@@ -15,8 +15,9 @@ from blocks.errors import CloudRefused, Conflict, NotFound
 from blocks.fleet import Autoscaler, Cluster, Fleet, NodePool, Provider, pool_id
 from deployments.local import nodes
 from deployments.local.clock import SimulatedClock
-from deployments.local.nodes import RULES, ClusterVerbs, ProviderRules
-from deployments.local.pool_state import Machine, Operation, Pool, uuid_of
+from deployments.local.kubernetes import SimulatedCluster
+from deployments.local.nodes import RULES, ProviderRules
+from deployments.local.pool_state import Machine, Operation, Pool, check_bounds, uuid_of
 
 CHECK_S = 5.0  # how often a pool that is changing looks at its nodes
 PATIENCE_S = 600.0  # an operation whose nodes are still not Ready so long after boot and drain has failed
@@ -36,7 +37,7 @@ class NodePools:
         self,
         fleet: Fleet,
         clock: SimulatedClock,
-        clusters: Mapping[str, ClusterVerbs],
+        clusters: Mapping[str, SimulatedCluster],
         *,
         seed: int,
         on_change: Callable[[], object] = lambda: None,
@@ -138,7 +139,7 @@ class NodePools:
                 raise CloudRefused("the request token was used for another change", where=f"pool {pool.id}")
             return known
         self._check_idle(pool)
-        _check_bounds(pool, after)
+        check_bounds(pool, after)
         self._accepted += 1
         operation_id = uuid_of(self.seed, self._accepted, pool.id)
         before, now_s = pool.settings(), self.clock.now()
@@ -209,23 +210,13 @@ class NodePools:
         boot_s = self.described(pool).boot_s
         for _ in range(-surplus):
             self._add(pool, self.clock.now() + boot_s * nodes.spread(self.seed, pool.id, pool.born + 1))
-        for name in self._least_useful(pool)[: max(surplus, 0)]:
+        youngest_first = pool.staying()[::-1]
+        for name in nodes.least_useful(self.clusters[pool.cluster], youngest_first)[: max(surplus, 0)]:
             if pool.machines[name].joins_s is not None:
                 del pool.machines[name]
             else:
                 pool.machines[name].leaving_s = self.clock.now()
                 nodes.cordon(self.clusters[pool.cluster], name)
-
-    def _least_useful(self, pool: Pool) -> list[str]:
-        """Machines in the order in which they are given up: not yet joined, cordoned, fewest pods, youngest."""
-        cluster = self.clusters[pool.cluster]
-        held = nodes.pods_by_node(cluster)
-        closed = {node["metadata"]["name"] for node in cluster.list("nodes") if nodes.is_closed(node)}
-        youngest_first = pool.staying()[::-1]
-        return sorted(
-            youngest_first,
-            key=lambda name: (pool.machines[name].joins_s is None, name not in closed, len(held.get(name, []))),
-        )
 
     def _join(self, pool: Pool) -> None:
         cluster = self.clusters[pool.cluster]
@@ -313,15 +304,3 @@ class NodePools:
         for operation in list(self.operations.values())[: max(len(self.operations) - LOG_LENGTH, 0)]:
             if operation.settled_s is not None:
                 del self.operations[operation.id]
-
-
-def _check_bounds(pool: Pool, after: dict[str, Any]) -> None:
-    low, high, desired = after["min_nodes"], after["max_nodes"], after["desired"]
-    for wrong, text in (
-        (low < 0 or high < 1, f"bounds {low}-{high} are not a range of nodes"),
-        (low > high, f"minimum size {low} is above maximum size {high}"),
-        (desired > high, f"desired size {desired} is above maximum size {high}"),
-        (desired < low, f"desired size {desired} is below minimum size {low}"),
-    ):
-        if wrong:
-            raise CloudRefused(text, where=f"pool {pool.id}", fix="keep minimum <= desired <= maximum")

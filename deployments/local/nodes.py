@@ -6,29 +6,15 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from blocks.fleet import Cluster, NodePool, Provider
-from deployments.local.kubernetes.status import StatusError
+from deployments.local.kubernetes import SimulatedCluster, StatusError, eviction
 
 Object = dict[str, Any]
 
 KUBELET_LABEL = "continuum.io/simulated-kubelet"  # the simulated kubelet plays every node that carries it
 HANDS_OFF = "continuum.io/hands-off"
-
-
-class ClusterVerbs(Protocol):
-    """The verbs of a simulated cluster that node pools need; errors are those of `blocks.errors`."""
-
-    def create(self, resource: str, obj: Object, namespace: str | None = None) -> Object: ...
-    def get(self, resource: str, name: str, namespace: str | None = None) -> Object: ...
-    def list(self, resource: str, namespace: str | None = None, label_selector: str | None = None) -> list[Object]: ...
-    def patch(
-        self, resource: str, name: str, body: Any, patch_type: str = "merge", namespace: str | None = None
-    ) -> Object: ...
-    def delete(self, resource: str, name: str, namespace: str | None = None) -> Object: ...
-    def evict(self, name: str, namespace: str) -> Object: ...
-    def step(self) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -126,13 +112,13 @@ def is_closed(node: Object) -> bool:
     return bool(node.get("spec", {}).get("unschedulable"))
 
 
-def cordon(cluster: ClusterVerbs, name: str, *, unschedulable: bool = True) -> None:
+def cordon(cluster: SimulatedCluster, name: str, *, unschedulable: bool = True) -> None:
     """Close a node to new pods, or open it again; a node that is gone is left alone."""
     with _tolerating(404):
         cluster.patch("nodes", name, {"spec": {"unschedulable": unschedulable or None}}, "merge")
 
 
-def pods_by_node(cluster: ClusterVerbs) -> dict[str, list[Object]]:
+def pods_by_node(cluster: SimulatedCluster) -> dict[str, list[Object]]:
     """Pods that hold a node back, by its name: those of DaemonSets stay until the node itself goes."""
     held: dict[str, list[Object]] = {}
     for pod in cluster.list("pods"):
@@ -142,16 +128,25 @@ def pods_by_node(cluster: ClusterVerbs) -> dict[str, list[Object]]:
     return held
 
 
-def evict(cluster: ClusterVerbs, pods: list[Object]) -> None:
+def least_useful(cluster: SimulatedCluster, names: list[str]) -> list[str]:
+    """Nodes in the order in which they are given up: not there yet, cordoned, fewest pods; else in the order given."""
+    found = {node["metadata"]["name"]: node for node in cluster.list("nodes")}
+    held = pods_by_node(cluster)
+    return sorted(
+        names, key=lambda name: (name in found, name in found and not is_closed(found[name]), len(held.get(name, [])))
+    )
+
+
+def evict(cluster: SimulatedCluster, pods: list[Object]) -> None:
     """Ask once for the eviction of each pod; what a disruption budget keeps stays for the next time."""
     for pod in pods:
         metadata = pod["metadata"]
         if "deletionTimestamp" not in metadata:
             with _tolerating(404, 409, 429):
-                cluster.evict(metadata["name"], metadata["namespace"])
+                eviction.evict(cluster.backend, metadata["namespace"], metadata["name"], {})
 
 
-def remove(cluster: ClusterVerbs, name: str, pods: list[Object]) -> None:
+def remove(cluster: SimulatedCluster, name: str, pods: list[Object]) -> None:
     """Take the machine away: its Node object and whatever was still on it."""
     for pod in pods:
         with _tolerating(404):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from blocks.errors import CloudRefused
 from blocks.fleet import pool_id
 from blocks.series import utc
 from deployments.local.nodes import digest
@@ -68,7 +69,8 @@ class Pool:
 class Operation:
     """One accepted change. Times are simulated seconds since 1970 UTC.
 
-    `before` and `after` are `Pool.settings()`, `changes` is what was asked for. `finished_s` is when the cloud called it done or failed, `settled_s` when the last node had joined or gone.
+    `before` and `after` are `Pool.settings()`, `changes` is what was asked for. `finished_s` is when the cloud called
+    it done or failed, `settled_s` when the last node had joined or gone. `fault` is the failure it was told to end in.
     """
 
     id: str
@@ -103,6 +105,19 @@ class Operation:
             "settled": _iso(self.settled_s),
             "error": self.error,
         }
+
+
+def check_bounds(pool: Pool, after: dict[str, Any]) -> None:
+    """Refuse settings that break minimum <= desired <= maximum (CloudRefused)."""
+    low, high, desired = after["min_nodes"], after["max_nodes"], after["desired"]
+    for wrong, text in (
+        (low < 0 or high < 1, f"bounds {low}-{high} are not a range of nodes"),
+        (low > high, f"minimum size {low} is above maximum size {high}"),
+        (desired > high, f"desired size {desired} is above maximum size {high}"),
+        (desired < low, f"desired size {desired} is below minimum size {low}"),
+    ):
+        if wrong:
+            raise CloudRefused(text, where=f"pool {pool.id}", fix="keep minimum <= desired <= maximum")
 
 
 def uuid_of(*parts: object) -> str:

@@ -125,8 +125,9 @@ class Process:
             threading.Thread(target=_await_end_of_stdin, args=(loop, self._stopping.set), daemon=True).start()
         with _listening(self.settings.port) as listening:
             config = uvicorn.Config(
-                self.app(), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_S
-            )
+                self.app(), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_S,
+                timeout_keep_alive=90,  # as an API server: a client's idle connection is not cut under its next request
+            )  # fmt: skip
             server = _Server(config)
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -12,6 +14,9 @@ from tasks.forecasting.decide.history import LARGEST
 Text = NDArray[np.object_]
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})  # spellings of an empty cell, in any case
 NO_TIME = np.iinfo(np.int64).min
+ZONED = re.compile(
+    r"\d[T ]?\d.*:.*(?:[zZ]|[+-]\d{2}:?(?:\d{2})?)$|[zZ]$"
+)  # ends in Z or in an offset after a time of day
 MILLISECONDS_FROM = 1e11  # a whole number above this is milliseconds since 1970 (as seconds it is the year 5138)
 
 
@@ -21,8 +26,10 @@ def text(column: pa.ChunkedArray) -> Text:
     return np.array([cell.strip() for cell in found], dtype=object)
 
 
-def numbers(column: pa.ChunkedArray, name: str, lines: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[str]]:
-    """(N,) numbers, NaN where a cell is empty or refused, and one line for each refused cell.
+def numbers(
+    column: pa.ChunkedArray, name: str, lines: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[str]]:
+    """(N,) numbers, NaN where a cell is empty or refused; (N,) whether it is refused; one line for each refused cell.
 
     Refused: text, infinity, and what lies beyond 1e17.
     """
@@ -37,7 +44,7 @@ def numbers(column: pa.ChunkedArray, name: str, lines: NDArray[np.int64]) -> tup
         wrong = (np.isnan(values) & ~empty) | (np.abs(values) > LARGEST)
     refused = [f"line {lines[i]}, column {name}: {shown[i]!r} {_why_no_number(values[i])}: row left out"
                for i in np.flatnonzero(wrong)]  # fmt: skip
-    return np.where(wrong, np.nan, values), refused
+    return np.where(wrong, np.nan, values), wrong, refused
 
 
 def _why_no_number(value: float) -> str:
@@ -71,9 +78,8 @@ def seconds(
     parsed = pd.to_datetime(pd.Series(shown), utc=True, format="ISO8601", errors="coerce")
     moments_s = parsed.dt.tz_localize(None).to_numpy("datetime64[s]")
     found = np.where(np.isnat(moments_s), NO_TIME, moments_s.astype(np.int64))
-    zoned = pd.Series(shown).str.contains(r"(?:[zZ]|[+-]\d{2}:?\d{2}|[+-]\d{2})$", regex=True).to_numpy(bool)
-    zoned &= pd.Series(shown).str.len().to_numpy() > len("2026-01-01")
-    bare = np.flatnonzero(~zoned & (found != NO_TIME))
+    bare = np.array([not ZONED.search(cell) for cell in shown], dtype=bool)
+    bare = np.flatnonzero(bare & (found != NO_TIME))
     if len(bare):
         notes.append(f"column {name}: {len(bare)} times without zone, first in line {lines[bare[0]]}: taken as UTC")
     return _checked_times(found, shown, name, lines, notes)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 from numpy.typing import NDArray
@@ -60,14 +61,15 @@ def read_history(path: Path, step_s: int | None = None) -> HistoryFile:
     InvalidInput: the file cannot be read, or nothing usable is left in it.
     """
     if not path.is_file():
-        raise InvalidInput("there is no such file", where=str(path), fix="check the path")
+        raise InvalidInput("there is no file here", where=str(path), fix="check the path")
     refused: list[str] = []
     notes: list[str] = []
     table, lines = _load_parquet(path) if path.suffix in PARQUET else _load_csv(path, refused)
     rows = _rows(table, lines, path, refused, notes)
     if not len(rows.time_s):
-        raise InvalidInput(f"no usable row ({refused[0] if refused else 'it has none'})", where=str(path),
-                           fix="give rows of unique_id, ds, y, or a time column and then one column a series")  # fmt: skip
+        why = refused[0] if refused else "it has none"
+        raise InvalidInput(f"no usable row ({why})", where=str(path),
+                           fix="give rows of unique_id, ds, y; or a time column and then the series")  # fmt: skip
     step = step_s or usual_step(rows)
     if step is None:
         raise InvalidInput("no series has two rows, so their distance is unknown", where=str(path),
@@ -129,28 +131,28 @@ def _rows(table: pa.Table, lines: NDArray[np.int64], path: Path, refused: list[s
         blank = np.all([text(column) == "" for column in table.columns if pa.types.is_string(column.type)], axis=0)
         blank &= all(pa.types.is_string(column.type) for column in table.columns)
         table, lines = table.filter(pa.array(~blank)), lines[~blank]
-    if "unique_id" in columns or {"ds", "y"} <= set(columns):
+    if "unique_id" in columns:
         return _long_rows(table, lines, path, refused, notes)
     return _wide_rows(table, lines, refused, notes)
 
 
 def _long_rows(table: pa.Table, lines: NDArray[np.int64], path: Path, refused: list[str], notes: list[str]) -> Rows:
-    absent = [name for name in LONG if name not in table.column_names]
+    columns = table.column_names
+    absent = [name for name in LONG if name not in columns]
     if absent:
         raise InvalidInput(f"column {absent[0]} is not there", where=str(path),
-                           fix=f"a long table has {', '.join(LONG)}; this one has {', '.join(table.column_names)}")  # fmt: skip
-    extra = [name for name in table.column_names if name not in LONG]
+                           fix=f"a long table has {', '.join(LONG)}; here are {', '.join(columns)}")  # fmt: skip
+    extra = [name for name in columns if name not in LONG]
     if extra:
         notes.append(f"columns {', '.join(extra)}: known-future features, which no engine of this version uses")
     time_s, bad_times, time_notes = seconds(table["ds"], "ds", lines)
-    value, bad_values = numbers(table["y"], "y", lines)
+    value, unread, bad_values = numbers(table["y"], "y", lines)
     names, number = np.unique(text(table["unique_id"]), return_inverse=True)
     nameless = (names == "")[number]
     refused += bad_times + bad_values
     refused += [f"line {line}, column unique_id: it is empty: row left out" for line in lines[nameless]]
     notes += time_notes
-    unread = {int(found.split(",")[0].removeprefix("line ")) for found in bad_values}
-    usable = (time_s != NO_TIME) & ~nameless & ~np.isin(lines, list(unread))
+    usable = (time_s != NO_TIME) & ~nameless & ~unread
     return _in_order_of_appearance(Rows(list(names), number, time_s, value, lines).take(usable))
 
 
@@ -171,7 +173,7 @@ def _wide_rows(table: pa.Table, lines: NDArray[np.int64], refused: list[str], no
     notes += time_notes
     columns = []
     for name in names:
-        value, bad = numbers(table[name], name, lines)
+        value, _, bad = numbers(table[name], name, lines)
         if bad and not np.isfinite(value).any():
             bad = [f"column {name}: no cell is a number, the first in line {lines[0]}: series left out"]
         refused += [line.replace("row left out", "cell left out") for line in bad]
@@ -185,6 +187,15 @@ def _wide_rows(table: pa.Table, lines: NDArray[np.int64], refused: list[str], no
         np.concatenate([column[usable] for column in columns]),
         np.tile(lines[usable], len(names)),
     )
+
+
+def _with_iso_times(table: pa.Table) -> pa.Table:
+    """Times as text, 2026-01-31T12:00:00Z."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            iso = pa.compute.strftime(table.column(place), format="%Y-%m-%dT%H:%M:%SZ")
+            table = table.set_column(place, field.name, iso)
+    return table
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -206,7 +217,7 @@ def write_table(table: pa.Table, path: Path) -> None:
             if path.suffix in PARQUET:
                 pa_parquet.write_table(table, file)
             else:
-                pa_csv.write_csv(table, file, pa_csv.WriteOptions(quoting_style="needed"))
+                pa_csv.write_csv(_with_iso_times(table), file, pa_csv.WriteOptions(quoting_style="needed"))
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(0o644)

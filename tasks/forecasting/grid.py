@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ Index = NDArray[np.int64]
 
 MOST_CELLS = 300_000_000  # float32 cells of the matrix: 1.2 GB
 OFF_GRID = 0.25  # a time further than this share of a step from its slot belongs to no slot
-MOST_OFF_GRID = 0.1  # with more of its rows between the steps, a series has another step
+MOST_OFF_GRID = 1 / 3  # with more of its rows between the steps, a series has another step
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ def put_on_grid(rows: Rows, step_s: int, where: Path, refused: list[str], notes:
     phase, wrong = _phases(ordered, step_s)
     other = _other_steps(ordered, step_s)
     for number in np.flatnonzero(wrong | other):
-        refused.append(f"series {rows.names[number]}: its rows are not {step_s} s apart as in the rest of the file: "
-                       "series left out; give it a file of its own, or --freq")  # fmt: skip
+        refused.append(f"series {rows.names[number]}: its rows are not {step_s} s apart: series left out; resample it, "
+                       "or forecast it from a file of its own with its own --freq")  # fmt: skip
     ordered = ordered.take(~(wrong | other)[ordered.number])
     slot = (ordered.time_s - phase[ordered.number] + step_s // 2) // step_s
     off = np.abs(ordered.time_s - phase[ordered.number] - slot * step_s) > OFF_GRID * step_s
@@ -108,7 +109,7 @@ def _phases(ordered: Rows, step_s: int) -> tuple[Index, NDArray[np.bool_]]:
     wrong = np.zeros(len(ordered.names), dtype=bool)
     starts = np.searchsorted(ordered.number, np.arange(len(ordered.names) + 1))
     rest = ordered.time_s % step_s
-    for number, (begin, end) in enumerate(zip(starts, starts[1:], strict=False)):
+    for number, (begin, end) in enumerate(pairwise(starts)):
         if begin == end:
             continue
         found, count = np.unique(rest[begin:end], return_counts=True)
@@ -132,7 +133,7 @@ def _matrix(ordered: Rows, slot: Index, phase: Index, step_s: int, where: Path, 
     for number in np.flatnonzero(~held & (np.bincount(ordered.number, minlength=len(held)) > 0)):
         refused.append(f"series {ordered.names[number]}: it has no value at all: series left out")
     if not held.any():
-        raise InvalidInput(f"no series is left ({refused[0]})", where=str(where), fix="mend the rows named")
+        raise InvalidInput(f"no series is left ({refused[-1]})", where=str(where), fix="mend the rows named")
     slot, ordered = slot[known], ordered.take(known)
     first, steps = int(slot.min()), int(slot.max() - slot.min()) + 1
     kept = np.flatnonzero(held)

@@ -139,7 +139,7 @@ def _column(history: Series, file: HistoryFile, origin: datetime) -> int:
 
 def _ends(history: Series) -> NDArray[np.int64]:
     """(S,) column of the last value of each series."""
-    return history.values.shape[1] - 1 - np.isfinite(history.values[:, ::-1]).argmax(axis=1)
+    return np.asarray(history.values.shape[1] - 1 - np.isfinite(history.values[:, ::-1]).argmax(axis=1))
 
 
 def _joined(
@@ -155,7 +155,7 @@ def _joined(
     tails = [round((100 - percent) / 200, 9) for percent in percents]
     ends = _ends(history)
     return FileForecast(
-        history.unique_id, tuple(method[i] for i in order), history.step_s, start + file.phase_s,
+        history.unique_id, tuple(method[i] for i in order), history.step_s, start,
         history.values[np.arange(len(ends)), ends], percents, values[:, :, place[0.5]],
         values[:, :, [place[tail] for tail in tails]], values[:, :, [place[round(1 - tail, 9)] for tail in tails]],
     )  # fmt: skip

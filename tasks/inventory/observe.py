@@ -33,9 +33,13 @@ def observe(
     with ThreadPoolExecutor(WORKERS) as pool:
         jobs: dict[Any, str] = {pool.submit(look, each): f"context {each.name}" for each in contexts}
         jobs |= {pool.submit(ask, *each): f"{each[0].value} {each[1]}" for each in accounts}
-        for done, _ in enumerate(as_completed(jobs), 1):
-            if progress:
-                progress(done)
+        try:
+            for done, _ in enumerate(as_completed(jobs), 1):
+                if progress:
+                    progress(done)
+        except BaseException:  # Ctrl-C: what has not been asked yet is not asked any more
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     for job, source in jobs.items():  # in the order of the questions, so that two runs write the same file
         try:
             found = job.result()
@@ -63,12 +67,12 @@ def seen_nodes(objects: Iterable[Mapping[str, Any]]) -> list[SeenNode]:
     """The facts of Node objects."""
     nodes = []
     for node in objects:
-        metadata, status = node["metadata"], node.get("status") or {}
+        metadata, status = node.get("metadata") or {}, node.get("status") or {}
         allocatable = status.get("allocatable") or {}
         memory = _quantity(allocatable.get("memory"))
         nodes.append(
             SeenNode(
-                name=metadata["name"],
+                name=str(metadata.get("name")),
                 labels=metadata.get("labels") or {},
                 cpu=_quantity(allocatable.get("cpu")),
                 memory=int(memory) if memory is not None else None,

@@ -33,7 +33,7 @@ def draft_pools(
     pools: list[dict[str, Any]] = []
     checks: dict[Path, str] = {}
     for name in sorted(groups.keys() | by_name.keys()):
-        pool, found = _pool(provider, name, groups.get(name, []), by_name.get(name))
+        pool, found = _pool(provider, pool_labels[provider], name, groups.get(name, []), by_name.get(name))
         checks |= {("node_pools", len(pools), key): text for key, text in found.items()}
         pools.append(pool)
     return pools, checks, left_out
@@ -77,13 +77,15 @@ def nominal_capacity(provider: Provider, instance_type: str) -> tuple[int, int] 
 
 
 def _pool(
-    provider: Provider, name: str, nodes: list[SeenNode], listed: ListedPool | None
+    provider: Provider, label: str, name: str, nodes: list[SeenNode], listed: ListedPool | None
 ) -> tuple[dict[str, Any], Mapping[str, str]]:
     checks: dict[str, str] = {}
     types = {label: node.labels[label] for node in nodes for label in TYPE_LABELS if label in node.labels}
     instance_type = listed.instance_type if listed else next(iter(types.values()), "unknown")
     if instance_type == "unknown":
         checks["instance_type"] = "no instance type was seen"
+    if any(label not in node.labels and KARPENTER_LABEL not in node.labels for node in nodes):
+        checks["name"] = f"label its nodes, so that they are found again: {label}={FIXED_POOL}"
     pool: dict[str, Any] = {"name": name, "instance_type": instance_type}
     pool |= _bounds(nodes, listed, checks)
     pool |= _capacity(provider, instance_type, nodes, checks)

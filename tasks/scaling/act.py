@@ -231,6 +231,8 @@ def _settle(access: PoolAccess, intent: Intent, journal: Journal, *, because: Co
     try:
         state = _when_idle(access, intent)
         if state.desired == target:
+            # Nothing for a cloud; where nodes are drained by us, it finishes a drain that was cut off.
+            access.pools.wait(access.pools.set_desired(access.pool.name, target), timeout_s=_patience_s(access.pool))
             _wait_for_nodes(access, intent, target)
             return journal.done(intent, f"{target} nodes are Ready{why}")
     except ContinuumError as error:

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 from prefect import task
@@ -23,9 +25,10 @@ from tasks.forecasting.act import METRIC
 from tasks.forecasting.observe import KINDS, demand_query, metrics_of
 from tasks.pools.observe import PoolReading, narrowed, read_pools
 from tasks.run import Run
-from tasks.scaling.decide import Observed, Pools
+from tasks.scaling.decide import Observed, Policy, Pools
 
-SAMPLE_WINDOW_S = 900  # how far back the newest sample of a series is looked for
+LEAST_WINDOW_S = 900  # how far back the newest sample of a series is looked for, at least
+SAMPLE_STEP_S = 60
 MEMORY = timedelta(days=1)  # older acts no longer matter to any cooldown
 
 logger = logging.getLogger(__name__)
@@ -43,12 +46,13 @@ class View:
 
 
 @task(name="observe pools", cache_policy=NO_CACHE, persist_result=False)
-def observe_pools(run: Run, only: Sequence[str]) -> View:
+def observe_pools(run: Run, only: Sequence[str], policy: Policy) -> View:
     """The fleet's pools as arrays, in file order, for `decide_scaling`.
 
     Parameters
     ----------
     only: names `cluster/pool` to look at; empty for all.
+    policy: how long the memory of what was wanted reaches, and at which utilisation past demand is counted in nodes.
 
     Raises
     ------
@@ -59,9 +63,9 @@ def observe_pools(run: Run, only: Sequence[str]) -> View:
     as_of = PrometheusSource.from_metrics(resolve_secrets(fleet.metrics)).now()
     forecast = load_forecast(store, METRIC, not_after=as_of)
     readings, trouble = read_pools(fleet)
-    use, ages, silent = _latest_use(fleet, as_of)
+    use, ages, past, silent = _recent_use(fleet, as_of, policy)
     subjects = [reading.subject for reading in readings]
-    wanted, last_up, last_change = _memory(store, run.flow, as_of)
+    wanted, last_up, last_change = _memory(store, run.flow, as_of, policy)
     states = [reading.state for reading in readings]
     observed = Observed(
         desired=np.array([state.desired if state else 0 for state in states], np.int64),
@@ -72,7 +76,7 @@ def observe_pools(run: Run, only: Sequence[str]) -> View:
         age_s=_column(ages, subjects, np.inf),
         last_up_s=_column(last_up, subjects, np.inf),
         last_change_s=_column(last_change, subjects, np.inf),
-        recent_want=_column(wanted, subjects, np.nan),
+        recent_want=np.fmax(_column(wanted, subjects, np.nan), _column(past, subjects, np.nan)),
         reachable=np.array([state is not None for state in states], np.bool_),
     )
     return View(as_of, _pools(readings), observed, forecast, tuple(trouble + silent))
@@ -94,6 +98,7 @@ def _pools(readings: list[PoolReading]) -> Pools:
         hands_off=np.array([r.pool.hands_off or bool(r.state and r.state.hands_off) for r in readings], np.bool_),
         owner=tuple(_owner(reading) for reading in readings),
         fixed=np.zeros(len(readings), np.bool_),
+        multiple_of=np.array([r.state.multiple_of if r.state else 1 for r in readings], np.int64),
     )
 
 
@@ -104,42 +109,57 @@ def _owner(reading: PoolReading) -> str:
     return "" if reading.pool.autoscaler is Autoscaler.NONE else str(reading.pool.autoscaler)
 
 
-def _latest_use(fleet: Fleet, as_of: datetime) -> tuple[dict[str, dict[str, float]], dict[str, float], list[str]]:
-    """By kind, then by pool: use now; by pool: age of the older of its newest samples, seconds; and who is silent."""
-    use: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
-    ages: dict[str, float] = {}
-    silent: list[str] = []
+class _RecentUse(NamedTuple):
+    """By kind, then by pool: use now, its own unit; by pool: age of the older of its newest samples, seconds, and the
+    nodes that its demand has needed lately; one line for each source in trouble.
+    """
+
+    use: dict[str, dict[str, float]]
+    ages: dict[str, float]
+    needed: dict[str, float]
+    trouble: list[str]
+
+
+def _recent_use(fleet: Fleet, as_of: datetime, policy: Policy) -> _RecentUse:
+    found = _RecentUse({kind: {} for kind in KINDS}, {}, {}, [])
+    begin_s, end_s = as_of.timestamp() - max(policy.down_stabilisation_s, LEAST_WINDOW_S), as_of.timestamp() + 1
+    one_node = {
+        f"{c.name}/{p.name}": {"cpu_cores": p.node_cpu, "memory_bytes": p.node_memory} for c, p in fleet.pools()
+    }
     for metrics, clusters in metrics_of(fleet):
         source = PrometheusSource.from_metrics(resolve_secrets(metrics))
         for kind in KINDS:
             for query, label, _ in demand_query(metrics, kind, clusters):
                 try:
                     # A range with a short step, because an instant query hides how old its sample is.
-                    recent = source.matrix(
-                        query, as_of.timestamp() - SAMPLE_WINDOW_S, as_of.timestamp() + 1, 60, label=label
-                    )
+                    recent = source.matrix(query, begin_s, end_s, SAMPLE_STEP_S, label=label)
                 except ContinuumError as error:
-                    silent.append(str(error))
+                    found.trouble.append(str(error))
                     logger.warning("%s", error)
                     continue
                 for row, name in enumerate(recent.unique_id):
                     known = np.flatnonzero(~np.isnan(recent.values[row]))
-                    if known.size:
-                        use[kind][name] = float(recent.values[row, known[-1]])
+                    if known.size and name in one_node:
+                        found.use[kind][name] = float(recent.values[row, known[-1]])
                         age_s = as_of.timestamp() - float(recent.times()[known[-1]])
-                        ages[name] = max(age_s, ages.get(name, 0.0))
-    return use, ages, silent
+                        found.ages[name] = max(age_s, found.ages.get(name, 0.0))
+                        most = float(recent.values[row, known].max()) / one_node[name][kind]
+                        found.needed[name] = max(ceil(most / policy.reactive_target_ratio), found.needed.get(name, 0))
+    return found
 
 
-def _memory(store: Store, flow: str, as_of: datetime) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-    """By pool: most nodes wanted within 15 min, seconds since the last scale-up, seconds since the last change."""
+def _memory(
+    store: Store, flow: str, as_of: datetime, policy: Policy
+) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """By pool: most nodes wanted lately, seconds since the last scale-up, seconds since the last change."""
     wanted: dict[str, float] = {}
     last_up: dict[str, float] = {}
     last_change: dict[str, float] = {}
-    recent = store.decisions(flow=flow, since=now() - timedelta(seconds=SAMPLE_WINDOW_S), limit=None)
+    window_s = policy.down_stabilisation_s
+    recent = store.decisions(flow=flow, since=now() - timedelta(seconds=window_s), limit=None)
     acted = store.decisions(flow=flow, state=Verdict.ACTED, since=now() - MEMORY, limit=None)
     for decision in recent:
-        if 0 <= _age_s(decision, as_of) <= SAMPLE_WINDOW_S:
+        if 0 <= _age_s(decision, as_of) <= window_s:
             wanted[decision.subject] = max(wanted.get(decision.subject, 0.0), float(decision.content["want"]))
     for decision in acted:
         age_s = max(_age_s(decision, as_of), 0.0)

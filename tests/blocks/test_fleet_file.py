@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from blocks.errors import InvalidInput
 from blocks.fleet_file import MAX_BYTES, check_text, fleet_of, fleet_schema, load_fleet, read_fleet
@@ -23,6 +27,17 @@ clusters:
     node_pools:
       - {name: web, instance_type: m5.large, min_nodes: 1, max_nodes: 9, node_cpu: 1930m, node_memory: 6Gi}
 """
+
+RICH = (
+    GOOD
+    + """\
+      - {name: api, instance_type: x, min_nodes: 0, max_nodes: 1, node_cpu: 1, node_memory: 1, autoscaler: karpenter}
+    kubernetes: {server: "https://a", token: "${A}"}
+    metrics: {url: "http://b", username: me, password: "secret:b"}
+workloads:
+  - {name: shop, cluster: eu, kind: StatefulSet, latency_ms: 5}
+"""
+)
 
 
 def told(text: str) -> list[str]:
@@ -120,7 +135,7 @@ WRONG = [
         "http:",
         "ftp:",
         "2 metrics.url",
-        "`ftp://prometheus:9090` is no http:// or https:// URL without `?` and `#`",
+        "is no http:// or https:// URL without `?` and `#`",
         URL_FIX,
     ),
     ("l\n", "l\nname: big\n", "2", "the key `name` is already at line 1", "keep one of the two"),
@@ -353,3 +368,36 @@ def test_every_field_of_the_schema_is_described_and_unknown_keys_are_refused_by_
         assert model["additionalProperties"] is False
         for name, field in model["properties"].items():
             assert field.get("description"), f"{model['title']}.{name}"
+
+
+def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Every path in plain data, but for the root."""
+    if not isinstance(value, dict | list):
+        return [path]
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    return ([path] if path else []) + [each for key, part in inner for each in places(part, (*path, key))]
+
+
+anything = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just([]) | st.just({"a": [1]})
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(places(yaml.safe_load(RICH))), anything), min_size=1, max_size=3))
+def test_any_value_in_any_place_is_accepted_or_told_and_never_raises(
+    changes: list[tuple[tuple[str | int, ...], object]],
+) -> None:
+    data = yaml.safe_load(RICH)
+    for path, value in changes:
+        at = data
+        for key in path[:-1]:
+            at = (
+                at[key]
+                if isinstance(at, list | dict) and (key in at if isinstance(at, dict) else int(key) < len(at))
+                else {}
+            )
+        if isinstance(at, dict) or (at and isinstance(path[-1], int)):
+            at[path[-1]] = value
+    read = check_text(json.dumps(data, ensure_ascii=False), "f")
+    assert (read.fleet is None) == bool(read.errors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,3 +71,22 @@ def test_a_field_that_is_absent_is_located_at_what_is_around_it() -> None:
         (1, 1),
         (1, 1),
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["token: !Zqhunter2!x y", "token: *Zqhunter2", "%Zqhunter2 1\n--- a", "token: 'Zqhunter2"]
+)
+def test_without_the_c_parser_too_no_mistake_quotes_the_file(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(yaml, "CSafeLoader")
+    _, mistakes = read_yaml(text)
+    assert "Zq" not in str(mistakes)
+
+
+def test_without_the_c_parser_a_fleet_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "a: {b: [1, 'x', NO], c: &c {d: 2}}\ne: {<<: *c, f: |\n    two\n  }\n".replace(", f: |\n    two\n  ", "")
+    fast, _ = read_yaml(text)
+    monkeypatch.delattr(yaml, "CSafeLoader")
+    slow, mistakes = read_yaml(text)
+    assert fast is not None
+    assert slow == fast
+    assert mistakes == []

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from blocks.fleet_file import load_fleet
+from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store
 from blocks.store.tables import Decision, Mode, Verdict
 from tasks.run import Run
@@ -31,6 +32,8 @@ def main(fleet_file: str, subject: str, current: int, target: int, step: str) ->
     journal = Journal(store, lease_s=3600)
     if hasattr(journal, verb):
         setattr(journal, verb, dying(getattr(journal, verb), before=when == "before"))
+    elif hasattr(KubernetesApi, verb):
+        setattr(KubernetesApi, verb, dying(getattr(KubernetesApi, verb), before=when == "before"))
     else:
         connect = act.connect
 
@@ -47,7 +50,7 @@ def main(fleet_file: str, subject: str, current: int, target: int, step: str) ->
         state=Verdict.APPROVED, as_of=datetime.now(UTC), content=content,
     )  # fmt: skip
     store.record_decisions([decision])
-    act.act_on.fn(run, [decision], disruption_ratio=0.5, fleet_nodes=100)
+    print(act.act_on.fn(run, [decision], disruption_ratio=0.5, fleet_nodes=100))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -28,7 +30,8 @@ ROLES: dict[str, list[Json]] = {
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["delete"]},
         {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
         {"apiGroups": ["", "events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch", "update"]},
-        {"apiGroups": ["apps"], "resources": ["deployments", "replicasets", "statefulsets", "daemonsets"], "verbs": _READ},
+        {"apiGroups": ["apps"], "verbs": _READ,
+         "resources": ["deployments", "replicasets", "statefulsets", "daemonsets"]},
         {"apiGroups": ["apps"], "resources": ["deployments", "deployments/scale", "statefulsets/scale"],
          "verbs": ["get", "patch", "update"]},
         {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": [*_READ, "patch", "update"]},
@@ -106,8 +109,7 @@ class Access:
         if not authorization:
             user = User("system:anonymous", (UNAUTHENTICATED,))
         else:
-            scheme, _, token = authorization.partition(" ")
-            role = self._tokens.get(token.strip()) if scheme.lower() == "bearer" else None
+            role = self._tokens.get(_token(authorization))
             if role is None:
                 raise status.unauthorized()
             group = MASTERS if role == "admin" else f"continuum:{role}"
@@ -140,6 +142,23 @@ class Access:
         else:
             found = self._store.get(f"roles.{RBAC}", namespace, reference["name"])
         return list(dig(found.obj, "rules", default=())) if found is not None else []
+
+
+def _token(authorization: str) -> str:
+    """The token of a Bearer header, or the password of a Basic one.
+
+    kubectl sends no bearer token over plain HTTP, but it does send what stands before the @ of the server's URL.
+
+    >>> _token("Bearer abc"), _token("Basic dTphYmM=")
+    ('abc', 'abc')
+    """
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    try:
+        return base64.b64decode(value, validate=True).decode().partition(":")[2] if scheme.lower() == "basic" else ""
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def _is(subject: Json, user: User) -> bool:

@@ -75,7 +75,7 @@ def _pod(backend: Backend, kind: Kind, obj: Json) -> None:
 
 
 def _covers(toleration: Json, key: str) -> bool:
-    return toleration.get("key", key) == key and toleration.get("effect", "NoExecute") == "NoExecute"
+    return bool(toleration.get("key", key) == key and toleration.get("effect", "NoExecute") == "NoExecute")
 
 
 def _service_account(backend: Backend, kind: Kind, spec: Json, namespace: str, name: str) -> None:

@@ -7,12 +7,13 @@ import random
 from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
-from deployments.local.kubernetes import patches, reading, writing
+from deployments.local.kubernetes import patches, reading, shapes, writing
 from deployments.local.kubernetes.access import Access, bootstrap
 from deployments.local.kubernetes.backend import Backend, DeleteOptions, Options
 from deployments.local.kubernetes.controllers import CONTROLLERS
 from deployments.local.kubernetes.controllers.base import Engine
 from deployments.local.kubernetes.deleting import delete
+from deployments.local.kubernetes.http import KubernetesApp
 from deployments.local.kubernetes.kinds import Kind, Registry
 from deployments.local.kubernetes.selectors import selection
 from deployments.local.kubernetes.store import FIRST_VERSION, Store
@@ -81,10 +82,8 @@ class SimulatedCluster:
         self.step()
 
     @functools.cached_property
-    def asgi(self) -> Any:
+    def asgi(self) -> KubernetesApp:
         """The ASGI app of this cluster's API; mount it anywhere."""
-        from deployments.local.kubernetes.http import KubernetesApp
-
         return KubernetesApp(self)
 
     def step(self) -> int:
@@ -104,27 +103,37 @@ class SimulatedCluster:
         """Create an object."""
         kind = self.kind(resource)
         place = _namespace(kind, namespace, obj)
-        return writing.presented(kind, writing.create(self.backend, kind, place, obj, Options()))
+        return shapes.presented(kind, writing.create(self.backend, kind, place, obj, Options()))
 
     def get(self, resource: str, name: str, namespace: str | None = None) -> Json:
         """The object of that name."""
         kind = self.kind(resource)
-        return writing.presented(kind, writing.existing(self.backend, kind, _namespace(kind, namespace), name))
+        return shapes.presented(kind, writing.existing(self.backend, kind, _namespace(kind, namespace), name))
 
-    def list(self, resource: str, namespace: str | None = None, label_selector: str = "", field_selector: str = "") -> list[Json]:  # fmt: skip
+    def list(
+        self, resource: str, namespace: str | None = None, label_selector: str | None = None, field_selector: str = ""
+    ) -> list[Json]:
         """Objects by namespace and name; over all namespaces without one."""
         kind = self.kind(resource)
         wanted = selection(kind, namespace if kind.namespaced else None, label_selector or "", field_selector)
-        return [writing.presented(kind, entry) for entry in reading.listed(self.backend, kind, wanted).entries]
+        return [shapes.presented(kind, entry) for entry in reading.listed(self.backend, kind, wanted).entries]
 
     def patch(
-        self, resource: str, name: str, body: Any, patch_type: str = "merge", namespace: str | None = None, subresource: str = ""
-    ) -> Json:  # fmt: skip
+        self,
+        resource: str,
+        name: str,
+        body: Any,
+        patch_type: str = "merge",
+        namespace: str | None = None,
+        subresource: str = "",
+    ) -> Json:
         """Change an object. `patch_type`: merge, strategic or json."""
         kind = self.kind(resource)
-        change = patch_function(kind, patch_type, body)
+        change = patches.function(patch_type, body, shapes.schema_of(kind))
         options = Options(subresource=subresource)
-        return writing.presented(kind, writing.patch(self.backend, kind, _namespace(kind, namespace), name, change, options))
+        return shapes.presented(
+            kind, writing.patch(self.backend, kind, _namespace(kind, namespace), name, change, options)
+        )
 
     def delete(self, resource: str, name: str, namespace: str | None = None, grace_s: int | None = None) -> None:
         """Delete an object; dependents follow with the next step."""
@@ -135,8 +144,13 @@ class SimulatedCluster:
         """Everything that `restore` needs, as JSON. Timers start anew: a starting pod starts from the beginning."""
         store = self.backend.store
         version, state, gauss = self.backend.random.getstate()
-        objects = {resource: [entry.obj for entry in store.list(resource)] for resource in store.resources()}
-        return {"name": self.name, "version": store.version, "random": [version, list(state), gauss], "objects": objects}
+        objects = {resource: [entry.obj for entry in store.sorted(resource)] for resource in store.resources()}
+        return {
+            "name": self.name,
+            "version": store.version,
+            "random": [version, list(state), gauss],
+            "objects": objects,
+        }
 
     @classmethod
     def restore(cls, snapshot: Json, clock: Clock, seed: int = 0, tokens: Mapping[str, str] | None = None) -> Self:
@@ -157,18 +171,3 @@ def _namespace(kind: Kind, namespace: str | None, obj: Json | None = None) -> st
     if not kind.namespaced:
         return ""
     return namespace or ((obj or {}).get("metadata") or {}).get("namespace") or "default"
-
-
-def patch_function(kind: Kind, patch_type: str, body: Any) -> Any:
-    """The function that a patch is: from an object to the changed one.
-
-    Raises
-    ------
-    KeyError: an unknown type of patch.
-    """
-    schema = writing.schema_of(kind)
-    return {
-        "merge": lambda obj: patches.merge(obj, body),
-        "strategic": lambda obj: patches.strategic(obj, body, schema),
-        "json": lambda obj: patches.json_patch(obj, body),
-    }[patch_type]

@@ -103,7 +103,8 @@ def check(kind: Kind, obj: Json) -> list[Cause]:
 
 
 _TYPES = {
-    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "object": (dict,), "array": (list,),
+    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "object": (dict,),
+    "array": (list,),
 }  # fmt: skip
 
 

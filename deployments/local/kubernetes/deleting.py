@@ -118,7 +118,7 @@ def _unfinished(namespace: Json) -> bool:
 
 def delete_all(backend: Backend, kind: Kind, wanted: Selection, options: DeleteOptions) -> list[Stored]:
     """Delete every object of a selection; their states before."""
-    entries = [entry for entry in backend.store.list(kind.storage, wanted.namespace) if wanted.takes(entry.obj)]
+    entries = [entry for entry in backend.store.sorted(kind.storage, wanted.namespace) if wanted.takes(entry.obj)]
     for entry in entries:
         delete(backend, kind, *entry.key, options)
     return entries

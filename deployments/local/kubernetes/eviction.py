@@ -43,7 +43,7 @@ def evict(backend: Backend, namespace: str, name: str, body: Json) -> None:
 
 def _budgets(backend: Backend, pod: Stored) -> list[Stored]:
     labels = pod.obj["metadata"].get("labels", {})
-    return [entry for entry in backend.store.list(BUDGETS, pod.key[0])
+    return [entry for entry in backend.store.sorted(BUDGETS, pod.key[0])
             if selects(dig(entry.obj, "spec", "selector"), labels)]  # fmt: skip
 
 
@@ -87,3 +87,24 @@ def _mark(backend: Backend, pod: Stored) -> None:
     state = pod.obj["status"]
     conditions = with_condition(state.get("conditions", []), entry, backend.timestamp())
     backend.store.put("pods", {**pod.obj, "status": {**state, "conditions": conditions}})
+
+
+def bind(backend: Backend, namespace: str, name: str, body: Json) -> None:
+    """Bind a pod to a node, as a scheduler does.
+
+    Raises
+    ------
+    StatusError: 404, 409 when it is bound already, 400 without a target.
+    """
+    kind = backend.registry.of("pods")
+    pod, node = existing(backend, kind, namespace, name), dig(body, "target", "name")
+    if not node:
+        raise status.bad_request("target.name: a binding names a node")
+    if pod.obj["spec"].get("nodeName"):
+        raise status.conflict(kind, name, f'pod {name} is already assigned to node "{pod.obj["spec"]["nodeName"]}"')
+    state = pod.obj["status"]
+    conditions = with_condition(
+        state.get("conditions", []), {"type": "PodScheduled", "status": "True"}, backend.timestamp()
+    )
+    spec = {**pod.obj["spec"], "nodeName": node}
+    backend.store.put("pods", {**pod.obj, "spec": spec, "status": {**state, "conditions": conditions}})

@@ -1,7 +1,7 @@
 """Sets of fields (FieldsV1): who owns what, as nested maps.
 
-`f:name` is a field, `k:{...}` an entry of a keyed list, `v:...` an entry of a set, `.` the entry itself. An empty map is
-an owned leaf. Sets are values here: nothing is changed in place.
+`f:name` is a field, `k:{...}` an entry of a keyed list, `v:...` an entry of a set, `.` the entry itself. An empty map
+is an owned leaf. Sets are values here: nothing is changed in place.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def after_update(
     managed: list[Json], old: Json, new: Json, schema: Schema | None, *,
     manager: str, api_version: str, subresource: str, now: str,
 ) -> list[Json]:  # fmt: skip
-    """managedFields after an ordinary write: what it changed is its own, and nobody else's any more.
+    """ManagedFields after an ordinary write: what it changed is its own, and nobody else's any more.
 
     Without a manager nobody gains, but those who owned what changed still lose it.
     """
@@ -117,8 +117,8 @@ def _conflict(clashes: list[tuple[Json, Fields]]) -> StatusError:
             who += f" using {entry['apiVersion']}"
         found = list(fields.paths(clash))
         causes += [{"reason": "FieldManagerConflict", "message": who, "field": path} for path in found]
-        lines.append(f"{who}: {found[0]}" if len(found) == 1 else who.replace("conflict", "conflicts", 1) + ":" + "".join(
-            f"\n- {path}" for path in found))  # fmt: skip
+        several = who.replace("conflict", "conflicts", 1) + ":" + "".join(f"\n- {path}" for path in found)
+        lines.append(f"{who}: {found[0]}" if len(found) == 1 else several)
     count = len(causes)
     message = f"Apply failed with {count} conflict{'s' if count > 1 else ''}: " + "\n".join(lines)
     return status.StatusError(409, "Conflict", message, {"causes": causes})

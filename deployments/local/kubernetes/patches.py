@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from deployments.local.kubernetes import status
@@ -213,3 +214,18 @@ def _put(tree: Any, path: list[str], value: Any, *, insert: bool) -> None:
 def _take(tree: Any, path: list[str]) -> Any:
     parent, last = _find(tree, path[:-1]), path[-1]
     return parent.pop(last) if isinstance(parent, dict) else parent.pop(_position(last, parent))
+
+
+def function(patch_type: str, body: Any, schema: Schema | None) -> Callable[[Any], Any]:
+    """The function that a patch is, from an object to the changed one. `patch_type`: merge, strategic or json.
+
+    Raises
+    ------
+    KeyError: an unknown type of patch.
+    """
+    known: dict[str, Callable[[Any], Any]] = {
+        "merge": lambda target: merge(target, body),
+        "strategic": lambda target: strategic(target, body, schema),
+        "json": lambda target: json_patch(target, body),
+    }
+    return known[patch_type]

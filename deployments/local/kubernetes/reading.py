@@ -44,7 +44,7 @@ def listed(backend: Backend, kind: Kind, wanted: Selection, limit: int = 0, toke
         if token:
             entries = backend.store.list_at(kind.storage, version, wanted.namespace)
         else:
-            entries = backend.store.list(kind.storage, wanted.namespace)
+            entries = backend.store.sorted(kind.storage, wanted.namespace)
     except Forgotten as error:
         message = "The provided continue parameter is too old to display a consistent list result."
         raise status.StatusError(410, "Expired", message) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from deployments.local.kubernetes import status, writing
+from deployments.local.kubernetes import custom, status, writing
 from deployments.local.kubernetes.backend import Backend, Options
 from deployments.local.kubernetes.decoding import DecodeError, decode
 from deployments.local.kubernetes.kinds import Kind
@@ -16,6 +16,7 @@ from deployments.local.kubernetes.trees import clone, dig, with_value
 
 Json = dict[str, Any]
 
+_IDENTITY = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 _SCALE = Kind("autoscaling", "v1", "scales", "Scale")
 
 
@@ -31,8 +32,7 @@ def _paths(kind: Kind) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...
 def shown(kind: Kind, entry: Stored) -> Json:
     """The Scale of an object."""
     wanted, counted, selector_path = _paths(kind)
-    metadata = {key: entry.obj["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-                if key in entry.obj["metadata"]}  # fmt: skip
+    metadata = {key: entry.obj["metadata"][key] for key in _IDENTITY if key in entry.obj["metadata"]}
     replicas = dig(entry.obj, *wanted)
     if kind.custom is None:
         selector = as_text(dig(entry.obj, "spec", "selector"))
@@ -45,8 +45,15 @@ def shown(kind: Kind, entry: Stored) -> Json:
 
 
 def change(
-    backend: Backend, kind: Kind, namespace: str, name: str, make: Callable[[Json], Any], options: Options, *, patch: bool
-) -> Stored:  # fmt: skip
+    backend: Backend,
+    kind: Kind,
+    namespace: str,
+    name: str,
+    make: Callable[[Json], Any],
+    options: Options,
+    *,
+    patch: bool,
+) -> Stored:
     """Write a Scale: `make` gives the new one from the present one.
 
     Raises
@@ -75,7 +82,7 @@ def change(
 
 
 def _refuse_negative(kind: Kind, name: str, new: Json, wanted: tuple[str, ...], replicas: int) -> None:
-    causes = writing.custom.check(kind, new)
+    causes = custom.check(kind, new)
     path = "." + ".".join(wanted)
     causes.append(status.Cause(status.INVALID, path, f"{replicas}: should be a non-negative integer"))
     raise status.invalid(kind, name, causes)

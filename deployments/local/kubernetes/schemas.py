@@ -18,9 +18,9 @@ import re
 from dataclasses import dataclass
 
 TYPES: dict[str, str] = {
-    "ObjectMeta": "name:s generateName:s namespace:s selfLink:s uid:s resourceVersion:s generation:i creationTimestamp:t "
-    "deletionTimestamp:t deletionGracePeriodSeconds:i labels:{s} annotations:{s} ownerReferences:[OwnerReference]=uid "
-    "finalizers:[s]~ managedFields:[*]",
+    "ObjectMeta": "name:s generateName:s namespace:s selfLink:s uid:s resourceVersion:s generation:i "
+    "creationTimestamp:t deletionTimestamp:t deletionGracePeriodSeconds:i labels:{s} annotations:{s} "
+    "ownerReferences:[OwnerReference]=uid finalizers:[s]~ managedFields:[*]",
     "OwnerReference": "apiVersion:s kind:s name:s uid:s controller:b blockOwnerDeletion:b",
     "LabelSelector": "matchLabels:{s} matchExpressions:[SelectorRequirement]",
     "SelectorRequirement": "key:s operator:s values:[s]",
@@ -111,8 +111,8 @@ TYPES: dict[str, str] = {
     "Secret": "metadata:ObjectMeta immutable:b data:{y} stringData:{s} type:s",
     "ServiceAccount": "metadata:ObjectMeta secrets:[ObjectReference]=name imagePullSecrets:[NamedReference] "
     "automountServiceAccountToken:b",
-    "Event": "metadata:ObjectMeta involvedObject:ObjectReference reason:s message:s source:EventSource firstTimestamp:t "
-    "lastTimestamp:t count:i type:s eventTime:mt series:EventSeries action:s related:ObjectReference "
+    "Event": "metadata:ObjectMeta involvedObject:ObjectReference reason:s message:s source:EventSource "
+    "firstTimestamp:t lastTimestamp:t count:i type:s eventTime:mt series:EventSeries action:s related:ObjectReference "
     "reportingComponent:s reportingInstance:s",
     "EventSource": "component:s host:s",
     "EventSeries": "count:i lastObservedTime:mt",
@@ -193,12 +193,11 @@ def parse(text: str) -> Schema:
     if match is None:
         raise ValueError(f"schema type {text!r}: not understood")
     inner, keys = match["inner"], tuple((match["keys"] or "").split(",")) if match["keys"] else ()
-    flags = {"is_set": bool(match["set"]), "atomic": bool(match["atomic"]), "kept": bool(match["kept"])}
     if inner[0] in "[{":
-        return Schema("list" if inner[0] == "[" else "map", inner=inner[1:-1], keys=keys, **flags)
-    if inner in _SCALARS:
-        return Schema(inner, **flags)
-    return Schema("struct", name=inner, **flags)
+        form, name = "list" if inner[0] == "[" else "map", ""
+    else:
+        form, name = (inner, "") if inner in _SCALARS else ("struct", inner)
+    return Schema(form, name, inner[1:-1], keys, bool(match["set"]), bool(match["atomic"]), bool(match["kept"]))
 
 
 @functools.cache

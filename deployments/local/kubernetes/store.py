@@ -1,4 +1,4 @@
-"""Objects in memory: one counter of versions, indexes, and a bounded history from which watches and old pages are read."""
+"""Objects in memory: one counter of versions, indexes, and a bounded history for watches and pages."""
 
 from __future__ import annotations
 
@@ -111,12 +111,12 @@ class Store:
         """Resources that have objects."""
         return [resource for resource, table in self._tables.items() if any(table.values())]
 
-    def list(self, resource: str, namespace: str | None = None) -> list[Stored]:
+    def sorted(self, resource: str, namespace: str | None = None) -> list[Stored]:
         """Objects of a resource, by namespace and name."""
         return sorted(self.all(resource, namespace), key=lambda entry: entry.key)
 
     def list_at(self, resource: str, version: int, namespace: str | None = None) -> list[Stored]:
-        """What `list` gave at an earlier version.
+        """What `sorted` gave at an earlier version.
 
         Raises
         ------

@@ -7,9 +7,9 @@ from typing import Any
 
 from deployments.local.kubernetes import admission, conversion, custom, defaults, ownership, status, validation
 from deployments.local.kubernetes.backend import Backend, Options
-from deployments.local.kubernetes.decoding import DecodeError, decode
+from deployments.local.kubernetes.decoding import DecodeError
 from deployments.local.kubernetes.kinds import Kind
-from deployments.local.kubernetes.schemas import Schema, parse
+from deployments.local.kubernetes.shapes import schema_of, shaped
 from deployments.local.kubernetes.store import Stored
 from deployments.local.kubernetes.trees import clone, with_value
 
@@ -31,49 +31,6 @@ def _annotations(obj: Json) -> Json:
 
 def _content(obj: Json) -> Json:
     return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
-
-
-def schema_of(kind: Kind) -> Schema | None:
-    """The type of a built-in kind; None for a custom one."""
-    return None if kind.custom is not None else parse(kind.kind)
-
-
-def presented(kind: Kind, entry: Stored) -> Json:
-    """A stored object as its kind's version shows it, with `kind` and `apiVersion`; the caller's own copy."""
-    return {"kind": kind.kind, "apiVersion": kind.api_version, **conversion.shown(kind, clone(entry.obj))}
-
-
-def shaped(kind: Kind, body: Json, options: Options, *, filled: bool = True) -> Json:
-    """A body as an object of its kind in its stored version: types checked, unknown fields dropped.
-
-    Raises
-    ------
-    DecodeError: it has not that shape.
-    StatusError: 400, it names another kind or version, or unknown fields while they are refused.
-    """
-    if not isinstance(body, dict):
-        raise DecodeError("the object provided is no JSON object")
-    check_type(kind, body)
-    body = conversion.stored(kind, {key: value for key, value in body.items() if key not in ("kind", "apiVersion")})
-    unknown: list[str] = []
-    if kind.custom is not None:
-        obj = custom.shaped(kind, body, unknown, filled=filled)
-    else:
-        obj = decode(body, parse(kind.kind), "", unknown)
-    obj.setdefault("metadata", {})
-    if unknown and options.strict:
-        faults = ", ".join(f'unknown field "{path}"' for path in unknown)
-        raise status.undecodable(kind, f"strict decoding error: {faults}")
-    options.warnings.extend(f'unknown field "{path}"' for path in unknown)
-    return dict(obj)
-
-
-def check_type(kind: Kind, body: Json) -> None:
-    """A body's `kind` and `apiVersion`, if it has them, must be the path's."""
-    got_kind, got_version = body.get("kind", kind.kind), body.get("apiVersion", kind.api_version)
-    if (got_kind or kind.kind) != kind.kind or (got_version or kind.api_version) != kind.api_version:
-        why = f'no kind "{got_kind}" of version "{got_version}" is served here'
-        raise status.undecodable(kind, why, str(got_kind))
 
 
 def create(backend: Backend, kind: Kind, namespace: str, body: Json, options: Options) -> Stored:
@@ -164,9 +121,11 @@ def replace(backend: Backend, kind: Kind, namespace: str, name: str, body: Json,
         raise status.invalid(kind, name, [cause], label=kind.plural)
     if metadata.get("uid") and metadata["uid"] != current.uid:
         key = "/".join(part for part in ("/registry", kind.plural, namespace, name) if part)
-        raise status.conflict(kind, name, "StorageError: invalid object, Code: 4, Key: " + key + ", ResourceVersion: 0, "
-                              f"AdditionalErrorMsg: Precondition failed: UID in precondition: {metadata['uid']}, "
-                              f"UID in object meta: {current.uid}")  # fmt: skip
+        why = (
+            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+            f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {current.uid}"
+        )
+        raise status.conflict(kind, name, why)
     return update(backend, kind, current, new, options)
 
 
@@ -251,7 +210,7 @@ def update(
 
 def _managed(backend: Backend, kind: Kind, old: Json, new: Json, options: Options, explicit: Any) -> list[Json]:
     before = old["metadata"].get("managedFields", [])
-    if explicit == [] or explicit == [{}]:
+    if explicit in ([], [{}]):  # how a client asks to forget all owners
         return []
     if explicit is not None and explicit != before:
         before = [entry for entry in explicit if isinstance(entry, dict) and "manager" in entry and "fieldsV1" in entry]

@@ -160,7 +160,6 @@ def _serve(
         values[rows], method[rows], open_rows[rows] = found[served], name, False
     signed = np.asarray((view.values < 0).any(axis=1))
     np.maximum(values, 0, out=values, where=~signed[:, None, None])
-    values.sort(axis=2)
     return values, method.tolist()
 
 

@@ -13,7 +13,7 @@ from tasks.forecasting.decide.history import Bool, Index, Past, past
 
 TRAINING_WINDOWS = 12_000  # twice as many change MASE and WQL by less than 1 %
 CALIBRATION_WINDOWS = 3_000
-WINDOWS_PER_SERIES = 400  # more of one series overlap so much that they add time, not knowledge
+WINDOWS_PER_SERIES = 1_500  # more of one series overlap so much that they add time, not knowledge
 MOST_STEPS = 288  # a longer horizon is fitted on fewer windows, so that its targets fit in memory
 MOST_SERIES = 400  # a larger fleet is represented by this many series, evenly spaced in the order of their names
 CALIBRATION_SHARE = 0.2  # the most recent share of each series' origins is kept back
@@ -34,6 +34,10 @@ class Windows:
     rows: Index
     origins: Index
     horizon: int
+
+    def series(self) -> int:
+        """Number of different series among the origins."""
+        return len(np.unique(self.rows))
 
     def cut(self) -> Iterator[tuple[Past, Float]]:
         """Yield windows (n, W) up to their origins with their targets (n, H), NaN where none was measured."""

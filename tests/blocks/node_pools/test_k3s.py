@@ -78,7 +78,7 @@ class EdgeCluster:
         if metadata.get("resourceVersion", node["metadata"]["resourceVersion"]) != node["metadata"]["resourceVersion"]:
             return self.server.as_json({"message": "the object has been modified", "code": 409}, 409)
         for target, change in (
-            (node["spec"], body["spec"]),
+            (node["spec"], body.get("spec", {})),
             (node["metadata"]["annotations"], metadata.get("annotations", {})),
         ):
             target.update(change)
@@ -123,7 +123,7 @@ def test_a_silent_node_is_closed_first_and_not_waited_for(edge, pools, fake_time
     edge.add("a", 0)
     edge.add("silent", 5, ready=False)
     pools.set_desired("edge", 1)
-    assert edge.open() == ["a"]
+    assert (edge.open(), set(edge.pods.values())) == (["a"], {"silent"})
     assert fake_time.slept == []
 
 
@@ -163,6 +163,24 @@ def test_a_node_that_a_person_closes_meanwhile_stays_closed(edge, pools) -> None
         pools.set_desired("edge", 1)
     assert edge.open() == ["a", "c"]
     assert edge.power("b") is None
+
+
+def test_a_drain_that_a_killed_run_left_is_finished_by_asking_again(edge, pools) -> None:
+    edge.add("a", 1)
+    edge.add("half", 2, closed=True, **{"continuum.io__power_state": "draining"})
+    pools.set_desired("edge", 1)
+    assert edge.power("half") == "sleep"
+    assert set(edge.pods.values()) == {"a"}
+
+
+def test_a_node_says_sleep_only_when_its_pods_have_left(edge, pools) -> None:
+    edge.add("a", 3)
+    edge.add("b", 1)
+    powers: list[str | None] = []
+    evict = edge.evict
+    edge.evict = lambda name: (powers.append(edge.power("b")), evict(name))[1]
+    pools.set_desired("edge", 1)
+    assert (powers, edge.power("b")) == (["draining"], "sleep")
 
 
 def test_what_a_killed_run_left_asleep_can_be_woken(edge, pools) -> None:

@@ -141,5 +141,5 @@ print(taken)
         assert child.stdin
         child.stdin.write("go\n")
         child.stdin.flush()
-    assert sum(int(child.communicate()[0]) for child in children) == 10
+    assert sum(int(child.communicate(timeout=60)[0]) for child in children) == 10
     assert Journal(store).disrupted() == 10

@@ -157,6 +157,19 @@ def test_a_heartbeat_after_the_look_defeats_the_adoption(journal: Journal, other
         journal.adopt(seen)
 
 
+def test_a_heartbeat_in_the_midst_of_the_adoption_defeats_it(
+    journal: Journal, other: Journal, clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if journal.store.is_sqlite:
+        pytest.skip("SQLite has one writer at a time: no heartbeat can come between")
+    intent = other.start(plan(other))
+    clock.advance(60)
+    monkeypatch.setattr(journal, "_is_expired", lambda _: other.renew() == 1)
+    with pytest.raises(Conflict):
+        journal.adopt(intent)
+    assert journal.intent(intent.id).owner == other.owner
+
+
 def test_of_many_adopters_exactly_one_wins(store: Store, other: Journal, clock) -> None:
     intent = other.start(plan(other))
     clock.advance(60)
@@ -196,7 +209,7 @@ sys.stdin.read()
     journal = Journal(store)
     assert journal.expired() == []
     child.kill()
-    child.communicate()
+    child.communicate(timeout=60)
     intent = journal.adopt(journal.expired()[0])
     assert (intent.id, intent.operation) == (intent_id, {"id": "op-1"})
     assert journal.undone(intent, "back to 3 nodes").state == State.UNDONE
@@ -263,6 +276,8 @@ def test_a_freeze_leaves_its_neighbours_alone(journal: Journal) -> None:
     journal.freeze("eu-eks/web")
     assert journal.frozen("eu-eks/batch") is None
     assert journal.frozen("eu-eks-2") is None
+    journal.freeze("us-gke")
+    assert journal.frozen("us-gke-2/web") is None
     assert journal.frozen("eu-eks") is not None  # acting on the whole cluster would touch the frozen pool
 
 

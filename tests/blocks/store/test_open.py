@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -14,11 +13,13 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Column, Connection, Table, inspect, text
+from sqlmodel import AutoString
 
 from blocks.errors import InvalidInput, Refused, StoreUnavailable
 from blocks.store import Store, database, migrate
-from blocks.store.migrate import HEAD, VERSION_TABLE
+from blocks.store.columns import UtcDateTime
+from blocks.store.migrate import HEAD, VERSION_TABLE, draft_revision
 from blocks.store.tables import Decision, Row
 
 AS_OF = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -41,6 +42,20 @@ def test_the_known_head_is_the_only_head_of_the_scripts() -> None:
     assert scripts.get_heads() == [HEAD]
 
 
+def test_a_drafted_revision_leads_from_head_to_the_models(tmp_path: Path) -> None:
+    later = Table("later", Row.metadata, Column("id", AutoString(), primary_key=True), Column("at", UtcDateTime()))
+    try:
+        drafted = draft_revision("add later", tmp_path)
+    finally:
+        Row.metadata.remove(later)
+    text = drafted.read_text()
+    assert drafted.name == f"r{int(HEAD) + 1:04d}_add_later.py"
+    assert f'down_revision = "{HEAD}"' in text.replace("'", '"')
+    assert text.count("op.create_table") == 1
+    assert "sa.String()" in text
+    assert "sa.DateTime(timezone=True)" in text
+
+
 def test_a_second_open_keeps_what_is_there(fresh_url: str) -> None:
     first = Store.open(fresh_url)
     first.record_decisions([decision()])
@@ -48,12 +63,41 @@ def test_a_second_open_keeps_what_is_there(fresh_url: str) -> None:
 
 
 def test_processes_open_a_fresh_store_at_once(fresh_url: str) -> None:
-    code = ("import sys; from blocks.store import Store; sys.stdin.readline(); "
-            "print(Store.open(sys.argv[1]).decisions())")  # fmt: skip
+    code = """
+import sys
+import alembic.command
+from blocks.store import Store
+print("ready", flush=True)
+sys.stdin.readline()
+print(Store.open(sys.argv[1]).decisions())
+"""
     children = [subprocess.Popen([sys.executable, "-c", code, fresh_url], stdin=subprocess.PIPE, text=True,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]  # fmt: skip
-    answers = [child.communicate("go\n", timeout=60) for child in children]
+    for child in children:
+        assert child.stdout
+        assert child.stdout.readline() == "ready\n"
+    for child in children:
+        assert child.stdin
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    answers = [child.communicate(timeout=60) for child in children]
     assert [answer for answer, _ in answers] == ["[]\n"] * 3, answers
+
+
+def test_a_migration_that_breaks_leaves_nothing_behind(fresh_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    upgrade = migrate.upgrade
+
+    def broken(connection: Connection) -> None:
+        upgrade(connection)
+        raise StoreUnavailable("power cut")
+
+    monkeypatch.setattr(migrate, "upgrade", broken)
+    with pytest.raises(StoreUnavailable, match="power cut"):
+        Store.open(fresh_url)
+    with database.connect(fresh_url).connect() as connection:
+        assert inspect(connection).get_table_names() == []
+    monkeypatch.setattr(migrate, "upgrade", upgrade)
+    assert Store.open(fresh_url).decisions() == []
 
 
 def test_a_newer_store_is_refused_and_left_alone(fresh_url: str) -> None:
@@ -131,15 +175,20 @@ def test_a_naive_time_or_a_nan_is_refused(store: Store, change: dict[str, object
 
 
 def test_a_forked_child_uses_connections_of_its_own(store: Store) -> None:
-    store.record_decisions([decision()])
-    child = os.fork()
-    if child == 0:
-        try:
-            os._exit(0 if len(store.decisions()) == 1 else 1)
-        finally:
-            os._exit(2)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert len(store.decisions()) == 1
+    code = """
+import os, sys
+from blocks.store import Store
+store = Store.open(sys.argv[1])
+assert store.engine.pool.checkedin() > 0
+child = os.fork()
+if child == 0:
+    os._exit(0 if store.engine.pool.checkedin() == 0 and store.decisions() == [] else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+print(store.decisions())
+"""
+    url = store.engine.url.render_as_string(hide_password=False)  # apart from the threads of other tests
+    answer = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, timeout=60, check=False)
+    assert answer.stdout == "[]\n", answer.stderr
 
 
 def test_a_database_shared_with_other_tables_keeps_them(new_database: Callable[[], str]) -> None:

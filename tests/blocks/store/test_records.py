@@ -103,6 +103,14 @@ def test_a_proposal_expires_at_its_time_and_then_never_changes(store: Store) -> 
     assert (store.decision(due.id).state, store.decision(later.id).state) == (Verdict.EXPIRED, Verdict.APPROVED)
 
 
+def test_settling_without_a_detail_keeps_the_one_that_is_there(store: Store) -> None:
+    made = decision()
+    store.record_decisions([made])
+    store.settle([made], Verdict.APPROVED, detail="by ada")
+    store.settle([made.id], Verdict.ACTED)
+    assert (store.decision(made.id).state, store.decision(made.id).detail) == (Verdict.ACTED, "by ada")
+
+
 def test_an_outcome_measured_again_replaces_the_older(store: Store) -> None:
     made = decision()
     store.record_decisions([made])

@@ -192,11 +192,15 @@ def test_a_reader_lists_again_when_a_compaction_takes_its_files(
     assert store.read("cpu_cores", MIDNIGHT, MIDNIGHT + 300).values.tolist() == [[1]]
 
 
-def test_a_write_that_breaks_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
+def test_a_write_that_breaks_leaves_no_file_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
     store = SeriesStore.open(str(tmp_path))
     store.append("cpu_cores", series(0, {"a": [1]}))
     before = contents(tmp_path)
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(step, full)
     with pytest.raises(StoreUnavailable, match="No space left on device"):
         store.append("cpu_cores", series(0, {"a": [2]}))
     assert contents(tmp_path) == before
@@ -223,6 +227,12 @@ def test_a_large_file_is_read_only_where_the_wanted_series_are(tmp_path: Path) -
     store.append("cpu_cores", series(0, {f"{i:05d}": [float(i)] for i in range(2500)}))
     read = store.read("cpu_cores", MIDNIGHT, MIDNIGHT + 300, ["02400", "00001", "nobody"])
     np.testing.assert_array_equal(read.values, [[2400], [1], [NAN]])
+
+
+def test_names_too_long_for_statistics_are_found(tmp_path: Path) -> None:
+    store, name = SeriesStore.open(str(tmp_path)), "x" * 10_000
+    store.append("cpu_cores", series(0, {name: [1]}))
+    assert store.read("cpu_cores", MIDNIGHT, MIDNIGHT + 300, [name]).values.tolist() == [[1]]
 
 
 def test_an_unknown_metric_is_not_found(store: SeriesStore) -> None:

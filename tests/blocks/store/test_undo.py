@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from blocks.errors import NotConfigured, NotFound, OperationFailed, Refused
-from blocks.store import Journal
-from blocks.store.tables import Intent, State
+from blocks.store import Journal, Store
+from blocks.store.tables import Decision, Intent, State, Verdict
 from blocks.store.undo import carry_out, undo_plan
 
 
@@ -50,6 +50,20 @@ def test_undo_restores_everything_the_last_act_first(journal: Journal) -> None:
     assert [journal.intent(row.id).state for row in (first, second)] == [State.UNDONE, State.UNDONE]
 
 
+def test_a_decision_is_undone_when_none_of_its_acts_stands(store: Store, journal: Journal) -> None:
+    made = Decision(flow_run_id="r", flow="f", subject="fleet", action="set_desired", as_of=journal.clock(),
+                    state=Verdict.ACTED)  # fmt: skip
+    store.record_decisions([made])
+    pools = Pools(a_web=3, b_web=4)
+    act(journal, pools, made.id, "a/web", 5)
+    act(journal, pools, made.id, "b/web", 9)
+    first, second = undo_plan(journal, made.id)
+    carry_out(journal, [first], pools.appliers)
+    assert store.decision(made.id).state == Verdict.ACTED
+    carry_out(journal, [second], pools.appliers)
+    assert store.decision(made.id).state == Verdict.UNDONE
+
+
 def test_undo_of_several_acts_on_one_subject_gives_the_first_state(journal: Journal) -> None:
     pools = Pools(a_web=3)
     act(journal, pools, "d", "a/web", 5)
@@ -77,8 +91,9 @@ def test_a_later_act_on_the_subject_refuses_the_undo_unless_forced(journal: Jour
     later = act(journal, pools, "d2", "a/web", 8)
     with pytest.raises(Refused, match=f"intent {later.id[:8]} .* has changed it since.*--force"):
         undo_plan(journal, "d1")
-    undo(journal, pools, "d1", force=True)
+    undone = undo(journal, pools, "d1", force=True)
     assert pools.sizes == {"a/web": 3}
+    assert undone[0].planned_against["force"] is True
 
 
 def test_undoing_decisions_from_the_last_to_the_first_needs_no_force(journal: Journal) -> None:

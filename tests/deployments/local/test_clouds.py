@@ -15,7 +15,7 @@ import requests
 import uvicorn
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.core.pipeline.policies import HeadersPolicy
 from azure.mgmt.containerservice import ContainerServiceClient
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -67,15 +67,11 @@ def gke_client(origin: str) -> Any:
 
 @pytest.fixture
 def aks_client(origin: str) -> Iterator[Any]:
-    class AnyToken(SansIOHTTPPolicy):  # type: ignore[type-arg]
-        def on_request(self, request: Any) -> None:
-            request.http_request.headers["Authorization"] = "Bearer any"
-
     with ContainerServiceClient(
-        credential=object(),  # type: ignore[arg-type]
+        credential=object(),
         subscription_id=SUBSCRIPTION,
         base_url=f"{origin}/azure",
-        authentication_policy=AnyToken(),
+        authentication_policy=HeadersPolicy({"Authorization": "Bearer any"}),
         credential_scopes=["any"],
         polling_interval=0.01,
         retry_total=0,
@@ -177,7 +173,9 @@ def test_google_follows_a_resize_from_running_to_done(gke_client: Any, clock: Si
     clock.advance(200)
     operation = gke_client.get_operation(name=f"{PLACE}/operations/{operation.name}")
     assert (operation.status.name, operation.operation_type.name) == ("DONE", "SET_NODE_POOL_SIZE")
-    assert gke_client.get_node_pool(name=WEB).initial_node_count == 8
+    pool = gke_client.get_node_pool(name=WEB)
+    group = requests.get(pool.instance_group_urls[0], headers={"Authorization": "any"}, timeout=5).json()
+    assert pool.initial_node_count == group["targetSize"] == 8
 
 
 def test_google_sees_why_an_operation_failed(gke_client: Any, pools: NodePools, clock: SimulatedClock) -> None:

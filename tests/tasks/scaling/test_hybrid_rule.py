@@ -41,6 +41,12 @@ def test_only_the_peak_until_new_nodes_could_be_ready_counts(stage):
     assert stage.scene(peak_cpu=late, steps=24, boot_s=3600.0).decide().want[0] == 17  # 60 / 3.6 = 16.7
 
 
+def test_each_pool_looks_as_far_ahead_as_its_own_boot_time(stage):
+    late = np.full((2, 24), 8.0)
+    late[:, 12:] = 60.0
+    assert stage.scene(2, peak_cpu=late, steps=24, boot_s=[240.0, 3600.0]).decide().want.tolist() == [5, 17]
+
+
 def test_the_time_of_the_peak_is_told(stage, reason_of):
     rising = np.full((1, 12), 8.0)
     rising[0, 3] = 40.0

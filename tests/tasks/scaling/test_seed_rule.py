@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from tasks.scaling.decide import Action, ReasonCode
+from tasks.scaling.decide import Action, ReasonCode, Thresholds
 
 GIB = 2.0**30
 NODES, CORES, BYTES = 10, 4.0, 16 * GIB
@@ -54,6 +52,18 @@ def test_growing_brings_the_resource_back_to_its_limit_and_one_node_at_least(sta
     assert decide(stage, 70.1, 10, 10, 10).target[0] == 11
 
 
+def test_it_grows_by_a_node_where_a_lower_predicted_limit_asks_for_it(stage):
+    early = {**FREE, "thresholds": Thresholds(predicted_up=(0.5, 0.5))}
+    scene = stage.scene(desired=NODES, ready=NODES, policy="seed", numbers=early, cpu_cores=20.0, peak_cpu=24 / 0.9)
+    assert scene.decide().target[0] == 11
+
+
+def test_no_demand_on_no_nodes_holds(stage):
+    nothing = {"desired": 0, "ready": 0, "min_nodes": 0, "cpu_cores": 0.0, "memory_bytes": 0.0}
+    scene = stage.scene(policy="seed", peak_cpu=0.0, peak_memory=0.0, **nothing)
+    assert scene.decide().action[0] == Action.HOLD
+
+
 def test_shrinking_stops_half_way_between_the_limits(stage, reason_of):
     decided = decide(stage, 20, 10, 10, 10)
     assert decided.target[0] == 4  # 8 cores / (4 * 0.5)
@@ -86,4 +96,4 @@ def test_any_demand_on_no_nodes_grows(stage):
 
 def test_booting_nodes_are_not_bought_twice(stage):
     scene = stage.scene(desired=15, ready=10, policy="seed", cpu_cores=40.0, last_change_s=60.0, peak_cpu=40.0)
-    assert replace(scene).decide().action[0] == Action.HOLD
+    assert scene.decide().action[0] == Action.HOLD

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from blocks.errors import OperationFailed
@@ -13,6 +13,8 @@ from deployments.local.kubernetes.backend import Backend
 from deployments.local.kubernetes.store import Event, Stored
 
 Json = dict[str, Any]
+Work = Any
+"""What a work queue holds: a key that means something to its controller, hashable."""
 
 _ROUNDS = 1_000_000
 """Reconciliations within one step after which controllers are taken to fight each other."""
@@ -40,7 +42,7 @@ class Controller:
 
     resources: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, backend: Backend, after: Callable[[Controller, Hashable, float], None]) -> None:
+    def __init__(self, backend: Backend, after: Callable[[Controller, Work, float], None]) -> None:
         self.backend = backend
         self.store = backend.store
         self._after = after
@@ -49,19 +51,19 @@ class Controller:
     def prepare(self) -> None:
         """Set up what this controller remembers; nothing by default."""
 
-    def keys(self, event: Event) -> Iterable[Hashable]:
+    def keys(self, event: Event) -> Iterable[Work]:
         """Keys that a write makes worth a look."""
         yield event.key
 
-    def reconcile(self, key: Hashable) -> None:
+    def reconcile(self, key: Work) -> None:
         """Look at one key and write what is missing."""
         raise NotImplementedError
 
-    def again_in(self, seconds: float, key: Hashable) -> None:
+    def again_in(self, seconds: float, key: Work) -> None:
         """Look at a key again after some simulated time."""
         self._after(self, key, self.backend.now_s() + seconds)
 
-    def again_at(self, when_s: float, key: Hashable) -> None:
+    def again_at(self, when_s: float, key: Work) -> None:
         """Look at a key again at a simulated time."""
         self._after(self, key, when_s)
 
@@ -106,8 +108,8 @@ class Engine:
         self._clock_s, self._wake = clock_s, wake
         self._controllers: Sequence[Controller] = ()
         self._pending: deque[Event] = deque()
-        self._dirty: dict[tuple[Controller, Hashable], None] = {}
-        self._timers: list[tuple[float, int, Controller, Hashable]] = []
+        self._dirty: dict[tuple[Controller, Work], None] = {}
+        self._timers: list[tuple[float, int, Controller, Work]] = []
         self._order = itertools.count()
         self._playing_s: float | None = None
 
@@ -123,7 +125,7 @@ class Engine:
     def see_all(self, backend: Backend) -> None:
         """Take every object for new, as after a restart."""
         for resource in backend.store.resources():
-            for entry in backend.store.list(resource):
+            for entry in backend.store.sorted(resource):
                 self._pending.append(Event(resource, entry.version, entry.key, None, entry))
 
     def step(self) -> int:
@@ -169,5 +171,5 @@ class Engine:
                     raise OperationFailed("controllers do not come to rest", where=f"{type(controller).__name__} {key}")
         return done
 
-    def _set_timer(self, controller: Controller, key: Hashable, when_s: float) -> None:
+    def _set_timer(self, controller: Controller, key: Work, when_s: float) -> None:
         heapq.heappush(self._timers, (when_s, next(self._order), controller, key))

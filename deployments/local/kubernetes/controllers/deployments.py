@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from deployments.local.kubernetes.backend import SUFFIX_LETTERS, DeleteOptions, Options
-from deployments.local.kubernetes.controllers.base import Controller
+from deployments.local.kubernetes.controllers.base import Controller, Work
 from deployments.local.kubernetes.controllers.deployment_status import progress_due_s, summary
 from deployments.local.kubernetes.controllers.replica_sets import REPLICA_SETS, controller_of, owned_by
 from deployments.local.kubernetes.deleting import delete
@@ -23,6 +23,7 @@ Json = dict[str, Any]
 DEPLOYMENTS = "deployments.apps"
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
+_NOT_COPIED = ("deployment.kubernetes.io/", "kubectl.kubernetes.io/last-applied")
 
 
 def share(value: Any, of: int, *, up: bool) -> int:
@@ -38,7 +39,7 @@ def share(value: Any, of: int, *, up: bool) -> int:
 
 
 def limits(spec: Json) -> tuple[int, int]:
-    """maxSurge and maxUnavailable in pods; never both 0."""
+    """MaxSurge and maxUnavailable in pods; never both 0."""
     replicas, rolling = spec.get("replicas", 1), dig(spec, "strategy", "rollingUpdate", default={})
     surge = share(rolling.get("maxSurge", "25%"), replicas, up=True)
     unavailable = share(rolling.get("maxUnavailable", "25%"), replicas, up=False)
@@ -74,7 +75,7 @@ class Deployments(Controller):
 
     resources = frozenset({DEPLOYMENTS, REPLICA_SETS})
 
-    def keys(self, event: Event) -> Iterable[Hashable]:
+    def keys(self, event: Event) -> Iterable[Work]:
         """The Deployment itself, or the controller of a ReplicaSet."""
         if event.resource == DEPLOYMENTS:
             yield event.key
@@ -84,9 +85,9 @@ class Deployments(Controller):
             if owner is not None and owner["kind"] == "Deployment":
                 yield (event.key[0], owner["name"])
 
-    def reconcile(self, key: Hashable) -> None:
+    def reconcile(self, key: Work) -> None:
         """One move of one rollout, and its report."""
-        deployment = self.store.get(DEPLOYMENTS, *key)  # type: ignore[misc]
+        deployment = self.store.get(DEPLOYMENTS, *key)
         if deployment is None:
             return
         sets = self._claimed(deployment)
@@ -145,7 +146,7 @@ class Deployments(Controller):
         selector = clone(deployment.obj["spec"]["selector"])
         selector["matchLabels"] = {**selector.get("matchLabels", {}), HASH: name}
         annotations = {key: value for key, value in deployment.obj["metadata"].get("annotations", {}).items()
-                       if not key.startswith(("deployment.kubernetes.io/", "kubectl.kubernetes.io/last-applied"))}  # fmt: skip
+                       if not key.startswith(_NOT_COPIED)}  # fmt: skip
         spec = {"replicas": 0, "selector": selector, "template": template}
         if least := deployment.obj["spec"].get("minReadySeconds"):
             spec["minReadySeconds"] = least

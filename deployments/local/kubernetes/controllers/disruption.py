@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from deployments.local.kubernetes.controllers.base import Controller
+from deployments.local.kubernetes.controllers.base import Controller, Work
 from deployments.local.kubernetes.controllers.replica_sets import REPLICA_SETS, controller_of
 from deployments.local.kubernetes.eviction import BUDGETS
 from deployments.local.kubernetes.selectors import selects
@@ -29,7 +29,7 @@ class DisruptionBudgets(Controller):
 
     resources = frozenset({BUDGETS, "pods", REPLICA_SETS, "deployments.apps"})
 
-    def keys(self, event: Event) -> Iterable[Hashable]:
+    def keys(self, event: Event) -> Iterable[Work]:
         """The budget itself; the budgets of a pod; all budgets of a namespace whose workloads changed."""
         if event.resource == BUDGETS:
             yield event.key
@@ -37,12 +37,14 @@ class DisruptionBudgets(Controller):
         for entry in self.store.all(BUDGETS, event.key[0]):
             selector = dig(entry.obj, "spec", "selector")
             states = [state for state in (event.old, event.new) if state is not None]
-            if event.resource != "pods" or any(selects(selector, state.obj["metadata"].get("labels", {})) for state in states):
+            if event.resource != "pods" or any(
+                selects(selector, state.obj["metadata"].get("labels", {})) for state in states
+            ):
                 yield entry.key
 
-    def reconcile(self, key: Hashable) -> None:
+    def reconcile(self, key: Work) -> None:
         """Count under one budget."""
-        budget = self.store.get(BUDGETS, *key)  # type: ignore[misc]
+        budget = self.store.get(BUDGETS, *key)
         if budget is None:
             return
         selector, spec = dig(budget.obj, "spec", "selector"), budget.obj.get("spec", {})
@@ -57,7 +59,9 @@ class DisruptionBudgets(Controller):
         entry = {"type": "DisruptionAllowed", "status": "True" if allowed else "False", "message": "",
                  "reason": "SufficientPods" if allowed else "InsufficientPods",
                  "observedGeneration": budget.obj["metadata"].get("generation", 1)}  # fmt: skip
-        conditions = with_condition(dig(budget.obj, "status", "conditions", default=[]), entry, self.backend.timestamp())
+        conditions = with_condition(
+            dig(budget.obj, "status", "conditions", default=[]), entry, self.backend.timestamp()
+        )
         status = {"observedGeneration": budget.obj["metadata"].get("generation", 1), "disruptionsAllowed": allowed,
                   "currentHealthy": healthy, "desiredHealthy": desired, "expectedPods": expected,
                   "conditions": conditions}  # fmt: skip

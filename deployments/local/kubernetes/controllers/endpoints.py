@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from deployments.local.kubernetes.backend import DeleteOptions, Options
-from deployments.local.kubernetes.controllers.base import Controller
+from deployments.local.kubernetes.controllers.base import Controller, Work
 from deployments.local.kubernetes.controllers.replica_sets import owned_by
 from deployments.local.kubernetes.deleting import delete
 from deployments.local.kubernetes.store import Event, Stored
@@ -24,7 +24,7 @@ class Endpoints(Controller):
 
     resources = frozenset({"services", "pods"})
 
-    def keys(self, event: Event) -> Iterable[Hashable]:
+    def keys(self, event: Event) -> Iterable[Work]:
         """The Service itself; the Services that select a pod, before or after the write."""
         if event.resource == "services":
             yield event.key
@@ -35,9 +35,9 @@ class Endpoints(Controller):
             if any(_selected(selector, state) for state in states):
                 yield entry.key
 
-    def reconcile(self, key: Hashable) -> None:
+    def reconcile(self, key: Work) -> None:
         """Write one Service's slice."""
-        service = self.store.get("services", *key)  # type: ignore[misc]
+        service = self.store.get("services", *key)
         selector = dig(service.obj, "spec", "selector", default={}) if service is not None else {}
         if service is None:
             return
@@ -46,7 +46,7 @@ class Endpoints(Controller):
             for entry in slices:
                 delete(self.backend, self.backend.registry.of(SLICES), *entry.key, DeleteOptions())
             return
-        pods = [pod for pod in self.store.list("pods", service.key[0])
+        pods = [pod for pod in self.store.sorted("pods", service.key[0])
                 if _selected(selector, pod) and self._has_address(pod)]  # fmt: skip
         content = {"endpoints": [_endpoint(pod) for pod in pods], "ports": _ports(service, pods)}
         if slices:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from deployments.local.kubernetes.backend import DeleteOptions
-from deployments.local.kubernetes.controllers.base import Controller
+from deployments.local.kubernetes.controllers.base import Controller, Work
 from deployments.local.kubernetes.deleting import delete
 from deployments.local.kubernetes.store import Event, Stored
 from deployments.local.kubernetes.trees import dig, with_condition
@@ -49,19 +49,18 @@ class TaintEvictions(Controller):
         """Nothing is known yet."""
         self._since: dict[tuple[str, str, str], float] = {}
 
-    def keys(self, event: Event) -> Iterable[Hashable]:
+    def keys(self, event: Event) -> Iterable[Work]:
         """Nodes whose NoExecute taints changed, and nodes with such taints that a pod was bound to."""
         if event.resource == "nodes":
             before = _no_execute(event.old) if event.old is not None else []
             if event.new is None or before != _no_execute(event.new):
                 yield event.key[1]
-        elif event.new is not None and (node := event.new.obj["spec"].get("nodeName")):
-            if event.old is None or not event.old.obj["spec"].get("nodeName"):
-                found = self.store.get("nodes", "", node)
-                if found is not None and _no_execute(found):
-                    yield node
+        elif event.new is not None and (event.old is None or not event.old.obj["spec"].get("nodeName")):
+            found = self.store.get("nodes", "", event.new.obj["spec"].get("nodeName", ""))
+            if found is not None and _no_execute(found):
+                yield found.key[1]
 
-    def reconcile(self, key: Hashable) -> None:
+    def reconcile(self, key: Work) -> None:
         """Judge all pods of one node."""
         name = str(key)
         node, now = self.store.get("nodes", "", name), self.backend.now_s()

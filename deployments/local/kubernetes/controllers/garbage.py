@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from deployments.local.kubernetes.backend import Backend, DeleteOptions
-from deployments.local.kubernetes.controllers.base import EVERYTHING, Controller
+from deployments.local.kubernetes.controllers.base import EVERYTHING, Controller, Work
 from deployments.local.kubernetes.deleting import FOREGROUND, ORPHAN, delete
 from deployments.local.kubernetes.store import Event, Key, Stored
 
@@ -25,7 +25,7 @@ class GarbageCollector(Controller):
         """Nothing is known yet."""
         self._unconfirmed: dict[str, float] = {}
 
-    def keys(self, event: Event) -> Iterable[Hashable]:
+    def keys(self, event: Event) -> Iterable[Work]:
         """Owners that were deleted or marked, and objects that may have lost theirs."""
         metadata = event.state.obj["metadata"]
         if event.new is None:
@@ -39,9 +39,9 @@ class GarbageCollector(Controller):
         if event.resource == "pods" and event.new is not None and "deletionTimestamp" in metadata:
             yield ("pod", event.key)
 
-    def reconcile(self, key: Hashable) -> None:
+    def reconcile(self, key: Work) -> None:
         """Act on one owner, one dependent or one pod."""
-        what, *rest = key  # type: ignore[misc]
+        what, *rest = key
         if what == "orphaned":
             for resource, entry in self.store.owned(rest[0]):
                 self._collect(resource, entry)
@@ -90,9 +90,11 @@ class GarbageCollector(Controller):
         """Let an owner go whose dependents are gone."""
         place = self.store.place(uid)
         owner = self.store.get(place[0], *place[1]) if place else None
-        if owner is not None and place and FOREGROUND in owner.obj["metadata"].get("finalizers", ()):
-            if "deletionTimestamp" in owner.obj["metadata"] and not self.store.owned(uid):
-                _finish(self.backend, place[0], owner, FOREGROUND)
+        if owner is None or place is None or self.store.owned(uid):
+            return
+        metadata = owner.obj["metadata"]
+        if "deletionTimestamp" in metadata and FOREGROUND in metadata.get("finalizers", ()):
+            _finish(self.backend, place[0], owner, FOREGROUND)
 
     def _give_up(self, key: Key) -> None:
         """A terminating pod on a node that does not exist has nobody to confirm its end."""

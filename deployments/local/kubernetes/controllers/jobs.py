@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from deployments.local.kubernetes.backend import DeleteOptions, Options
-from deployments.local.kubernetes.controllers.base import Controller
+from deployments.local.kubernetes.controllers.base import Controller, Work
 from deployments.local.kubernetes.controllers.replica_sets import controller_of, is_active, owned_by
 from deployments.local.kubernetes.deleting import delete
 from deployments.local.kubernetes.store import Event, Stored
@@ -24,7 +24,7 @@ class Jobs(Controller):
 
     resources = frozenset({JOBS, "pods"})
 
-    def keys(self, event: Event) -> Iterable[Hashable]:
+    def keys(self, event: Event) -> Iterable[Work]:
         """The Job itself or a pod's controller; a pod whose Job is gone, to let it go."""
         if event.resource == JOBS:
             yield ("job", event.key)
@@ -35,9 +35,9 @@ class Jobs(Controller):
             if event.new is not None and TRACKING in event.new.obj["metadata"].get("finalizers", ()):
                 yield ("pod", event.key)
 
-    def reconcile(self, key: Hashable) -> None:
+    def reconcile(self, key: Work) -> None:
         """One move of one Job, or of one tracked pod."""
-        what, place = key  # type: ignore[misc]
+        what, place = key
         if what == "pod":
             self._untrack(place)
             return
@@ -59,7 +59,9 @@ class Jobs(Controller):
         elif succeeded:
             target = min(target, len(active))
         self._fit(job, active, target)
-        self._report(job, {"succeeded": succeeded, "failed": failed}, suspended=suspended, finished=finished, broken=broken)
+        self._report(
+            job, {"succeeded": succeeded, "failed": failed}, suspended=suspended, finished=finished, broken=broken
+        )
 
     def _newly(self, pods: list[Stored], phase: str) -> int:
         """Ended pods that are counted now: their finalizer goes, so that each is counted once."""

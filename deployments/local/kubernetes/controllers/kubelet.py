@@ -6,11 +6,11 @@ Nothing is executed. A node without the label, and pods on it, are left alone.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from deployments.local.kubernetes.backend import DeleteOptions
-from deployments.local.kubernetes.controllers.base import Controller
+from deployments.local.kubernetes.controllers.base import Controller, Work
 from deployments.local.kubernetes.deleting import delete
 from deployments.local.kubernetes.store import Event, Stored
 from deployments.local.kubernetes.trees import dig, epoch_s, with_condition
@@ -61,12 +61,12 @@ class NodeKubelet(Controller):
         """Nothing is known yet."""
         self._silent_since: dict[str, float] = {}
 
-    def keys(self, event: Event) -> Iterable[Hashable]:
+    def keys(self, event: Event) -> Iterable[Work]:
         """Nodes that a kubelet plays."""
         if played(event.new):
             yield event.key[1]
 
-    def reconcile(self, key: Hashable) -> None:
+    def reconcile(self, key: Work) -> None:
         """Report one node's state, or miss its reports."""
         node = self.store.get("nodes", "", str(key))
         if node is None or not played(node):
@@ -99,7 +99,8 @@ class NodeKubelet(Controller):
             conditions = with_condition(conditions, entry, now)
         name = node.key[1]
         known = {
-            "addresses": [{"type": "InternalIP", "address": _address("10.0", name)}, {"type": "Hostname", "address": name}],
+            "addresses": [{"type": "InternalIP", "address": _address("10.0", name)},
+                          {"type": "Hostname", "address": name}],
             "nodeInfo": {"kubeletVersion": "v1.36.2-simulated", "osImage": "simulated", "operatingSystem": "linux",
                          "architecture": "amd64", "containerRuntimeVersion": "simulated://0", "kernelVersion": "0",
                          "machineID": node.uid, "systemUUID": node.uid, "bootID": node.uid, "kubeProxyVersion": ""},
@@ -137,7 +138,7 @@ class PodKubelet(Controller):
         self._since: dict[tuple[str, str], float] = {}
         self._addresses = len(list(self.store.all("pods")))  # a restored cluster goes on behind its pods' addresses
 
-    def keys(self, event: Event) -> Iterable[Hashable]:
+    def keys(self, event: Event) -> Iterable[Work]:
         """Bound pods; all pods of a node that is heard of again."""
         if event.resource == "pods":
             if event.new is None:
@@ -151,9 +152,9 @@ class PodKubelet(Controller):
         for phase in ("start", "stop", "run"):
             self._since.pop((uid, phase), None)
 
-    def reconcile(self, key: Hashable) -> None:
+    def reconcile(self, key: Work) -> None:
         """Start, finish or end one pod."""
-        pod = self.store.get("pods", *key)  # type: ignore[misc]
+        pod = self.store.get("pods", *key)
         if pod is None:
             return
         node = self.store.get("nodes", "", pod.obj["spec"].get("nodeName", ""))
@@ -181,11 +182,11 @@ class PodKubelet(Controller):
 
     def _running(self, pod: Stored, node: Stored) -> None:
         annotations = pod.obj["metadata"].get("annotations", {})
-        if RUN_SECONDS in annotations and pod.obj["spec"].get("restartPolicy") != "Always":
-            if self._elapsed(pod, "run", float(annotations[RUN_SECONDS])):
-                self._end(pod)
-                return
-        self._run(pod, node)
+        ends = RUN_SECONDS in annotations and pod.obj["spec"].get("restartPolicy") != "Always"
+        if ends and self._elapsed(pod, "run", float(annotations[RUN_SECONDS])):
+            self._end(pod)
+        else:
+            self._run(pod, node)
 
     def _run(self, pod: Stored, node: Stored) -> None:
         now, state, spec = self.backend.timestamp(), pod.obj["status"], pod.obj["spec"]
@@ -202,8 +203,9 @@ class PodKubelet(Controller):
         address = state.get("podIP") or self._pod_address()
         old = {entry["name"]: entry for entry in state.get("containerStatuses", ())}
         containers = [
-            {"restartCount": 0, "imageID": "", "lastState": {}, "state": {"running": {"startedAt": now}}, "started": True,
-             **old.get(container["name"], {}), "name": container["name"], "image": container["image"], "ready": not fails}
+            {"restartCount": 0, "imageID": "", "lastState": {}, "state": {"running": {"startedAt": now}},
+             "started": True, **old.get(container["name"], {}), "name": container["name"],
+             "image": container["image"], "ready": not fails}
             for container in spec["containers"]
         ]  # fmt: skip
         self.set_status("pods", pod, {

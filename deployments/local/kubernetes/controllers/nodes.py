@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from deployments.local.kubernetes.admission import NOT_READY, UNREACHABLE, UNSCHEDULABLE
 from deployments.local.kubernetes.backend import DeleteOptions
-from deployments.local.kubernetes.controllers.base import Controller
+from deployments.local.kubernetes.controllers.base import Controller, Work
 from deployments.local.kubernetes.controllers.kubelet import MONITOR_GRACE_S
 from deployments.local.kubernetes.deleting import delete
 from deployments.local.kubernetes.store import Event, Stored
@@ -41,13 +41,13 @@ class NodeTaints(Controller):
 
     resources = frozenset({"nodes"})
 
-    def keys(self, event: Event) -> Iterable[Hashable]:
+    def keys(self, event: Event) -> Iterable[Work]:
         """The node; ("gone", name) after a while when it was deleted."""
         yield event.key[1]
         if event.new is None:
             self.again_in(MONITOR_GRACE_S, ("gone", event.key[1]))
 
-    def reconcile(self, key: Hashable) -> None:
+    def reconcile(self, key: Work) -> None:
         """Set one node's taints."""
         if isinstance(key, tuple):
             self._collect(key[1])

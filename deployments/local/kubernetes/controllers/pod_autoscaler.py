@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from deployments.local.kubernetes import scaling
 from deployments.local.kubernetes.backend import Options
-from deployments.local.kubernetes.controllers.base import Controller
+from deployments.local.kubernetes.controllers.base import Controller, Work
 from deployments.local.kubernetes.store import Event, Stored
 from deployments.local.kubernetes.trees import dig, with_condition
 
@@ -24,9 +24,9 @@ class PodAutoscaler(Controller):
 
     resources = frozenset({AUTOSCALERS})
 
-    def reconcile(self, key: Hashable) -> None:
+    def reconcile(self, key: Work) -> None:
         """Look at one autoscaler's target; again after SYNC_S."""
-        scaler = self.store.get(AUTOSCALERS, *key)  # type: ignore[misc]
+        scaler = self.store.get(AUTOSCALERS, *key)
         if scaler is None:
             self._next.pop(key, None)
             return
@@ -38,9 +38,9 @@ class PodAutoscaler(Controller):
 
     def prepare(self) -> None:
         """Nothing is known yet."""
-        self._next: dict[Hashable, float] = {}
+        self._next: dict[Work, float] = {}
 
-    def keys(self, event: Event) -> Iterable[Hashable]:
+    def keys(self, event: Event) -> Iterable[Work]:
         """The autoscaler, unless only its status changed."""
         if event.old is None or event.new is None or event.old.obj["spec"] != event.new.obj["spec"]:
             yield event.key
@@ -60,8 +60,8 @@ class PodAutoscaler(Controller):
         wanted = present if present == 0 else max(low, min(present, high))
         if wanted != present:
             options = Options(manager=MANAGER, subresource="scale")
-            scaling.change(self.backend, kind, *found.key, lambda scale: {**scale, "spec": {"replicas": wanted}}, options,
-                           patch=False)  # fmt: skip
+            target_spec = {"spec": {"replicas": wanted}}
+            scaling.change(self.backend, kind, *found.key, lambda scale: scale | target_spec, options, patch=False)
         able = {"type": "AbleToScale", "status": "True", "reason": "SucceededGetScale",
                 "message": "the target's scale was read"}  # fmt: skip
         idle = present == 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from deployments.local.kubernetes.backend import DeleteOptions, Options
-from deployments.local.kubernetes.controllers.base import Controller
+from deployments.local.kubernetes.controllers.base import Controller, Work
 from deployments.local.kubernetes.deleting import delete
 from deployments.local.kubernetes.selectors import selects
 from deployments.local.kubernetes.status import StatusError
@@ -45,7 +45,7 @@ class ReplicaSets(Controller):
 
     resources = frozenset({REPLICA_SETS, "pods"})
 
-    def keys(self, event: Event) -> Iterable[Hashable]:
+    def keys(self, event: Event) -> Iterable[Work]:
         """The ReplicaSet itself, a pod's controller, or every ReplicaSet that would take an orphan."""
         if event.resource == REPLICA_SETS:
             yield event.key
@@ -60,9 +60,9 @@ class ReplicaSets(Controller):
                 if selects(entry.obj["spec"].get("selector"), event.new.obj["metadata"].get("labels", {})):
                     yield entry.key
 
-    def reconcile(self, key: Hashable) -> None:
+    def reconcile(self, key: Work) -> None:
         """Bring one ReplicaSet's pods to the number wanted."""
-        owner = self.store.get(REPLICA_SETS, *key)  # type: ignore[misc]
+        owner = self.store.get(REPLICA_SETS, *key)
         if owner is None:
             return
         pods = self._claimed(owner)

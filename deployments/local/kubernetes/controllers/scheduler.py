@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from deployments.local.kubernetes.admission import UNSCHEDULABLE
-from deployments.local.kubernetes.controllers.base import Controller
+from deployments.local.kubernetes.controllers.base import Controller, Work
 from deployments.local.kubernetes.controllers.evictions import tolerates
 from deployments.local.kubernetes.decoding import quantity
 from deployments.local.kubernetes.selectors import Requirement, matches
@@ -53,7 +53,7 @@ class Scheduler(Controller):
         self._waiting: dict[Key, None] = {}
         self._counted: set[int] = set()
 
-    def keys(self, event: Event) -> Iterable[Hashable]:
+    def keys(self, event: Event) -> Iterable[Work]:
         """One key for all: a new pod may go anywhere, and freed room may serve any pod."""
         if event.resource == "nodes":
             if (
@@ -90,11 +90,11 @@ class Scheduler(Controller):
                     used[name] = used.get(name, 0.0) + sign * amount
         return before is not None
 
-    def reconcile(self, _key: Hashable) -> None:
+    def reconcile(self, _key: Work) -> None:
         """Try every waiting pod once."""
         waiting = [pod for key in self._waiting if (pod := self.store.get("pods", *key)) is not None]
         waiting.sort(key=lambda pod: (-pod.obj["spec"].get("priority", 0), pod.obj["metadata"]["creationTimestamp"]))
-        nodes = self.store.list("nodes") if waiting else []
+        nodes = self.store.sorted("nodes") if waiting else []
         for pod in waiting:
             self._place(pod, nodes)
 
@@ -169,9 +169,9 @@ def unfit(spec: Json, wanted: dict[str, float], node: Json, used: dict[str, floa
     """Why a node does not take a pod; empty when it does. The first kind of reason hides the others."""
     tolerations = spec.get("tolerations", [])
     taints = dig(node, "spec", "taints", default=[])
-    if dig(node, "spec", "unschedulable"):
-        if not any(tolerates(entry, {"key": UNSCHEDULABLE, "effect": "NoSchedule"}) for entry in tolerations):
-            return ["node(s) were unschedulable"]
+    cordon = {"key": UNSCHEDULABLE, "effect": "NoSchedule"}
+    if dig(node, "spec", "unschedulable") and not any(tolerates(entry, cordon) for entry in tolerations):
+        return ["node(s) were unschedulable"]
     for taint in taints:
         if taint["effect"] != "PreferNoSchedule" and not any(tolerates(entry, taint) for entry in tolerations):
             return [f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"]

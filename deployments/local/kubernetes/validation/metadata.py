@@ -27,7 +27,8 @@ _NAME_RULES: dict[str, tuple[re.Pattern[str], str, int]] = {
     "namespaces": (_LABEL, _LABEL_RULE, 63),
     "services": (_SERVICE, "a DNS label that begins with a letter", 63),
     **dict.fromkeys(
-        (f"{plural}.rbac.authorization.k8s.io" for plural in ("roles", "rolebindings", "clusterroles", "clusterrolebindings")),
+        (f"{plural}.rbac.authorization.k8s.io"
+         for plural in ("roles", "rolebindings", "clusterroles", "clusterrolebindings")),
         (_PATH_SEGMENT, "a name that may stand in a path", 253),
     ),
 }  # fmt: skip

@@ -119,7 +119,7 @@ def lease(obj: Json) -> list[Cause]:
 def priority_class(obj: Json) -> list[Cause]:
     """Faults of a PriorityClass: `system-` and the highest values are the system's own."""
     name, value = obj["metadata"].get("name", ""), obj.get("value", 0)
-    causes = []
+    causes: list[Cause] = []
     if name in SYSTEM_CLASSES:
         return causes
     if name.startswith("system-"):

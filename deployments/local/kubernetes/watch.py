@@ -1,0 +1,117 @@
+"""Watches: history first, then every write as it happens, one line of JSON each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+from deployments.local.kubernetes import status
+from deployments.local.kubernetes.kinds import Kind
+from deployments.local.kubernetes.reading import encoded
+from deployments.local.kubernetes.selectors import Selection
+from deployments.local.kubernetes.store import Event, Forgotten, Store, Stored
+
+Json = dict[str, Any]
+
+DEFAULT_TIMEOUT_S = 1800.0
+BOOKMARK_S = 60.0
+"""Wall seconds between two bookmarks; one more comes before the end."""
+
+
+class WatchOptions(NamedTuple):
+    """What a watch asks for.
+
+    Parameters
+    ----------
+    version: resourceVersion to start after; None to be told what exists first.
+    timeout_s: wall seconds until the server ends the stream.
+    initial_end: whether a bookmark marks the end of what existed before.
+    """
+
+    version: int | None
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    bookmarks: bool = False
+    initial_end: bool = False
+
+
+def line(kind: Kind, what: str, entry: Stored) -> bytes:
+    """One event of a watch."""
+    return b'{"type":"' + what.encode() + b'","object":' + encoded(kind, entry) + b"}\n"
+
+
+def _bookmark(kind: Kind, version: int, *, initial_end: bool = False) -> bytes:
+    metadata: Json = {"resourceVersion": str(version), "creationTimestamp": None}
+    if initial_end:
+        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+    obj = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+    return json.dumps({"type": "BOOKMARK", "object": obj}).encode() + b"\n"
+
+
+def seen(kind: Kind, wanted: Selection, event: Event) -> bytes | None:
+    """What a watcher sees of a write: an object that stops matching is DELETED, one that starts is ADDED."""
+    before = event.old is not None and wanted.takes(event.old.obj)
+    after = event.new is not None and wanted.takes(event.new.obj)
+    if after and event.new is not None:
+        return line(kind, "MODIFIED" if before else "ADDED", event.new)
+    if before and event.old is not None:
+        last = event.old if event.new is None else _at(event.old, event.version)
+        return line(kind, "DELETED", last)
+    return None
+
+
+def _at(entry: Stored, version: int) -> Stored:
+    """An object's old state under the version of the write that took it out of view."""
+    metadata = {**entry.obj["metadata"], "resourceVersion": str(version)}
+    return Stored({**entry.obj, "metadata": metadata}, version)
+
+
+async def stream(store: Store, kind: Kind, wanted: Selection, options: WatchOptions) -> AsyncIterator[bytes]:
+    """Lines of one watch, until its time is over or the client goes."""
+    live: deque[Event] = deque()
+    news = asyncio.Event()
+
+    def hear(event: Event) -> None:
+        if event.resource == kind.storage:
+            live.append(event)
+            news.set()
+
+    stop = store.listen(hear)
+    try:
+        try:
+            for past in _past(store, kind, wanted, options):
+                yield past
+        except Forgotten as error:
+            gone = status.expired(error.asked, error.oldest).body()
+            yield json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n"
+            return
+        end, bookmark = time.monotonic() + options.timeout_s, time.monotonic() + BOOKMARK_S
+        while (now := time.monotonic()) < end:
+            while live:
+                if (part := seen(kind, wanted, live.popleft())) is not None:
+                    yield part
+            news.clear()
+            if options.bookmarks and now >= bookmark:
+                bookmark = now + BOOKMARK_S
+                yield _bookmark(kind, store.version)
+            try:
+                await asyncio.wait_for(news.wait(), min(end, bookmark) - now)
+            except TimeoutError:
+                continue
+        if options.bookmarks:
+            yield _bookmark(kind, store.version)
+    finally:
+        stop()
+
+
+def _past(store: Store, kind: Kind, wanted: Selection, options: WatchOptions) -> list[bytes]:
+    """What happened, or what exists, before the stream was opened."""
+    if options.version is not None:
+        parts = [seen(kind, wanted, event) for event in store.since(kind.storage, options.version)]
+        return [part for part in parts if part is not None]
+    entries = store.sorted(kind.storage, wanted.namespace)
+    found = [line(kind, "ADDED", entry) for entry in entries if wanted.takes(entry.obj)]
+    return [*found, _bookmark(kind, store.version, initial_end=True)] if options.initial_end else found
