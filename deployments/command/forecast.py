@@ -163,12 +163,12 @@ def _document(made: FileForecast, history: HistoryFile) -> dict[str, Any]:
 def _table(made: FileForecast) -> Table:
     """One line a series: last value, next step, end of the horizon, highest upper border and its time."""
     steps, widest = made.middle.shape[1], int(max(range(len(made.percents)), key=lambda i: made.percents[i]))
-    hours = steps * made.step_s / 3600
-    table = Table(title=f"Forecast of {steps} steps of {made.step_s} s ({hours:g} h), values in the unit of the file",
+    ahead = f"{steps * made.step_s / 3600:.3g} h"
+    table = Table(title=f"Forecast of {steps} steps of {made.step_s} s ({ahead}), values in the unit of the file",
                   caption=f"{len(made.unique_id)} series; --out FILE or --json has every step and band")  # fmt: skip
     table.add_column("series", overflow="fold")
     table.add_column("model")
-    for head in ("last value", "next step", f"in {hours:g} h", f"{made.percents[widest]:g} % band then"):
+    for head in ("last value", "next step", f"in {ahead}", f"{made.percents[widest]:g} % band then"):
         table.add_column(head, justify="right")
     table.add_column("its peak (UTC)", justify="right")
     for row, name in enumerate(made.unique_id[:SHOWN_SERIES]):

@@ -81,7 +81,7 @@ def seconds(
     bare = np.array([not ZONED.search(cell) for cell in shown], dtype=bool)
     bare = np.flatnonzero(bare & (found != NO_TIME))
     if len(bare):
-        notes.append(f"column {name}: {len(bare)} times without zone, first in line {lines[bare[0]]}: taken as UTC")
+        notes.append(f"column {name}: {len(bare)} time(s) without zone, first in line {lines[bare[0]]}: taken as UTC")
     return _checked_times(found, shown, name, lines, notes)
 
 

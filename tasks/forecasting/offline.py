@@ -155,7 +155,7 @@ def _joined(
     tails = [round((100 - percent) / 200, 9) for percent in percents]
     ends = _ends(history)
     return FileForecast(
-        history.unique_id, tuple(method[i] for i in order), history.step_s, start,
+        history.unique_id, tuple(method[i] for i in order), history.step_s, start + file.phase_s,
         history.values[np.arange(len(ends)), ends], percents, values[:, :, place[0.5]],
         values[:, :, [place[tail] for tail in tails]], values[:, :, [place[round(1 - tail, 9)] for tail in tails]],
     )  # fmt: skip

@@ -25,7 +25,7 @@ class Server(threading.Thread):
         self.cluster = SimulatedCluster("conformance", self.clock, 7, {TOKEN: "admin", VIEWER: "viewer"})
         app = Starlette(routes=[Mount("/clusters/conformance", app=self.cluster.asgi)])
         self.server = uvicorn.Server(
-            uvicorn.Config(app, "127.0.0.1", 0, log_level="error", timeout_graceful_shutdown=1)
+            uvicorn.Config(app, "127.0.0.1", 0, log_level="critical", timeout_graceful_shutdown=1)
         )
 
     def run(self) -> None:

@@ -62,7 +62,7 @@ def test_times_with_an_offset_are_moved_to_utc(read):
 def test_times_without_zone_are_taken_as_utc_and_that_is_said(read):
     file = read(HEAD + "a,2026-01-01 00:00:00,1\na,2026-01-01 00:05:00,2\n")
     assert utc(file.history.start_s).isoformat() == "2026-01-01T00:00:00+00:00"
-    assert file.notes == ["column ds: 2 times without zone, first in line 2: taken as UTC"]
+    assert file.notes == ["column ds: 2 time(s) without zone, first in line 2: taken as UTC"]
 
 
 def test_unordered_rows_are_sorted_and_that_is_said(read):

@@ -10,12 +10,15 @@ from typing import Any, ClassVar
 
 from blocks.errors import OperationFailed
 from deployments.local.kubernetes.backend import Backend
+from deployments.local.kubernetes.status import StatusError
 from deployments.local.kubernetes.store import Event, Stored
 
 Json = dict[str, Any]
 Work = Any
 """What a work queue holds: a key that means something to its controller, hashable."""
 
+RETRY_S = 5.0
+"""Simulated seconds until a controller tries again what the API server refused."""
 _ROUNDS = 1_000_000
 """Reconciliations within one step after which controllers are taken to fight each other."""
 
@@ -165,7 +168,10 @@ class Engine:
             if self._dirty:
                 controller, key = next(iter(self._dirty))
                 del self._dirty[controller, key]
-                controller.reconcile(key)
+                try:
+                    controller.reconcile(key)
+                except StatusError:  # refused by its own API server, e.g. in a namespace that is being emptied
+                    controller.again_in(RETRY_S, key)
                 done += 1
                 if done > _ROUNDS:
                     raise OperationFailed("controllers do not come to rest", where=f"{type(controller).__name__} {key}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from deployments.local.kubernetes.backend import DeleteOptions, Options
-from deployments.local.kubernetes.controllers.base import Controller, Work
+from deployments.local.kubernetes.controllers.base import RETRY_S, Controller, Work
 from deployments.local.kubernetes.deleting import delete
 from deployments.local.kubernetes.selectors import selects
 from deployments.local.kubernetes.status import StatusError
@@ -19,7 +19,6 @@ Json = dict[str, Any]
 
 REPLICA_SETS = "replicasets.apps"
 COST = "controller.kubernetes.io/pod-deletion-cost"
-_RETRY_S = 5.0
 
 
 def controller_of(obj: Json) -> Json | None:
@@ -99,7 +98,7 @@ class ReplicaSets(Controller):
                 create(self.backend, self.backend.registry.of("pods"), owner.key[0], self._pod(owner), Options())
             except StatusError as error:
                 self.note(owner, "ReplicaSet", "apps/v1", reason="FailedCreate", message=error.what, warning=True)
-                self.again_in(_RETRY_S, owner.key)
+                self.again_in(RETRY_S, owner.key)
                 return
 
     def _pod(self, owner: Stored) -> Json:

@@ -123,6 +123,21 @@ def test_last_value_repeats_the_last_measured_value_in_the_median(make_fleet):
     np.testing.assert_allclose(made.values[0, :, 1], values[-4])
 
 
+def test_seasonal_naive_grows_less_certain_by_the_root_of_the_days_ahead(make_fleet):
+    made = forecast(make_fleet(), DAY + 1, LEVELS, now(make_fleet()), engine="seasonal-naive")
+    width = made.values[:, :, 2] - made.values[:, :, 0]
+    np.testing.assert_allclose(width[:, DAY], np.sqrt(2) * width[:, 0], rtol=1e-3)
+
+
+def test_last_value_of_a_very_young_series_widens_as_a_random_walk_beyond_what_was_measured(make_fleet):
+    history = make_fleet()
+    values = history.values[0].copy()
+    values[:-5] = np.nan  # five values: only changes over one step are seen four times, an hour's worth
+    made = run(with_row(history, 0, values), engine="last-value").values[0]
+    width = made[:, 2] - made[:, 0]
+    np.testing.assert_allclose(width[3], 2 * width[0], rtol=1e-3)
+
+
 def test_last_value_grows_less_certain_with_the_horizon(make_fleet):
     made = run(make_fleet(), engine="last-value")
     width = made.values[:, :, 2] - made.values[:, :, 0]
