@@ -23,11 +23,11 @@ def list_clusters(provider: Provider, account: str, endpoint_url: str | None = N
 
 
 def _eks(region: str, endpoint_url: str | None) -> list[ListedCluster]:
-    from blocks.node_pools.eks import _client, _mapped
+    from blocks.node_pools.eks import sdk_client, sdk_errors
 
     cloud = CloudAccess(region=region, endpoint_url=endpoint_url)
-    with _mapped(f"AWS {region}"):
-        client = _client(_account(Provider.EKS, cloud))
+    with sdk_errors(f"AWS {region}"):
+        client = sdk_client(_account(Provider.EKS, cloud))
         pages = client.get_paginator("list_clusters").paginate()
         names = [name for page in pages for name in page["clusters"]]
         return [_eks_cluster(client, name, cloud) for name in names]
@@ -53,11 +53,11 @@ def _eks_cluster(client: Any, name: str, cloud: CloudAccess) -> ListedCluster:
 
 
 def _gke(project: str, endpoint_url: str | None) -> list[ListedCluster]:
-    from blocks.node_pools.gke import READ_TIMEOUT_S, _clients, _mapped
+    from blocks.node_pools.gke import READ_TIMEOUT_S, sdk_clients, sdk_errors
 
     cloud = CloudAccess(project=project, endpoint_url=endpoint_url)
-    with _mapped(f"GCP project {project}"):
-        client, _ = _clients(_account(Provider.GKE, cloud))
+    with sdk_errors(f"GCP project {project}"):
+        client, _ = sdk_clients(_account(Provider.GKE, cloud))
         answer = client.list_clusters(parent=f"projects/{project}/locations/-", timeout=READ_TIMEOUT_S)
         return [_gke_cluster(cluster, cloud) for cluster in answer.clusters]
 
@@ -81,11 +81,11 @@ def _gke_cluster(cluster: Any, cloud: CloudAccess) -> ListedCluster:
 
 
 def _aks(subscription: str, endpoint_url: str | None) -> list[ListedCluster]:
-    from blocks.node_pools.aks import _client, _mapped
+    from blocks.node_pools.aks import sdk_client, sdk_errors
 
     cloud = CloudAccess(subscription=subscription, endpoint_url=endpoint_url)
-    with _mapped(f"Azure subscription {subscription}"):
-        client = _client(_account(Provider.AKS, cloud))
+    with sdk_errors(f"Azure subscription {subscription}"):
+        client = sdk_client(_account(Provider.AKS, cloud))
         return [_aks_cluster(cluster, cloud) for cluster in client.managed_clusters.list()]
 
 

@@ -1,4 +1,4 @@
-"""Events that flows emit, and what each carries. Names are `continuum.<subject>.<past participle>`. No Prefect in here."""
+"""Events that flows emit, `continuum.<subject>.<past participle>`, and what each carries. No Prefect in here."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3 import exceptions as transport
 from urllib3.util.retry import Retry
 
+from blocks.credentials import secret_text
 from blocks.errors import (
     Conflict,
     ContinuumError,
@@ -26,7 +27,6 @@ from blocks.errors import (
     Unauthorized,
     Unreachable,
 )
-from blocks.settings import expand
 
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 30.0
@@ -158,31 +158,14 @@ def session(
     return made
 
 
-def reveal(secret: SecretStr | None, *, where: str) -> str | None:
-    """The text of a secret with `${ENV}` filled in; None where none is given.
-
-    Raises
-    ------
-    NotConfigured: the variable is unset, or a `secret:BLOCK` reference was not resolved before it came here.
-    """
-    if secret is None:
-        return None
-    text = secret.get_secret_value()
-    if text.startswith("secret:"):
-        raise NotConfigured(
-            "a `secret:` reference is not resolved", where=where, fix="load the fleet through its inventory block"
-        )
-    return expand(text, where=where)
-
-
 def credentials(
     *, username: str | None = None, password: SecretStr | None = None, token: SecretStr | None = None, where: str
 ) -> AuthBase | None:
     """Bearer auth where a token is given, else basic auth where a user is given, else None."""
-    if bearer := reveal(token, where=where):
+    if bearer := secret_text(token, where=where):
         return BearerAuth(bearer)
     if username:
-        return HTTPBasicAuth(username, reveal(password, where=where) or "")
+        return HTTPBasicAuth(username, secret_text(password, where=where) or "")
     return None
 
 

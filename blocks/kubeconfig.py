@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,28 @@ def contexts(files: list[Path], globs: list[str] | None = None) -> list[Context]
         known = ", ".join(each.name for each in found[:5]) or "none"
         raise NotConfigured("no context fits", where="discover", fix=f"correct --context; there are: {known}")
     return wanted
+
+
+def kubeconfig_of(context: str, file: str | None = None) -> dict[str, Any]:
+    """A kubeconfig that holds just this context, of `file` or of kubectl's default files.
+
+    Raises
+    ------
+    NotConfigured: no such file or context. InvalidInput: a file is no kubeconfig.
+    """
+    files = [Path(file).expanduser()] if file else default_files()
+    stamps = tuple((str(each), each.stat().st_mtime_ns) for each in files if each.is_file())
+    found = _by_name(stamps).get(context)
+    if found is None:
+        fix = "set kubernetes.context to one of `kubectl config get-contexts`, or kubernetes.server and token"
+        raise NotConfigured(f"kubeconfig context {context} cannot be loaded", where=f"cluster {context}", fix=fix)
+    return found
+
+
+@lru_cache(maxsize=8)
+def _by_name(stamps: tuple[tuple[str, int], ...]) -> dict[str, dict[str, Any]]:
+    """Documents by context name; read again when a file has changed."""
+    return {each.name: each.document for each in contexts([Path(name) for name, _ in stamps])} if stamps else {}
 
 
 def connect(context: Context) -> KubernetesApi:

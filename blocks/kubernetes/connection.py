@@ -12,9 +12,10 @@ from urllib.parse import quote
 
 from urllib3.exceptions import HTTPError
 
+from blocks.credentials import secret_text
 from blocks.errors import Conflict, InvalidInput, NotConfigured, Unreachable
 from blocks.fleet import Cluster
-from blocks.http import CONNECT_TIMEOUT_S, LOOPBACK, not_json, of_status, of_transport, retry_policy, reveal
+from blocks.http import CONNECT_TIMEOUT_S, LOOPBACK, not_json, of_status, of_transport, retry_policy
 
 Object = dict[str, Any]
 Objects = list[Object]
@@ -248,13 +249,17 @@ def _client(cluster: Cluster) -> Any:
     """The official client, with our retries and nothing written back to the kubeconfig."""
     from kubernetes import client, config
 
+    from blocks.kubeconfig import kubeconfig_of
+
     access, where = cluster.kubernetes, f"cluster {cluster.name}"
     if access.server is None:
         context = access.context or cluster.name
         made = client.Configuration()
         try:
-            config.load_kube_config(access.kubeconfig, context, made, persist_config=False)
-        except (config.ConfigException, OSError):
+            config.load_kube_config_from_dict(
+                kubeconfig_of(context, access.kubeconfig), context, made, persist_config=False
+            )
+        except (config.ConfigException, OSError, ValueError, KeyError, TypeError):
             raise NotConfigured(
                 f"kubeconfig context {context} cannot be loaded",
                 where=where,
@@ -264,7 +269,7 @@ def _client(cluster: Cluster) -> Any:
         if access.ca_file and not Path(access.ca_file).expanduser().is_file():
             raise NotConfigured(f"CA file {access.ca_file} is not there", where=where, fix="set ca_file to a PEM file")
         made = client.Configuration(host=access.server.rstrip("/"))
-        if token := reveal(access.token, where=where):
+        if token := secret_text(access.token, where=where):
             made.api_key = {"BearerToken": f"Bearer {token}"}
         made.ssl_ca_cert = str(Path(access.ca_file).expanduser()) if access.ca_file else None
     made.retries = retry_policy()

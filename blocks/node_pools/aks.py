@@ -79,12 +79,12 @@ class AksNodePools:
                 where=where,
                 fix="set cloud.subscription and cloud.resource_group",
             )
-        with _mapped(where):
-            return cls(cluster, _client(cluster))
+        with sdk_errors(where):
+            return cls(cluster, sdk_client(cluster))
 
     def list(self) -> list[PoolState]:
         """All agent pools, by name."""
-        with _mapped(f"cluster {self._inventory.cluster}"):
+        with sdk_errors(f"cluster {self._inventory.cluster}"):
             found = [self._state(pool) for pool in self._client.agent_pools.list(*self._place)]
         return sorted(found, key=lambda state: state.name)
 
@@ -131,7 +131,7 @@ class AksNodePools:
 
         if not op.id:
             return op
-        with _mapped(self._inventory.where(op.pool)):
+        with sdk_errors(self._inventory.where(op.pool)):
             if not op.id.startswith("/"):
                 return _operation(op.id, op.pool, self._get(op.pool).provisioning_state, None)
             answer = self._client.send_request(HttpRequest("GET", op.id))
@@ -147,7 +147,7 @@ class AksNodePools:
         return self._client.agent_pools.get(*self._place, pool)
 
     def _read(self, pool: str) -> tuple[Any, PoolState]:
-        with _mapped(self._inventory.where(pool)):
+        with sdk_errors(self._inventory.where(pool)):
             found = self._get(pool)
             return found, self._state(found)
 
@@ -156,7 +156,7 @@ class AksNodePools:
         from azure.core import MatchConditions
 
         guard = {"etag": changed.e_tag, "match_condition": MatchConditions.IfNotModified} if changed.e_tag else {}
-        with _mapped(self._inventory.where(pool)):
+        with sdk_errors(self._inventory.where(pool)):
             answer = self._client.agent_pools.begin_create_or_update(
                 *self._place,
                 pool,
@@ -204,7 +204,8 @@ def _operation(op_id: str, pool: str, status: str | None, error: dict[str, Any] 
     return Operation(op_id, pool, state, said if state == "failed" else None)
 
 
-def _client(cluster: Cluster) -> Any:
+def sdk_client(cluster: Cluster) -> Any:
+    """The official client, at the endpoint that the inventory names."""
     from azure.core.pipeline.policies import HeadersPolicy, RetryPolicy
     from azure.mgmt.containerservice import ContainerServiceClient
 
@@ -232,7 +233,7 @@ class _NoCredential:
 
 
 @contextmanager
-def _mapped(where: str) -> Iterator[None]:
+def sdk_errors(where: str) -> Iterator[None]:
     """Turn every failure of the Azure libraries into one error of ours."""
     from azure.core import exceptions as azure
 

@@ -92,19 +92,19 @@ class EksNodePools:
     @classmethod
     def connect(cls, cluster: Cluster) -> Self:
         """By the SDK's own credential chain, profile and assumed role; with stand-in keys over plain http."""
-        with _mapped(f"cluster {cluster.name}"):
-            return cls(cluster, _client(cluster))
+        with sdk_errors(f"cluster {cluster.name}"):
+            return cls(cluster, sdk_client(cluster))
 
     def list(self) -> list[PoolState]:
         """All node groups, by name; one list call and one describe each."""
-        with _mapped(f"cluster {self._inventory.cluster}"):
+        with sdk_errors(f"cluster {self._inventory.cluster}"):
             pages = self._client.get_paginator("list_nodegroups").paginate(clusterName=self._cluster)
             names = sorted(name for page in pages for name in page["nodegroups"])
         return [self.describe(name) for name in names]
 
     def describe(self, pool: str) -> PoolState:
         """One node group."""
-        with _mapped(self._inventory.where(pool)):
+        with sdk_errors(self._inventory.where(pool)):
             group = self._client.describe_nodegroup(clusterName=self._cluster, nodegroupName=pool)["nodegroup"]
             busy = self._running_update(pool) if group["status"] in BUSY else None
             sizes = group["scalingConfig"]
@@ -146,7 +146,7 @@ class EksNodePools:
         """The update as it stands."""
         if not op.id:
             return op
-        with _mapped(self._inventory.where(op.pool)):
+        with sdk_errors(self._inventory.where(op.pool)):
             answer = self._client.describe_update(name=self._cluster, nodegroupName=op.pool, updateId=op.id)
         return _operation(op.pool, answer["update"])
 
@@ -158,7 +158,7 @@ class EksNodePools:
         asked: dict[str, Any] = {"clusterName": self._cluster, "nodegroupName": pool, "scalingConfig": sizes}
         if token:
             asked["clientRequestToken"] = token
-        with _mapped(self._inventory.where(pool)):
+        with sdk_errors(self._inventory.where(pool)):
             return _operation(pool, self._client.update_nodegroup_config(**asked)["update"])
 
     def _running_update(self, pool: str) -> str:
@@ -178,7 +178,8 @@ def _operation(pool: str, update: dict[str, Any]) -> Operation:
     return Operation(update["id"], pool, state, error)
 
 
-def _client(cluster: Cluster) -> Any:
+def sdk_client(cluster: Cluster) -> Any:
+    """The official client, at the endpoint that the inventory names."""
     import boto3
     from botocore.config import Config
 
@@ -223,7 +224,7 @@ def _assume(session: Any, role_arn: str, cluster: str) -> Any:
 
 
 @contextmanager
-def _mapped(where: str) -> Iterator[None]:
+def sdk_errors(where: str) -> Iterator[None]:
     """Turn every failure of boto3 into one error of ours."""
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError

@@ -62,19 +62,19 @@ class GkeNodePools:
         where = f"cluster {cluster.name}"
         if not (cluster.cloud.project and cluster.cloud.region):
             raise NotConfigured("no GCP project or location", where=where, fix="set cloud.project and cloud.region")
-        with _mapped(where):
-            client, compute = _clients(cluster)
+        with sdk_errors(where):
+            client, compute = sdk_clients(cluster)
         return cls(cluster, client, compute=compute)
 
     def list(self) -> list[PoolState]:
         """All node pools, by name."""
-        with _mapped(f"cluster {self._inventory.cluster}"):
+        with sdk_errors(f"cluster {self._inventory.cluster}"):
             pools = self._client.list_node_pools(parent=self._cluster, timeout=READ_TIMEOUT_S, retry=None).node_pools
         return sorted((self._state(pool) for pool in pools), key=lambda state: state.name)
 
     def describe(self, pool: str) -> PoolState:
         """One node pool."""
-        with _mapped(self._inventory.where(pool)):
+        with sdk_errors(self._inventory.where(pool)):
             found = self._client.get_node_pool(name=self._name(pool), timeout=READ_TIMEOUT_S, retry=None)
         return self._state(found)
 
@@ -85,7 +85,7 @@ class GkeNodePools:
         ------
         Refused: the pool has no autoscaler, so its bounds are those of the inventory.
         """
-        with _mapped(self._inventory.where(pool)):
+        with sdk_errors(self._inventory.where(pool)):
             found = self._client.get_node_pool(name=self._name(pool), timeout=READ_TIMEOUT_S, retry=None)
         state, where = self._state(found), self._inventory.where(pool)
         self._inventory.check(state, if_match=if_match)
@@ -108,7 +108,7 @@ class GkeNodePools:
             zones = state.multiple_of
             asked |= {"min_node_count": min_nodes // zones, "max_node_count": max_nodes // zones}
         request = {"name": self._name(pool), "autoscaling": asked}
-        with _mapped(where):
+        with sdk_errors(where):
             started = self._client.set_node_pool_autoscaling(request=request, timeout=READ_TIMEOUT_S, retry=None)
         return _operation(pool, started)
 
@@ -121,7 +121,7 @@ class GkeNodePools:
         if desired == state.desired:
             return Operation("", pool, "done")
         request = {"name": self._name(pool), "node_count": desired // state.multiple_of}
-        with _mapped(self._inventory.where(pool)):
+        with sdk_errors(self._inventory.where(pool)):
             started = self._client.set_node_pool_size(request=request, timeout=READ_TIMEOUT_S, retry=None)
         return _operation(pool, started)
 
@@ -129,7 +129,7 @@ class GkeNodePools:
         """The operation as it stands."""
         if not op.id:
             return op
-        with _mapped(self._inventory.where(op.pool)):
+        with sdk_errors(self._inventory.where(op.pool)):
             name = f"{self._location}/operations/{op.id}"
             found = self._client.get_operation(name=name, timeout=READ_TIMEOUT_S, retry=None)
         return _operation(op.pool, found)
@@ -175,12 +175,12 @@ class GkeNodePools:
         where = self._inventory.where(pool.name)
         timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
         answers = [fetch_json(self._compute, "GET", url, where=where, timeout=timeout) for url in groups]
-        with _mapped(where):
+        with sdk_errors(where):
             return sum(int(answer["targetSize"]) for answer in answers)
 
     def _running_operation(self, pool: Any) -> str:
         """Id of the operation that holds the cluster: GKE runs one at a time."""
-        with _mapped(self._inventory.where(pool.name)):
+        with sdk_errors(self._inventory.where(pool.name)):
             found = self._client.list_operations(parent=self._location, timeout=READ_TIMEOUT_S, retry=None).operations
         cluster = self._cluster.rsplit("/", 1)[-1]
         running = (op.name for op in found if op.status.name != "DONE" and f"/clusters/{cluster}" in op.target_link)
@@ -196,7 +196,7 @@ def _operation(pool: str, op: Any) -> Operation:
     return Operation(op.name, pool, "done")
 
 
-def _clients(cluster: Cluster) -> tuple[Any, Any]:
+def sdk_clients(cluster: Cluster) -> tuple[Any, Any]:
     """The cluster manager, and a session with the same credentials for the sizes of instance groups."""
     from google.auth import default
     from google.auth.transport.requests import AuthorizedSession
@@ -218,7 +218,7 @@ def _clients(cluster: Cluster) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _mapped(where: str) -> Iterator[None]:
+def sdk_errors(where: str) -> Iterator[None]:
     """Turn every failure of the Google libraries into one error of ours."""
     from google.api_core import exceptions as api
     from google.auth import exceptions as auth

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 class K3sNodePools:
     """`NodePools` of one edge cluster. `desired` is the number of nodes open for pods.
 
-    A node that this class closes is annotated `continuum.io/power-state`: `draining` in the same write, and `sleep` when
+    A node that this class closes is annotated `continuum.io/power-state`: `draining` in the same write, `sleep` when
     its pods have left; whoever switches machines off and on may act on `sleep`. Only such nodes are opened again: one
     that a person cordoned stays closed. Writes are over when the call returns, so every operation it gives is done;
     asking for the same size again finishes the drains that a killed process left.

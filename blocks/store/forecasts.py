@@ -59,8 +59,8 @@ def load_forecast(
     first = records[0]
     shapes = {(record.start_s, record.step_s, record.horizon, json.dumps(record.levels)) for record in records}
     if len(shapes) != 1:
-        raise StoreUnavailable("the shards of one pass differ in their steps", where=f"forecast {first.as_of.isoformat()}",
-                               fix="run demand-forecasting again")  # fmt: skip
+        where = f"forecast {first.as_of.isoformat()}"
+        raise StoreUnavailable("the shards of one pass differ", where=where, fix="run demand-forecasting again")
     tables = [(files or SeriesStore.open()).read_table(record.path) for record in records]
     table = pa.concat_tables(tables).combine_chunks()
     quantiles = table["quantiles"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
