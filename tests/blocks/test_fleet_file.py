@@ -392,12 +392,10 @@ def test_any_value_in_any_place_is_accepted_or_told_and_never_raises(
     for path, value in changes:
         at = data
         for key in path[:-1]:
-            at = (
-                at[key]
-                if isinstance(at, list | dict) and (key in at if isinstance(at, dict) else int(key) < len(at))
-                else {}
-            )
-        if isinstance(at, dict) or (at and isinstance(path[-1], int)):
+            inside = isinstance(at, dict) and key in at
+            inside |= isinstance(at, list) and isinstance(key, int) and key < len(at)
+            at = at[key] if inside else {}
+        if isinstance(at, dict) or (isinstance(at, list) and isinstance(path[-1], int) and path[-1] < len(at)):
             at[path[-1]] = value
     read = check_text(json.dumps(data, ensure_ascii=False), "f")
     assert (read.fleet is None) == bool(read.errors)

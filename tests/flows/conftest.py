@@ -1,0 +1,43 @@
+"""One simulated fleet and one Prefect server for all flow tests; each test has a store of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from blocks.fleet import Fleet
+from blocks.fleet_file import load_fleet
+from deployments.prefect_server import prefect_server
+from deployments.simulation import Simulation, ready, starting_simulation
+
+START = "2026-03-10T09:20:00+00:00"
+
+
+@pytest.fixture(scope="session")
+def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
+    folder = tmp_path_factory.mktemp("simulated")
+    with starting_simulation(folder / "local", speed=60, seed=7, start=START) as child:
+        yield ready(child)
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as server:
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
+        with temporary_settings({PREFECT_API_URL: server.env["PREFECT_API_URL"]}):
+            yield
+
+
+@pytest.fixture
+def fleet(simulation: Simulation, prefect: None) -> Fleet:
+    """The simulated fleet, saved as the inventory block `default`, its clock at sixty times real speed."""
+    from blocks.inventory import save_fleet
+
+    simulation.set_speed(60)
+    fleet = load_fleet(simulation.fleet_file)
+    save_fleet(fleet, "default")
+    return fleet

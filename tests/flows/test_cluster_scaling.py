@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from blocks import settings
+from blocks.errors import ContinuumError, InvalidInput
+from blocks.fleet import Fleet
+from blocks.inventory import save_fleet
+from blocks.store import Journal, Store
+from blocks.store.tables import Mode, State, Verdict
+from blocks.store.undo import carry_out, undo_plan
+from deployments.simulation import Simulation
+from flows.cluster_scaling import ScalingRequest, cluster_scaling
+from flows.demand_forecasting import ForecastRequest, demand_forecasting
+from tasks.scaling import act
+from tasks.scaling.observe import read_pools
+
+pytestmark = pytest.mark.server
+
+QUICK = ForecastRequest(history_days=9)
+
+
+def sizes(fleet: Fleet) -> dict[str, int]:
+    return {reading.subject: reading.state.desired for reading in read_pools(fleet)[0] if reading.state}
+
+
+def with_pool(fleet: Fleet, subject: str, **changed: object) -> Fleet:
+    clusters = [
+        cluster.model_copy(
+            update={
+                "node_pools": [
+                    pool.model_copy(update=changed) if f"{cluster.name}/{pool.name}" == subject else pool
+                    for pool in cluster.node_pools
+                ]
+            }
+        )
+        for cluster in fleet.clusters
+    ]
+    return fleet.model_copy(update={"clusters": clusters})
+
+
+def changes(told: dict) -> list[dict]:
+    return [row for row in told["decisions"] if row["action"] in ("up", "down")]
+
+
+@pytest.fixture
+def off_size(fleet: Fleet) -> str:
+    """A pool that has two nodes more than its demand needs, so that the next pass changes it."""
+    access = act.open_pool(fleet, "us-gke/web")
+    state = access.pools.describe("web")
+    wanted = min(state.desired + 3, state.max_nodes)
+    access.pools.wait(access.pools.set_desired("web", wanted), timeout_s=120)
+    return "us-gke/web"
+
+
+def test_shadow_changes_nothing_and_decides_what_the_other_modes_would(
+    fleet: Fleet, simulation: Simulation, off_size: str
+) -> None:
+    demand_forecasting(QUICK)
+    before, log = sizes(fleet), simulation.operations()
+    simulation.set_speed(0)  # time stands still: all three look at the same moment
+    told = {mode: cluster_scaling(ScalingRequest(mode=mode)) for mode in (Mode.SHADOW, Mode.PROPOSE)}
+
+    assert sizes(fleet) == before
+    assert simulation.operations() == log
+    store = Store.open()
+    shadow, proposed = (store.proposals(told[mode]["flow_run_id"]) for mode in (Mode.SHADOW, Mode.PROPOSE))
+    assert [row.content for row in shadow] == [row.content for row in proposed]
+    assert {row.state for row in shadow} == {Verdict.RECORDED}
+    assert {row.state for row in proposed} == {Verdict.PROPOSED}
+    assert Journal(store).intents() == []
+    assert off_size in {row["unique_id"] for row in changes(told[Mode.SHADOW])}
+
+
+def test_act_makes_the_change_journals_it_and_undo_takes_it_back(fleet: Fleet, off_size: str) -> None:
+    demand_forecasting(QUICK)
+    before = sizes(fleet)[off_size]
+    told = cluster_scaling(ScalingRequest(mode=Mode.ACT, pools=[off_size]))
+
+    (change,) = changes(told)
+    assert change["result"]["state"] == State.DONE, change
+    assert sizes(fleet)[off_size] == change["target"] != before
+    store = Store.open()
+    journal = Journal(store)
+    (intent,) = journal.intents()
+    assert [step.event for step in journal.steps(intent.id)] == ["planned", "started", "noted", "done"]
+    assert store.decision(change["id"]).state == Verdict.ACTED
+
+    carry_out(journal, undo_plan(journal, change["id"]), act.APPLIERS)
+    assert sizes(fleet)[off_size] == before
+    assert store.decision(change["id"]).state == Verdict.UNDONE
+
+
+def test_a_freeze_stops_acting_and_says_how_to_end_it(fleet: Fleet, off_size: str) -> None:
+    demand_forecasting(QUICK)
+    before = sizes(fleet)
+    Journal(Store.open()).freeze("us-gke", reason="release day", by="a test")
+    told = cluster_scaling(ScalingRequest(mode=Mode.ACT, pools=[off_size]))
+    (change,) = changes(told)
+    assert change["result"]["state"] == "refused"
+    assert "release day" in change["result"]["detail"]
+    assert "continuum thaw 'us-gke'" in change["result"]["detail"]
+    assert sizes(fleet) == before
+
+
+def test_a_pool_that_somebody_changed_meanwhile_is_left_alone(
+    fleet: Fleet, off_size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demand_forecasting(QUICK)
+    access = act.open_pool(fleet, off_size)
+    planned = Journal.plan
+
+    def meanwhile(self: Journal, *given: object, **named: object) -> object:
+        size = access.pools.describe("web").desired - 1
+        access.pools.wait(access.pools.set_desired("web", size), timeout_s=120)
+        return planned(self, *given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Journal, "plan", meanwhile)
+    before = sizes(fleet)[off_size]
+    (change,) = changes(cluster_scaling(ScalingRequest(mode=Mode.ACT, pools=[off_size])))
+    if change["target"] != before - 1:  # else the other writer has done just what was decided
+        assert change["result"]["state"] == State.FAILED
+        assert "left alone" in change["result"]["detail"]
+    assert sizes(fleet)[off_size] == before - 1
+
+
+def test_a_hands_off_pool_gets_a_patch_file_and_no_operation(
+    fleet: Fleet, simulation: Simulation, off_size: str
+) -> None:
+    demand_forecasting(QUICK)
+    save_fleet(with_pool(fleet, off_size, hands_off=True), "theirs")
+    log = simulation.operations()
+    told = cluster_scaling(ScalingRequest(fleet="theirs", mode=Mode.ACT, pools=[off_size]))
+    assert simulation.operations() == log
+    (row,) = told["decisions"]
+    assert row["action"] == "refuse"
+    (patch,) = map(Path, told["patches"])
+    assert patch.parent == settings.home() / "patches"
+    assert f"desired_nodes: {row['target']}" in patch.read_text()
+
+
+def test_lost_metrics_lower_nothing(fleet: Fleet, off_size: str) -> None:
+    demand_forecasting(QUICK)
+    blind = fleet.metrics.model_copy(update={"cpu_cores": "absent_metric", "memory_bytes": "absent_metric"})
+    save_fleet(fleet.model_copy(update={"metrics": blind}), "blind")
+    before = sizes(fleet)
+    told = cluster_scaling(ScalingRequest(fleet="blind", mode=Mode.ACT))
+    assert changes(told) == []
+    assert sizes(fleet) == before
+
+
+def test_metrics_that_do_not_answer_end_the_run_in_one_line(fleet: Fleet) -> None:
+    gone = fleet.metrics.model_copy(update={"url": "http://127.0.0.1:9"})
+    save_fleet(fleet.model_copy(update={"metrics": gone}), "gone")
+    with pytest.raises(ContinuumError, match="metrics"):
+        cluster_scaling(ScalingRequest(fleet="gone", mode=Mode.ACT))
+
+
+def test_a_pool_that_is_not_in_the_inventory_is_named(fleet: Fleet) -> None:
+    with pytest.raises(InvalidInput, match="eu-eks/nope"):
+        cluster_scaling(ScalingRequest(pools=["eu-eks/nope"]))
+
+
+def test_one_cluster_that_is_away_does_not_stop_the_others(fleet: Fleet, off_size: str) -> None:
+    clusters = [
+        cluster.model_copy(
+            update={"kubernetes": cluster.kubernetes.model_copy(update={"server": "http://127.0.0.1:9"})}
+        )
+        if cluster.name == "edge-osaka"
+        else cluster
+        for cluster in fleet.clusters
+    ]
+    save_fleet(fleet.model_copy(update={"clusters": clusters}), "partly")
+    demand_forecasting(QUICK)
+    told = cluster_scaling(ScalingRequest(fleet="partly"))
+    rows = {row["unique_id"]: row for row in told["decisions"]}
+    assert rows["edge-osaka/edge"]["action"] == "hold"
+    assert any("edge-osaka" in line for line in told["trouble"])
+    assert rows[off_size]["action"] == "down"
