@@ -16,6 +16,7 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        Path(name).chmod(0o644)  # a temporary file is its owner's alone; what is written here holds no secret
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

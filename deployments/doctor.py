@@ -128,7 +128,8 @@ def _prefect() -> tuple[Level, str]:
 def _metrics(fleet: Fleet) -> tuple[Level, str]:
     from blocks.inventory import resolve_secrets
     from blocks.prometheus import PrometheusSource
-    from tasks.forecasting.observe import KINDS, demand_query, metrics_of
+    from tasks.forecasting.kinds import KINDS
+    from tasks.forecasting.observe import demand_query, metrics_of
 
     words: list[str] = []
     wanted = {f"{cluster.name}/{pool.name}" for cluster, pool in fleet.pools()}

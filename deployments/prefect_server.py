@@ -37,6 +37,14 @@ class Server:
     env: dict[str, str]
     child: Child
 
+    def become_client(self) -> None:
+        """Make this process its client, also where Prefect was imported, and its settings read, before."""
+        os.environ.update(self.env)
+        if "prefect" in sys.modules:
+            from prefect.context import refresh_global_settings_context
+
+            refresh_global_settings_context()
+
 
 def free_port() -> int:
     """A TCP port that nobody listened on a moment ago."""

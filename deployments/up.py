@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import sys
 import time
@@ -67,7 +66,7 @@ def up(*, port: int, speed: float, seed: int, progress: Progress) -> Iterator[Ru
         progress("starting the simulated fleet and a Prefect server")
         simulated = stack.enter_context(starting_simulation(home / "local", speed=speed, seed=seed, start=None))
         server = stack.enter_context(prefect_server(home / "prefect", port=port))
-        os.environ.update(server.env)
+        server.become_client()
         simulation = ready(simulated)
         from blocks.inventory import save_fleet
 

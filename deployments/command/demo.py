@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from deployments.command.output import Json, err, out, print_json, refusals
+from tasks.forecasting.kinds import SHOWN
+
+if TYPE_CHECKING:
+    from deployments.evidence import Outcome
 
 
 def register(app: typer.Typer) -> None:
@@ -42,29 +46,55 @@ def demo(
         raise typer.Exit(1)
 
 
-def _print(outcome: Any) -> None:
-    table = Table(title=f"{outcome.fleet} fleet: what was forecast, decided and done", title_justify="left")
-    for column in ("time (UTC)", "pool", "forecast peak (p90)", "nodes", "decided", "done"):
+def _print(outcome: Outcome) -> None:
+    """One row a pool that fits eighty columns; the reasons follow as sentences."""
+    table = Table(title=f"{outcome.fleet} fleet: forecast, decided and done", title_justify="left")
+    for column in ("pool", "peak (p90)", "nodes", "outcome"):
         table.add_column(column)
-    for row in outcome.decisions:
-        if row["action"] == "hold":
-            continue
-        peak, result = row["promised"]["peak_nodes"], row["result"] or {}
-        nodes = f"{row['current']} to {row['target']}" if row["target"] != row["current"] else f"{row['current']}"
-        table.add_row(
-            row["as_of"][11:16], row["unique_id"], "unknown" if peak is None else f"{peak:.1f} nodes full", nodes,
-            row["words"].split(": ", 1)[1], f"{result['state']}: {result['detail']}" if result else "",
-        )  # fmt: skip
+    for pool in dict.fromkeys(row["unique_id"] for row in outcome.decisions):
+        rows = [row for row in outcome.decisions if row["unique_id"] == pool]
+        sizes = [rows[0]["current"], *(row["target"] for row in rows if _done(row))]
+        table.add_row(pool, _peak(rows[-1]), " > ".join(map(str, sizes)), _ends(rows))
     out.print(table)
+    for row in outcome.decisions:
+        if row["action"] != "hold":
+            end = f"; {row['result']['state']}: {row['result']['detail']}" if row["result"] else ""
+            out.print(f"{row['as_of'][11:16]} UTC  {row['words']}{end}", highlight=False, soft_wrap=True)
     for row in outcome.ahead_of_demand:
         out.print(
-            f"ahead of demand: {row['pool']} had {row['to_nodes']} nodes Ready at {row['nodes_ready'][11:16]} UTC, "
-            f"{row['lead_minutes']} min before its demand outgrew {row['from_nodes']} nodes",
+            f"[green]ahead of demand[/green]  {row['pool']}: {row['to_nodes']} nodes were Ready at "
+            f"{row['nodes_ready'][11:16]} UTC, {row['lead_minutes']} min before demand outgrew {row['from_nodes']}",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
     for row in outcome.left_over:
-        out.print(f"left over from the killed run: {row['subject']}: {row['state']}: {row['detail']}", highlight=False)
-    held = sum(row["action"] == "hold" for row in outcome.decisions)
-    out.print(f"{len(outcome.flows)} flow runs, {held} decisions to leave a pool as it is, report in {outcome.report}",
-              highlight=False, soft_wrap=True)  # fmt: skip
-    out.print(f"its journal: CONTINUUM_HOME={outcome.home} continuum journal list", highlight=False, soft_wrap=True)
+        out.print(f"left by the killed run  {row['subject']}: {row['state']}: {row['detail']}", highlight=False)
+    for line in (
+        f"{len(outcome.flows)} flow runs on a simulated fleet at {outcome.speed:g} times real speed",
+        f"report: {outcome.report}",
+        f"its journal: CONTINUUM_HOME={outcome.home} continuum journal list",
+    ):
+        out.print(line, highlight=False, soft_wrap=True)
+
+
+def _done(row: dict[str, Any]) -> bool:
+    return bool(row["result"]) and row["result"]["state"] == "done"
+
+
+def _peak(row: dict[str, Any]) -> str:
+    """The forecast peak of the resource that binds, with its unit."""
+    for reason in row["reasons"]:
+        if reason["code"] == "forecast-peak":
+            word, unit, one = SHOWN[reason["resource"]]
+            peak = reason["numbers"]["peak_" + reason["resource"]]
+            return f"{peak / one:.1f} {unit} {word}"
+    return "no forecast"
+
+
+def _ends(rows: list[dict[str, Any]]) -> str:
+    """How many changes were done, refused, or not needed."""
+    counts = {
+        "done": sum(map(_done, rows)),
+        "refused": sum(row["action"] == "refuse" or bool(row["result"] and not _done(row)) for row in rows),
+        "held": sum(row["action"] == "hold" for row in rows),
+    }
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)

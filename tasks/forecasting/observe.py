@@ -17,9 +17,9 @@ from blocks.inventory import resolve_secrets
 from blocks.prometheus import PrometheusSource
 from blocks.series import Series, utc
 from blocks.store.series import SeriesStore
+from tasks.forecasting.kinds import KINDS
 from tasks.pools.observe import read_pools
 
-KINDS = ("cpu_cores", "memory_bytes")
 STEP_S = 300
 DAY_S = 86_400
 OVERLAP_S = 4 * STEP_S  # read again: samples that came late

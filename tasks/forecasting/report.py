@@ -10,13 +10,11 @@ import numpy as np
 
 from blocks.series import Forecast, Series
 from tasks.forecasting.act import ShardMade
+from tasks.forecasting.kinds import SHOWN
 from tasks.forecasting.observe import Collected
 
 PICTURES = 12  # pools drawn; the others are in the table
 HISTORY_DRAWN_S = 86_400
-
-# How a number of each kind is shown: the word for the resource, its unit, and what one unit is.
-SHOWN = {"cpu_cores": ("CPU", "cores", 1.0), "memory_bytes": ("memory", "GiB", float(2**30))}
 
 
 def sections(
@@ -99,16 +97,23 @@ def _row(
 
 
 def _plot(made: Forecast, history: Series, capacity: Mapping[str, float], row: int) -> dict[str, Any]:
+    shown = min(HISTORY_DRAWN_S // history.step_s, history.values.shape[1])
+    start_s = history.end_s - shown * history.step_s
+    recent = Series(history.unique_id[row : row + 1], start_s, history.step_s, history.values[row : row + 1, -shown:])
+    return demand_plot(made, recent, capacity, row, title=f"{made.unique_id[row].rsplit('/', 1)[0]}: CPU demand")
+
+
+def demand_plot(made: Forecast, seen: Series, capacity: Mapping[str, float], row: int, *, title: str) -> dict[str, Any]:
+    """The plot of one series: what was seen (the one row of `seen`), its forecast, and its capacity where known."""
     name = made.unique_id[row]
     _, unit, one = SHOWN[_kind(made, row)]
-    shown = history.values.shape[1] - min(HISTORY_DRAWN_S // history.step_s, history.values.shape[1])
-    past, times = history.times()[shown:].tolist(), made.times().tolist()
+    past, times = seen.times().tolist(), made.times().tolist()
     values = made.values[row].astype(np.float64) / one
     plot: dict[str, Any] = {
-        "title": f"{name.rsplit('/', 1)[0]}: CPU demand",
+        "title": title,
         "unit": unit,
         "lines": [
-            {"label": "observed", "t": past, "y": _listed(history.values[row, shown:] / one)},
+            {"label": "observed", "t": past, "y": _listed(seen.values[0] / one)},
             {"label": "median", "t": times, "y": _listed(values[:, _level(made, 0.5)])},
         ],
         "bands": [{"label": "p10 to p90", "t": times, "low": _listed(values[:, _level(made, 0.1)]),

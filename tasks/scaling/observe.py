@@ -22,7 +22,8 @@ from blocks.store import Store
 from blocks.store.forecasts import load_forecast
 from blocks.store.tables import Decision, Verdict, now
 from tasks.forecasting.act import METRIC
-from tasks.forecasting.observe import KINDS, demand_query, metrics_of
+from tasks.forecasting.kinds import KINDS
+from tasks.forecasting.observe import demand_query, metrics_of
 from tasks.pools.observe import PoolReading, narrowed, read_pools
 from tasks.run import Run
 from tasks.scaling.decide import Observed, Policy, Pools

@@ -1,0 +1,187 @@
+"""What a demo has shown: each change beside the simulated clouds' own log, their nodes, and the demand that came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from blocks.fleet import Fleet, pool_id
+from blocks.prometheus import PrometheusSource
+from blocks.series import Series, utc
+from blocks.store import Store
+
+FULL_RATIO = 0.90  # demand above this share of the nodes is a violation, as in the policies
+
+
+@dataclass
+class Outcome:
+    """What a demo did and saw."""
+
+    simulated: bool = True
+    fleet: str = ""
+    speed: float = 1.0
+    flows: list[dict[str, Any]] = field(default_factory=list)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    left_over: list[dict[str, Any]] = field(default_factory=list)
+    operations: list[dict[str, Any]] = field(default_factory=list)
+    ahead_of_demand: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    report: str = ""
+    home: str = ""
+
+    def scaled(self, action: str) -> list[dict[str, Any]]:
+        """Decisions with that action that were carried out."""
+        return [
+            row for row in self.decisions if row["action"] == action and (row["result"] or {}).get("state") == "done"
+        ]
+
+    def refused(self) -> list[dict[str, Any]]:
+        """Decisions that a guard rail stopped."""
+        return [row for row in self.decisions if row["action"] == "refuse"]
+
+    def complete(self) -> bool:
+        """Whether a scale-up, a scale-down and a refusal have all been seen."""
+        return bool(self.scaled("up") and self.scaled("down") and self.refused())
+
+
+def look(fleet: Fleet, operations: list[dict[str, Any]], outcome: Outcome) -> None:
+    """Hold what was promised against the simulated clouds' own log, their nodes, and the demand that came."""
+    outcome.operations = operations
+    _check_sizes(fleet, outcome)
+    _check_refusals(outcome)
+    for decision in outcome.scaled("up"):
+        finished = _finished(outcome.operations, decision)
+        crossed = _demand_passed(fleet, decision)
+        if finished and crossed and finished < crossed:
+            outcome.ahead_of_demand.append(
+                {"pool": decision["unique_id"], "from_nodes": decision["current"], "to_nodes": decision["target"],
+                 "decided": decision["as_of"], "nodes_ready": finished.isoformat(),
+                 "demand_arrived": crossed.isoformat(),
+                 "lead_minutes": round((crossed - finished).total_seconds() / 60, 1)}
+            )  # fmt: skip
+
+
+def _check_sizes(fleet: Fleet, outcome: Outcome) -> None:
+    """Every promised change must be visible in the cluster: the last size that was done is the size there is."""
+    from tasks.pools.observe import read_pools
+
+    promised = {
+        row["unique_id"]: row["target"] for row in outcome.decisions if (row["result"] or {}).get("state") == "done"
+    }
+    readings, trouble = read_pools(fleet)
+    outcome.problems += trouble
+    for reading in readings:
+        wanted = promised.get(reading.subject)
+        if wanted is not None and (reading.state is None or (reading.state.desired, reading.ready) != (wanted, wanted)):
+            there = f"{reading.state.desired} asked for, {reading.ready} Ready" if reading.state else "no answer"
+            outcome.problems.append(f"pool {reading.subject}: {wanted} nodes were promised; the cluster shows {there}")
+
+
+def _check_refusals(outcome: Outcome) -> None:
+    """A pool that was refused a change must have no operation in the clouds' log until its next decision."""
+    for number, decision in enumerate(outcome.decisions):
+        if decision["action"] != "refuse":
+            continue
+        later = [row["as_of"] for row in outcome.decisions[number + 1 :] if row["unique_id"] == decision["unique_id"]]
+        decided, until = decision["as_of"], later[0] if later else "9999"
+        for entry in outcome.operations:
+            of_it = pool_id(entry["cluster"], entry["pool"]) == decision["unique_id"]
+            if of_it and decided <= entry["time"] < until:
+                outcome.problems.append(f"pool {decision['unique_id']}: refused, yet the cloud logs {entry['kind']}")
+
+
+def _finished(operations: Sequence[dict[str, Any]], decision: dict[str, Any]) -> datetime | None:
+    """When the clouds' log says that the decision's change was done; None where it is not in there."""
+    decided = datetime.fromisoformat(decision["as_of"])
+    ends = [
+        datetime.fromisoformat(entry["settled"])  # when its nodes were Ready, not when the cloud called it done
+        for entry in operations
+        if pool_id(entry["cluster"], entry["pool"]) == decision["unique_id"]
+        and entry["state"] == "done" and entry["settled"] and entry["to"] == decision["target"]
+        and datetime.fromisoformat(entry["time"]) >= decided
+    ]  # fmt: skip
+    return min(ends, default=None)
+
+
+def _demand_passed(fleet: Fleet, decision: dict[str, Any]) -> datetime | None:
+    """When demand first went above what the nodes before the change could hold; None if it has not yet."""
+    decided = datetime.fromisoformat(decision["as_of"])
+    cluster, pool = next((c, p) for c, p in fleet.pools() if pool_id(c.name, p.name) == decision["unique_id"])
+    first: list[float] = []
+    for kind, one_node in (("cpu_cores", pool.node_cpu), ("memory_bytes", float(pool.node_memory))):
+        demand = _demand(fleet, kind, cluster.name, pool.name, decided.timestamp())
+        above = demand.values > FULL_RATIO * decision["current"] * one_node
+        first += [float(demand.times()[np.argmax(row)]) for row in above if row.any()]
+    return utc(min(first)) if first else None
+
+
+def section(outcome: Outcome) -> dict[str, Any]:
+    """The section that shows each change beside the clouds' own log and the demand that came."""
+    lead = [
+        f"{row['pool']}: {row['from_nodes']} to {row['to_nodes']} nodes were Ready at {row['nodes_ready'][11:16]} UTC, "
+        f"{row['lead_minutes']} min before demand outgrew the old size at {row['demand_arrived'][11:16]} UTC."
+        for row in outcome.ahead_of_demand
+    ]
+    rows = [
+        [entry["cluster"], entry["pool"], entry["from"], entry["to"], entry["state"],
+         *((entry[when] or "")[11:19] for when in ("time", "finished", "settled"))]
+        for entry in outcome.operations
+    ]  # fmt: skip
+    return {
+        "title": "What came of it: the simulated clouds' own log",
+        "paragraphs": lead or ["No scale-up had to be ready before its demand."],
+        "table": {
+            "columns": ["cluster", "pool", "from", "to", "state", "asked (UTC)", "done (UTC)", "nodes settled (UTC)"],
+            "rows": rows,
+        },
+    }
+
+
+def pictures(fleet: Fleet, store: Store, outcome: Outcome) -> list[dict[str, Any]]:
+    """For each cloud pool that was scaled: the forecast it was scaled by, the demand that came, and its capacity."""
+    from blocks.store.forecasts import load_forecast
+    from tasks.forecasting.act import METRIC
+    from tasks.forecasting.report import demand_plot
+
+    logged = {pool_id(entry["cluster"], entry["pool"]) for entry in outcome.operations if entry["settled"]}
+    ups = [row["unique_id"] for row in outcome.scaled("up")]
+    first = datetime.fromisoformat(outcome.decisions[0]["as_of"]) if outcome.decisions else None
+    plots = []
+    for cluster, pool in fleet.pools():
+        name = pool_id(cluster.name, pool.name)
+        if name not in logged or first is None:
+            continue
+        decided = [row["as_of"] for row in outcome.scaled("up") + outcome.scaled("down") if row["unique_id"] == name]
+        made = load_forecast(store, METRIC, not_after=datetime.fromisoformat(max(decided, default=first.isoformat())))
+        if made is None:
+            continue
+        begin_s = first.timestamp() - 3 * 3600
+        seen = _demand(fleet, "cpu_cores", cluster.name, pool.name, begin_s)
+        one_node = FULL_RATIO * pool.node_cpu
+        steps, marks = [(begin_s, _first_size(outcome, name))], []
+        for entry in outcome.operations:
+            if pool_id(entry["cluster"], entry["pool"]) == name and entry["settled"]:
+                steps.append((datetime.fromisoformat(entry["settled"]).timestamp(), entry["to"]))
+                marks.append({"t": steps[-1][0], "label": f"{entry['from']} to {entry['to']} nodes"})
+        steps.append((seen.end_s, steps[-1][1]))
+        row = made.unique_id.index(f"{name}/cpu_cores")
+        plot = demand_plot(made, seen, {}, row, title=f"{name}: forecast, what came, and capacity")
+        plot["steps"] = [{"label": "capacity", "t": [t for t, _ in steps], "y": [size * one_node for _, size in steps]}]
+        plot["marks"] = marks
+        plots.append((name not in ups, plot))
+    return [plot for _, plot in sorted(plots, key=lambda item: item[0])]
+
+
+def _first_size(outcome: Outcome, name: str) -> int:
+    return int(next(row["current"] for row in outcome.decisions if row["unique_id"] == name))
+
+
+def _demand(fleet: Fleet, kind: str, cluster: str, pool: str, begin_s: float) -> Series:
+    """A pool's demand from `begin_s` to the source's now, minute by minute."""
+    source = PrometheusSource.from_metrics(fleet.metrics)
+    query = f'{getattr(fleet.metrics, kind)}{{cluster="{cluster}",node_pool="{pool}"}}'
+    return source.matrix(query, begin_s, source.now().timestamp(), 60, label="{cluster}/{node_pool}")
