@@ -7,8 +7,11 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step, so that a reader never sees half a file."""
+def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Replace `path` by `text` in one step, so that a reader never sees half a file.
+
+    mode: permissions; 0o600 for what holds secrets.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -16,7 +19,7 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)  # a temporary file is its owner's alone; what is written here holds no secret
+        Path(name).chmod(mode)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -52,7 +52,7 @@ def write_fleet(path: Path, fleet: Fleet, origin: str, tokens: Tokens) -> None:
         cluster["kubernetes"] = {"server": f"{origin}/clusters/{name}", "token": tokens[name]["admin"]}
         if provider in MOUNTS:
             cluster["cloud"] = cluster.get("cloud", {}) | {"endpoint_url": f"{origin}/{MOUNTS[provider]}"}
-    write_atomically(path, yaml.safe_dump(document, sort_keys=False, width=120))
+    write_atomically(path, yaml.safe_dump(document, sort_keys=False, width=120), mode=0o600)
 
 
 def write_kubeconfig(path: Path, origin: str, tokens: Tokens) -> None:
@@ -66,7 +66,7 @@ def write_kubeconfig(path: Path, origin: str, tokens: Tokens) -> None:
         "contexts": [{"name": user, "context": {"cluster": name, "user": user}} for user, name, _ in users],
         "current-context": users[0][0],
     }
-    write_atomically(path, yaml.safe_dump(document, sort_keys=False))
+    write_atomically(path, yaml.safe_dump(document, sort_keys=False), mode=0o600)
 
 
 class StateFiles:
@@ -81,7 +81,9 @@ class StateFiles:
 
     def save(self, snapshot: dict[str, Any]) -> None:
         """Replace the snapshot."""
-        write_atomically(self.snapshot_file, json.dumps({"format": FORMAT} | snapshot, separators=(",", ":")))
+        write_atomically(
+            self.snapshot_file, json.dumps({"format": FORMAT} | snapshot, separators=(",", ":")), mode=0o600
+        )
 
     def save_time(self, now_s: float) -> None:
         """Note how far simulated time has come, seconds since 1970 UTC; a lost note costs seconds, so no fsync."""
