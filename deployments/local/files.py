@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from blocks.errors import InvalidInput
+from blocks.files import write_atomically
 from blocks.fleet import Fleet, Provider
 
 FLEET_FILE = Path(__file__).with_name("fleet.yaml")
@@ -25,21 +24,6 @@ Tokens = dict[str, dict[str, str]]  # bearer token of each cluster and role
 def new_tokens(fleet: Fleet) -> Tokens:
     """Fresh random bearer tokens: of each cluster and role."""
     return {cluster.name: {role: secrets.token_hex(16) for role in ROLES} for cluster in fleet.clusters}
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` in one step by a file that only its owner may read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp gives mode 0600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def write_fleet(path: Path, fleet: Fleet, origin: str, tokens: Tokens) -> None:
