@@ -1,0 +1,5 @@
+"""`python -m deployments.command` is the `continuum` command."""
+
+from deployments.command import main
+
+main()
