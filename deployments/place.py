@@ -43,9 +43,16 @@ def own_place(name: str) -> Iterator[Path]:
 
 
 def terminate_like_interrupt() -> None:
-    """Let SIGTERM end this process the way Ctrl-C does, so that everything that was started is stopped."""
+    """Let SIGTERM end this process the way Ctrl-C does, so that everything that was started is stopped.
+
+    Also where a shell has started it in the background, with Ctrl-C switched off.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
+        # Once: a second signal must not cut the stopping short and leave something running.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)

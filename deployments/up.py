@@ -22,6 +22,7 @@ from deployments.simulation import ready, starting_simulation
 
 WORK_POOL = "continuum"
 DEPLOY_TIMEOUT_S = 120
+FIRST_RUN_IN = timedelta(seconds=10)  # Prefect's scheduler looks every five seconds, and never into the past
 SCALING_AFTER_FORECAST = timedelta(minutes=2)
 
 Progress = Callable[[str], None]
@@ -77,7 +78,7 @@ def up(*, port: int, speed: float, seed: int, progress: Progress) -> Iterator[Ru
             Child("worker", [*PREFECT, "worker", "start", "--pool", WORK_POOL, "--type", "process"],
                   env=server.env | {"CONTINUUM_HOME": str(home)}, log=home / "worker.log")
         )  # fmt: skip
-        asyncio.run(anchor_schedules(datetime.now(UTC)))
+        asyncio.run(anchor_schedules(datetime.now(UTC) + FIRST_RUN_IN))
         yield Running(server.url, f"{server.url}/api", simulation.url, str(simulation.fleet_file), str(home),
                       (simulated, server.child, worker))  # fmt: skip
 
@@ -120,7 +121,7 @@ def deploy(env: Mapping[str, str]) -> None:
 
 
 async def anchor_schedules(first: datetime) -> None:
-    """Let the first forecast be due now, and each scaling pass two minutes after a forecast."""
+    """Let the first forecast be due at `first`, and each scaling pass two minutes after a forecast."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.schedules import IntervalSchedule
 

@@ -41,7 +41,8 @@ def plan_of(run: Run, changes: Sequence[Decision]) -> str:
     simulated = " of the simulated fleet" if run.fleet.simulated else ""
     lines = "\n".join(f"- {explain(change.content)}" for change in changes)
     when = f"{changes[0].as_of:%Y-%m-%d %H:%M} UTC"
-    return f"**{len(changes)} node pools{simulated} would change** (decided at {when}):\n\n{lines}"
+    pools = "node pool" if len(changes) == 1 else "node pools"
+    return f"**{len(changes)} {pools}{simulated} would change** (decided at {when}):\n\n{lines}"
 
 
 def _still_valid(run: Run, rows: Sequence[Decision], view: View, policy: Policy, note: str) -> list[Decision]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from blocks.store.undo import carry_out, undo_plan
 from deployments.simulation import Simulation
 from flows.cluster_scaling import ScalingRequest, cluster_scaling
 from flows.demand_forecasting import ForecastRequest, demand_forecasting
+from tasks.approval import Approval
 from tasks.scaling import act
 from tasks.scaling.observe import read_pools
 
@@ -179,3 +181,50 @@ def test_one_cluster_that_is_away_does_not_stop_the_others(fleet: Fleet, off_siz
     assert rows["edge-osaka/edge"]["action"] == "hold"
     assert any("edge-osaka" in line for line in told["trouble"])
     assert rows[off_size]["action"] == "down"
+
+
+class TestApproval:
+    """A proposal waits for a person; what they answer is done to the stored decision, not to a new one."""
+
+    @pytest.fixture
+    def answer(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+        def given(approve: bool) -> None:
+            form = Approval(approve=approve, note="by a test")
+            monkeypatch.setattr("tasks.scaling.approve.ask_for_approval", lambda plan, timeout_s: form)
+
+        return given
+
+    def test_an_approved_proposal_is_carried_out_as_it_was_stored(self, fleet, off_size, answer) -> None:
+        demand_forecasting(QUICK)
+        answer(True)
+        (change,) = changes(cluster_scaling(ScalingRequest(mode=Mode.PROPOSE, pools=[off_size])))
+        assert change["result"]["state"] == State.DONE, change["result"]
+        assert sizes(fleet)[off_size] == change["target"]
+        assert Store.open().decision(change["id"]).state == Verdict.ACTED
+
+    def test_a_rejected_proposal_changes_nothing(self, fleet, off_size, answer) -> None:
+        demand_forecasting(QUICK)
+        before = sizes(fleet)
+        answer(False)
+        (change,) = changes(cluster_scaling(ScalingRequest(mode=Mode.PROPOSE, pools=[off_size])))
+        assert change["result"] is None
+        assert sizes(fleet) == before
+        assert Store.open().decision(change["id"]).state == Verdict.REJECTED
+
+    def test_a_resumed_run_loads_its_decision_and_lets_it_expire_when_it_is_old(
+        self, fleet, simulation, off_size, answer, monkeypatch
+    ) -> None:
+        demand_forecasting(QUICK)
+        before = sizes(fleet)
+        monkeypatch.setattr("tasks.run.runtime.flow_run.id", "one-run", raising=False)
+        first = cluster_scaling(ScalingRequest(mode=Mode.PROPOSE, pools=[off_size]))
+        simulation.advance(1800)
+        answer(True)
+        second = cluster_scaling(ScalingRequest(mode=Mode.PROPOSE, pools=[off_size]))
+        assert [row["id"] for row in second["decisions"]] == [row["id"] for row in first["decisions"]]
+        assert [row["as_of"] for row in second["decisions"]] == [row["as_of"] for row in first["decisions"]]
+        assert sizes(fleet) == before
+        (change,) = changes(second)
+        kept = Store.open().decision(change["id"])
+        assert kept.state == Verdict.EXPIRED
+        assert "expired after 15 min" in kept.detail

@@ -1,0 +1,104 @@
+"""The roles of deployments/kubernetes/ are enough for what they are for, and no more: tried on simulated clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+
+import deployments
+from blocks.errors import Unauthorized
+from blocks.fleet import Cluster, Fleet
+from blocks.kubernetes import KubernetesApi
+from blocks.node_pools import connect
+from blocks.store.tables import Mode
+from deployments.doctor import examine
+from flows.cluster_scaling import ScalingRequest, cluster_scaling
+from tests.flows.test_cluster_scaling import changes, sizes
+
+pytestmark = pytest.mark.server
+
+FOLDER = Path(deployments.__file__).parent / "kubernetes"
+PATHS = {
+    "Namespace": "/api/v1/namespaces",
+    "ServiceAccount": "/api/v1/namespaces/continuum/serviceaccounts",
+    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+}
+
+
+def apply(cluster: Cluster, file: Path) -> None:
+    """What `kubectl apply -f` does to a cluster that has none of it, as its admin."""
+    token = cluster.kubernetes.token
+    assert token is not None
+    for document in yaml.safe_load_all(file.read_text()):
+        answer = requests.post(
+            f"{cluster.kubernetes.server}{PATHS[document['kind']]}", json=document, timeout=10,
+            headers={"Authorization": f"Bearer {token.get_secret_value()}"},
+        )  # fmt: skip
+        assert answer.status_code in (201, 409), answer.text
+
+
+@pytest.fixture
+def as_account(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """Speak to every cluster as a service account: an admin's token, in whose name it impersonates the account."""
+    connected = KubernetesApi.connect.__func__  # type: ignore[attr-defined]
+
+    def become(account: str) -> None:
+        for cluster in fleet.clusters:
+            apply(cluster, FOLDER / f"rbac-{account}.yaml")
+
+        def connect_as(cls: type[KubernetesApi], cluster: Cluster) -> KubernetesApi:
+            api: KubernetesApi = connected(cls, cluster)
+            user = f"system:serviceaccount:continuum:continuum-{account}"
+            api._client.set_default_header("Impersonate-User", user)
+            return api
+
+        monkeypatch.setattr(KubernetesApi, "connect", classmethod(connect_as))
+
+    return become
+
+
+def edge(fleet: Fleet) -> Cluster:
+    return next(cluster for cluster in fleet.clusters if cluster.name == "edge-munich")
+
+
+def test_the_shadow_role_is_enough_for_shadow_mode(fleet: Fleet, as_account) -> None:
+    as_account("shadow")
+    told = cluster_scaling(ScalingRequest(mode=Mode.SHADOW))
+    assert told["trouble"] == []
+    assert {row["action"] for row in told["decisions"]} <= {"up", "down", "hold", "refuse"}
+    assert {check.level for check in examine(fleet, act=False) if "cluster" in check.name} == {"ok"}
+
+
+def test_the_shadow_role_can_write_nothing(fleet: Fleet, as_account) -> None:
+    as_account("shadow")
+    api = KubernetesApi.connect(edge(fleet))
+    node = api.nodes()[0]["metadata"]["name"]
+    pod = api.pods()[0]["metadata"]
+    for write in (
+        lambda: api.cordon(node),
+        lambda: api.evict(pod["namespace"], pod["name"]),
+        lambda: api.acquire_lease("continuum-test", "me", 60),
+    ):
+        with pytest.raises(Unauthorized):
+            write()
+    lacking = [check.detail for check in examine(fleet, act=True) if check.name == "cluster edge-munich"]
+    assert "no right to patch nodes" in lacking[0]
+    assert "rbac-act.yaml" in lacking[0]
+
+
+def test_the_act_role_is_enough_to_act_on_edge_nodes(fleet: Fleet, as_account) -> None:
+    as_account("act")
+    pools = connect(edge(fleet))
+    size = pools.describe("edge").desired
+    pools.set_desired("edge", size - 1)
+    assert pools.describe("edge").desired == size - 1
+    told = cluster_scaling(ScalingRequest(mode=Mode.ACT, pools=["edge-munich/edge"]))
+    for change in changes(told):
+        assert change["result"]["state"] == "done"
+        assert sizes(fleet)["edge-munich/edge"] == change["target"]
+    pools.set_desired("edge", size)
