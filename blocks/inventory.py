@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
+from prefect import runtime
 from prefect.blocks.core import Block
 from prefect.blocks.system import Secret
+from prefect.settings import PREFECT_API_URL
 from prefect.types import SecretDict
 from pydantic import BaseModel, Field
 
@@ -123,6 +125,9 @@ def _checked(name: str) -> str:
 @contextmanager
 def _prefect(where: str, missing: str = "") -> Iterator[None]:
     """Prefect's failures as our errors; none of their messages is passed on, since they may quote the document."""
+    if not PREFECT_API_URL.value() and not runtime.flow_run.id:
+        fix = "export PREFECT_API_URL=..., as `continuum up` prints it"  # else Prefect starts a server of its own
+        raise NotConfigured("no Prefect server is set", where=where, fix=fix)
     try:
         yield
     except httpx.HTTPStatusError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,6 @@ from blocks.series import Series, utc
 MAX_POINTS = 10_000  # Prometheus refuses more than 11,000 points a series in one request
 LONGEST_GET = 2_000  # longer queries go in a body, because proxies cut long URLs
 
-_log = logging.getLogger(__name__)
 _FIELD = re.compile(r"\{([a-zA-Z_][a-zA-Z0-9_]*)\}")
 
 
@@ -69,7 +67,8 @@ class PrometheusSource:
 
     def now(self) -> datetime:
         """The server's time, UTC: every question about "now" asks the source of the data, never this machine."""
-        return utc(self.instant("time()")[0].value)
+        with _wellformed(self._where):
+            return utc(self.instant("time()")[0].value)
 
     def instant(self, query: str, at_s: float | None = None) -> list[Sample]:
         """The value of every series of `query` at `at_s` (default: the server's now); NaN and infinities as they are.
@@ -160,8 +159,12 @@ class PrometheusSource:
             raise Unreachable("an answer that is not Prometheus'", where=self._where, fix="check the URL and its path")
         if body["status"] == "error":
             raise _of_body(body, self._where)
-        for warning in body.get("warnings") or ():
-            _log.warning("%s: %s (the answer may be partial)", self._where, warning)
+        if warnings := body.get("warnings"):
+            # A store behind the server is away: what is missing must not be taken for demand that went.
+            told = " ".join(str(warnings[0]).split())[:200]
+            raise Unreachable(
+                f"the answer may be partial: {told}", where=self._where, fix="look at the server's stores"
+            )
         return body["data"]
 
 

@@ -14,8 +14,9 @@ from typing import Literal
 
 from blocks import settings
 from blocks.errors import ContinuumError
-from blocks.fleet import Cluster, Fleet
+from blocks.fleet import Cluster, Fleet, pool_id
 from blocks.http import fetch_json, session
+from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store
 
 Level = Literal["ok", "warning", "failed"]
@@ -29,6 +30,8 @@ RIGHTS = (
     ("list", "nodes", "", True),
     ("list", "pods", "", True),
     ("patch", "nodes", "", False),
+    ("create", "pods/eviction", "", False),
+    ("get", "leases", "coordination.k8s.io", False),
     ("create", "leases", "coordination.k8s.io", False),
     ("update", "leases", "coordination.k8s.io", False),
 )
@@ -119,37 +122,35 @@ def _prefect() -> tuple[Level, str]:
 
     url = PREFECT_API_URL.value()
     if not url:
-        return "warning", "PREFECT_API_URL is not set, so flows start a server of their own. To mend it: continuum up"
+        return (
+            "warning",
+            "PREFECT_API_URL is not set. To mend it: start `continuum up` or your own server, and export its URL",
+        )
     with session(timeout_s=5.0) as http:
         version = fetch_json(http, "GET", f"{url}/admin/version", where=f"Prefect server {url}")
     return "ok", f"{url} answers, version {version}"
 
 
 def _metrics(fleet: Fleet) -> tuple[Level, str]:
-    from blocks.inventory import resolve_secrets
-    from blocks.prometheus import PrometheusSource
     from tasks.forecasting.kinds import KINDS
-    from tasks.forecasting.observe import demand_query, metrics_of
+    from tasks.forecasting.observe import demand_queries, source_time_s
 
     words: list[str] = []
-    wanted = {f"{cluster.name}/{pool.name}" for cluster, pool in fleet.pools()}
+    now_s = source_time_s(fleet)
+    wanted = {pool_id(cluster.name, pool.name) for cluster, pool in fleet.pools()}
+    seen: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    for asked in demand_queries(fleet):
+        seen[asked.kind] |= set(asked.read(now_s - 900, now_s + 1, 60).unique_id)
     for kind in KINDS:
-        seen: set[str] = set()
-        for metrics, clusters in metrics_of(fleet):
-            source = PrometheusSource.from_metrics(resolve_secrets(metrics))
-            now_s = source.now().timestamp()
-            for query, label, _ in demand_query(metrics, kind, clusters):
-                seen |= set(source.matrix(query, now_s - 900, now_s + 1, 60, label=label).unique_id)
-        if silent := sorted(wanted - seen):
+        if silent := sorted(wanted - seen[kind]):
             fix = f"correct metrics.{kind} in fleet.yaml"
             return "failed", f"{kind}: no samples for {', '.join(silent[:5])} within 15 min. To mend it: {fix}"
-        words.append(f"{kind} of {len(seen & wanted)} pools")
+        words.append(f"{kind} of {len(seen[kind] & wanted)} pools")
     return "ok", ", ".join(words)
 
 
 def _cluster(cluster: Cluster, act: bool) -> Iterator[Check]:
     from blocks.inventory import resolve_secrets
-    from blocks.kubernetes import KubernetesApi
     from blocks.node_pools import connect
 
     def rights() -> tuple[Level, str]:
@@ -157,7 +158,7 @@ def _cluster(cluster: Cluster, act: bool) -> Iterator[Check]:
         missing = [
             f"{verb} {resource}"
             for verb, resource, group, look in RIGHTS
-            if (act or look) and not api.can(verb, resource, group=group)
+            if (act or look) and not _may(api, verb, resource, group)
         ]
         if missing:
             file = "rbac-act.yaml" if act else "rbac-shadow.yaml"
@@ -176,6 +177,11 @@ def _cluster(cluster: Cluster, act: bool) -> Iterator[Check]:
 
     yield _guarded(f"cluster {cluster.name}", rights)
     yield _guarded(f"node pools of {cluster.name}", pools)
+
+
+def _may(api: KubernetesApi, verb: str, resource: str, group: str) -> bool:
+    plural, _, subresource = resource.partition("/")
+    return api.can(verb, plural, group=group, subresource=subresource)
 
 
 def fleet_of(given: str) -> Fleet:

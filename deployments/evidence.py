@@ -43,9 +43,13 @@ class Outcome:
         """Decisions that a guard rail stopped."""
         return [row for row in self.decisions if row["action"] == "refuse"]
 
+    def foreseen(self) -> list[dict[str, Any]]:
+        """Scale-ups that were carried out because of the forecast: what binds comes first among the reasons."""
+        return [row for row in self.scaled("up") if row["reasons"][0]["code"] == "forecast-peak"]
+
     def complete(self) -> bool:
-        """Whether a scale-up, a scale-down and a refusal have all been seen."""
-        return bool(self.scaled("up") and self.scaled("down") and self.refused())
+        """Whether a scale-up ahead of demand, a scale-down and a refusal have all been seen."""
+        return bool(self.foreseen() and self.scaled("down") and self.refused())
 
 
 def look(fleet: Fleet, operations: list[dict[str, Any]], outcome: Outcome) -> None:
@@ -53,12 +57,17 @@ def look(fleet: Fleet, operations: list[dict[str, Any]], outcome: Outcome) -> No
     outcome.operations = operations
     _check_sizes(fleet, outcome)
     _check_refusals(outcome)
+    acted = [row["result"] for row in outcome.decisions if row["result"] and row["result"]["state"] != "done"]
+    left = [result for result in outcome.left_over if result["state"] not in ("done", "undone")]
+    for result in (*acted, *left):
+        outcome.problems.append(f"pool {result['subject']}: {result['state']}: {result['detail']}")
     for decision in outcome.scaled("up"):
         finished = _finished(outcome.operations, decision)
         crossed = _demand_passed(fleet, decision)
         if finished and crossed and finished < crossed:
             outcome.ahead_of_demand.append(
-                {"pool": decision["unique_id"], "from_nodes": decision["current"], "to_nodes": decision["target"],
+                {"pool": decision["unique_id"], "foreseen": decision in outcome.foreseen(),
+                 "from_nodes": decision["current"], "to_nodes": decision["target"],
                  "decided": decision["as_of"], "nodes_ready": finished.isoformat(),
                  "demand_arrived": crossed.isoformat(),
                  "lead_minutes": round((crossed - finished).total_seconds() / 60, 1)}
@@ -133,6 +142,7 @@ def section(outcome: Outcome) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "title": "What came of it: the simulated clouds' own log",
+        "simulated": True,
         "paragraphs": lead or ["No scale-up had to be ready before its demand."],
         "table": {
             "columns": ["cluster", "pool", "from", "to", "state", "asked (UTC)", "done (UTC)", "nodes settled (UTC)"],
@@ -144,7 +154,7 @@ def section(outcome: Outcome) -> dict[str, Any]:
 def pictures(fleet: Fleet, store: Store, outcome: Outcome) -> list[dict[str, Any]]:
     """For each cloud pool that was scaled: the forecast it was scaled by, the demand that came, and its capacity."""
     from blocks.store.forecasts import load_forecast
-    from tasks.forecasting.act import METRIC
+    from tasks.forecasting.act import forecast_name
     from tasks.forecasting.report import demand_plot
 
     logged = {pool_id(entry["cluster"], entry["pool"]) for entry in outcome.operations if entry["settled"]}
@@ -156,7 +166,9 @@ def pictures(fleet: Fleet, store: Store, outcome: Outcome) -> list[dict[str, Any
         if name not in logged or first is None:
             continue
         decided = [row["as_of"] for row in outcome.scaled("up") + outcome.scaled("down") if row["unique_id"] == name]
-        made = load_forecast(store, METRIC, not_after=datetime.fromisoformat(max(decided, default=first.isoformat())))
+        made = load_forecast(
+            store, forecast_name("default"), not_after=datetime.fromisoformat(max(decided, default=first.isoformat()))
+        )
         if made is None:
             continue
         begin_s = first.timestamp() - 3 * 3600

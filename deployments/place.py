@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from blocks import settings
-from blocks.errors import Refused
+from blocks.errors import Refused, StoreUnavailable
 
 
 @contextmanager
@@ -23,8 +23,13 @@ def own_place(name: str) -> Iterator[Path]:
     Refused: another process uses it.
     """
     folder, before = settings.home() / name, dict(os.environ)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / "lock").open("w")
+    except OSError as error:
+        fix = "set CONTINUUM_HOME to a folder that this user may write"
+        raise StoreUnavailable(f"cannot be written ({error.strerror})", where=str(folder), fix=fix) from error
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

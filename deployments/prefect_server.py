@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from blocks.errors import Unreachable
+from blocks.errors import Refused, Unreachable
 from blocks.http import retry_policy, session
 from deployments.children import Child
 
@@ -53,15 +53,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _refuse_used(port: int) -> None:
+    """Refuse a port that somebody listens on: theirs must not be taken for our server."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise Refused(f"port {port} is in use", where="Prefect server", fix="give another --port") from None
+
+
 @contextmanager
 def prefect_server(home: Path, *, port: int = 0) -> Iterator[Server]:
     """Run a Prefect server with its database in `home` until the block ends.
 
     Raises
     ------
-    Unreachable: it ended, or did not answer within START_TIMEOUT_S.
+    Refused: the port is in use. Unreachable: it ended, or did not answer within START_TIMEOUT_S.
     """
     port = port or free_port()
+    _refuse_used(port)
     url = f"http://127.0.0.1:{port}"
     client = {**QUIET, "PREFECT_HOME": str(home), "PREFECT_API_URL": f"{url}/api", "PREFECT_LOGGING_LEVEL": "WARNING"}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}

@@ -23,7 +23,8 @@ from deployments.simulation import ready, starting_simulation
 WORK_POOL = "continuum"
 DEPLOY_TIMEOUT_S = 120
 FIRST_RUN_IN = timedelta(seconds=10)  # Prefect's scheduler looks every five seconds, and never into the past
-SCALING_AFTER_FORECAST = timedelta(minutes=2)
+SCALING_AFTER_FORECAST_S = 120.0  # of the fleet's time; but no sooner than a forecast takes
+LEAST_PAUSE_S = 20.0
 
 Progress = Callable[[str], None]
 
@@ -76,9 +77,11 @@ def up(*, port: int, speed: float, seed: int, progress: Progress) -> Iterator[Ru
         deploy(server.env)
         worker = stack.enter_context(
             Child("worker", [*PREFECT, "worker", "start", "--pool", WORK_POOL, "--type", "process"],
-                  env=server.env | {"CONTINUUM_HOME": str(home)}, log=home / "worker.log")
+                  env=server.env | {"CONTINUUM_HOME": str(home), "PREFECT_LOGGING_LEVEL": "INFO"},
+                  log=home / "worker.log")
         )  # fmt: skip
-        asyncio.run(anchor_schedules(datetime.now(UTC) + FIRST_RUN_IN))
+        pause = timedelta(seconds=max(LEAST_PAUSE_S, SCALING_AFTER_FORECAST_S / speed))
+        asyncio.run(anchor_schedules(datetime.now(UTC) + FIRST_RUN_IN, pause))
         yield Running(server.url, f"{server.url}/api", simulation.url, str(simulation.fleet_file), str(home),
                       (simulated, server.child, worker))  # fmt: skip
 
@@ -120,12 +123,12 @@ def deploy(env: Mapping[str, str]) -> None:
             raise ContinuumError(f"refused: {said}", where=f"prefect {arguments[0]}", fix="read prefect.yaml")
 
 
-async def anchor_schedules(first: datetime) -> None:
-    """Let the first forecast be due at `first`, and each scaling pass two minutes after a forecast."""
+async def anchor_schedules(first: datetime, pause: timedelta) -> None:
+    """Let the first forecast be due at `first`, and each scaling pass `pause` after a forecast."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.schedules import IntervalSchedule
 
-    anchors = {"demand-forecasting": first, "cluster-scaling": first + SCALING_AFTER_FORECAST}
+    anchors = {"demand-forecasting": first, "cluster-scaling": first + pause}
     async with get_client() as client:
         for name, anchor in anchors.items():
             deployment = await client.read_deployment_by_name(f"{name}/{name}")

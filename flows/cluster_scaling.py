@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.store.tables import Mode
+from tasks.pools.observe import named_pools
 from tasks.run import open_run
-from tasks.scaling.act import act_on, finish_left_over, write_patches
+from tasks.scaling.act import act_on, finish_left_over
 from tasks.scaling.approve import approve
 from tasks.scaling.decide import POLICIES, decide_scaling
 from tasks.scaling.observe import observe_pools
+from tasks.scaling.patches import write_patches
 from tasks.scaling.record import decided_before, publish_scaling, record
 
 
@@ -29,22 +32,33 @@ class ScalingRequest(BaseModel):
     policy: Literal["predictive", "seed"] = Field(
         "predictive", description="predictive: ahead of the forecast peak. seed: plain thresholds"
     )
-    pools: list[str] = Field(default_factory=list, description="only these, as `cluster/pool`; empty: every pool")
-    approval_timeout_s: int = Field(900, ge=60, le=86_400, description="propose: seconds until a proposal lapses")
+    approval_timeout_s: int = Field(
+        900,
+        ge=60,
+        le=86_400,
+        description="propose: seconds until a proposal lapses, and until an approved one is too old to act on",
+    )
 
 
 @flow(name="cluster-scaling", description=__doc__)
-def cluster_scaling(request: ScalingRequest = ScalingRequest()) -> dict[str, Any]:
-    """Mend what a killed run left; then observe, decide, record, approve, act, report."""
-    run, policy = open_run("cluster-scaling", request.fleet), POLICIES[request.policy]
+def cluster_scaling(request: ScalingRequest = ScalingRequest(), pools: list[str] | None = None) -> dict[str, Any]:
+    """Mend what a killed run left; then observe, decide, record, approve, act, report.
 
-    left_over = finish_left_over(run)
-    view = observe_pools(run, request.pools, policy)
+    Args:
+        request: what to scale, by which rule, and how far to go
+        pools: only these, as `cluster/pool`; none: every pool. A forecast event fills it in
+    """
+    run = open_run("cluster-scaling", request.fleet)
+    policy = replace(POLICIES[request.policy], proposal_ttl_s=request.approval_timeout_s)
+    only = named_pools(run.fleet, pools)
+
+    left_over = finish_left_over(run, request.mode)
+    view = observe_pools(run, policy)
 
     rows = decided_before(run) or record(
-        run, decide_scaling(view.pools, view.observed, view.forecast, policy, view.as_of), request.mode
+        run, decide_scaling(view.pools, view.observed, view.forecast, policy, view.as_of), policy, request.mode, only
     )
-    approved = approve(run, rows, view, policy, request.mode, request.approval_timeout_s)
+    approved = approve(run, rows, view, policy, request.mode)
 
     results = act_on(
         run, approved, disruption_ratio=policy.disruption_ratio, fleet_nodes=int(view.observed.ready.sum())

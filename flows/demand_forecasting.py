@@ -7,7 +7,7 @@ from typing import Any, Literal
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.forecasting.act import announce, breached, forecast_shard, shards_of
+from tasks.forecasting.act import announce, breached, forecast_name, forecast_shard, shards_of
 from tasks.forecasting.observe import collect_demand, present_capacity
 from tasks.forecasting.record import newest_forecast, publish_forecast
 from tasks.run import open_run
@@ -27,6 +27,7 @@ class ForecastRequest(BaseModel):
     breach_percentile: Literal["p50", "p90", "p97.5"] = Field(
         "p90", description="a pool is announced when this percentile of its forecast crosses its capacity"
     )
+    breach_within_min: int = Field(30, ge=5, le=1440, description="minutes ahead that a crossing counts")
 
 
 @flow(name="demand-forecasting", description=__doc__)
@@ -38,6 +39,7 @@ def demand_forecasting(request: ForecastRequest = ForecastRequest()) -> dict[str
 
     shards = [
         forecast_shard(
+            forecast_name(run.fleet_name),
             run.fleet, collected.as_of, shard, horizon=request.horizon_steps, history_days=request.history_days,
             engine=request.engine, flow_run_id=run.id,
         )
@@ -46,7 +48,9 @@ def demand_forecasting(request: ForecastRequest = ForecastRequest()) -> dict[str
 
     made = newest_forecast(run)
     capacity = present_capacity(run.fleet)
-    crossing = breached(made, capacity, level=float(request.breach_percentile[1:]) / 100)
+    crossing = breached(
+        made, capacity, level=float(request.breach_percentile[1:]) / 100, within_s=60 * request.breach_within_min
+    )
     announce(run.fleet_name, collected.as_of, crossing)
 
     return publish_forecast(run, made, capacity, crossing, collected, shards)

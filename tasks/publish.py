@@ -18,7 +18,7 @@ def publish(run: Run, sections: Sequence[dict[str, Any]]) -> None:
     run.store.save_sections(
         [
             Section(flow_run_id=run.id, flow=run.flow, subject=run.fleet_name, title=section["title"], ordinal=ordinal,
-                    content=section)
+                    content=section | {"simulated": run.fleet.simulated})
             for ordinal, section in enumerate(sections)
         ]
     )  # fmt: skip

@@ -182,7 +182,9 @@ class Connection:
             if status == 410 and "continue" in query:
                 return None
             answer = _decoded(status, data, retry_after, f"{self._where} GET {path}")
-            items.extend(answer.get("items") or ())
+            if "items" not in answer:  # a proxy's page in JSON is no empty list
+                raise not_json(data, where=f"{self._where} GET {path}")
+            items.extend(answer["items"] or ())
             token = (answer.get("metadata") or {}).get("continue")
             if not token:
                 return items

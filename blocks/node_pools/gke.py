@@ -169,7 +169,8 @@ class GkeNodePools:
         Its instance groups know it: `initial_node_count` need not follow what the autoscaler did since.
         A stand-in endpoint has no instance groups and tells the size there.
         """
-        groups = [url for url in pool.instance_group_urls if not self._endpoint or url.startswith(self._endpoint)]
+        stand_in = (self._endpoint or "").startswith("http://")
+        groups = [url for url in pool.instance_group_urls if not stand_in or url.startswith(self._endpoint)]
         if not groups:
             return int(pool.initial_node_count) * zones
         where = self._inventory.where(pool.name)

@@ -19,6 +19,7 @@ from blocks import settings
 from blocks.errors import ContinuumError, InvalidInput, NotConfigured, StoreUnavailable
 
 BUSY_TIMEOUT_S = 60
+POOL_SIZE = 32  # connections kept: a pass works on 16 clusters at once, each with a heartbeat beside it
 _ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()
 _VALUE_FIX = "give plain finite numbers, and times with a time zone"
 _URL_FIX = "give sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"
@@ -93,6 +94,11 @@ class Database:
             raise
         except sa.StatementError as error:
             raise _explained(error, self.name) from error
+        except sqlite3.Error as error:  # of the raw connection, before SQLAlchemy has a hand in it
+            raise _explained(sa.DBAPIError("", None, error), self.name) from error
+        except sa.TimeoutError as error:  # of the connection pool: its other users wait for a lock
+            raise StoreUnavailable("every connection is in use", where=f"store {self.name}",
+                                   fix="try again; with many writers use PostgreSQL") from error  # fmt: skip
 
     def close(self) -> None:
         """Close every connection."""
@@ -114,7 +120,7 @@ def connect(url: str) -> Engine:
         return _sqlite(parsed)
     if parsed.get_backend_name() in ("postgresql", "postgres"):
         try:
-            return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True,
+            return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=POOL_SIZE,
                                  json_serializer=_serialized, connect_args={"connect_timeout": 10})  # fmt: skip
         except ModuleNotFoundError as error:
             raise NotConfigured("the PostgreSQL driver is not installed", where="CONTINUUM_STORE_URL",
@@ -133,7 +139,8 @@ def _sqlite(url: URL) -> Engine:
     except OSError as error:
         raise StoreUnavailable(f"its folder cannot be made ({error.strerror})", where=str(file),
                                fix="set CONTINUUM_HOME to a folder that this user may write") from error  # fmt: skip
-    engine = create_engine(url, json_serializer=_serialized, connect_args={"timeout": BUSY_TIMEOUT_S})
+    options = {"timeout": BUSY_TIMEOUT_S}
+    engine = create_engine(url, json_serializer=_serialized, pool_size=POOL_SIZE, connect_args=options)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: Any) -> None:

@@ -200,6 +200,12 @@ class Journal(Guards):
                 session.execute(delete(Disruption).where(col(Disruption.intent_id) == intent.id))
             if state is State.DONE and finished.undoes:
                 self._mark_undone(session, finished.undoes, by=finished)
+            elif not finished.undoes and finished.decision_id:
+                # In the same transaction: a crash cannot leave the decision saying something else than its act.
+                verdict = Verdict.UNDONE if state is State.UNDONE else Verdict.ACTED
+                of_it = update(Decision).where(col(Decision.id) == finished.decision_id)
+                session.execute(of_it.values(state=verdict, detail=detail),
+                                execution_options={"synchronize_session": False})  # fmt: skip
             return finished
 
     def _mark_undone(self, session: Session, act_id: str, *, by: Intent) -> None:

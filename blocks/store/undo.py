@@ -61,7 +61,12 @@ def carry_out(journal: Journal, intents: Sequence[Intent], appliers: Mapping[str
                                 fix="use the release of continuum that made it")  # fmt: skip
     finished: list[Intent] = []
     for planned in intents:
-        started = journal.start(planned)
+        try:
+            started = journal.start(planned)
+        except ContinuumError as error:
+            if journal.intent(planned.id).state == State.PLANNED:
+                journal.undone(planned, f"nothing was changed: {error}")
+            raise
         try:
             detail = appliers[started.kind](journal, started)
         except ContinuumError as error:

@@ -32,11 +32,11 @@ def flows(json: Json = False) -> None:
         print_json(rows)
         return
     table = Table(title="flows", title_justify="left")
-    for column in ("deployment", "runs", "description", "last run (UTC)", "state"):
-        table.add_column(column)
+    for column in ("deployment", "runs", "last run (UTC)", "state"):
+        table.add_column(column, overflow="fold")
     for row in rows:
         when = row["last_run"][:16].replace("T", " ") if row["last_run"] else ""
-        table.add_row(row["deployment"], row["runs"], row["description"], when, row["last_state"] or "")
+        table.add_row(row["deployment"], row["runs"], when, row["last_state"] or "")
     out.print(table)
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 import tasks
 from blocks.errors import InvalidInput, NotConfigured
 from blocks.store import Journal, Store
+from blocks.store.guards import covers
 from blocks.store.owner import is_gone
 from blocks.store.tables import UNFINISHED, Decision, Freeze, Intent, State
 from blocks.store.undo import Applier, carry_out, undo_plan
@@ -66,12 +67,18 @@ def list_intents(
         for frozen in freezes:
             out.print(f"[bold]frozen[/bold] {_frozen_words(frozen)}", highlight=False)
         if not intents:
-            out.print("The journal holds no such intent." if state or subject else "The journal is empty.")
+            out.print(
+                "The journal holds no such intent."
+                if state or subject
+                else f"The journal in {journal.store.name} is empty."
+            )
             return None
-        table = Table("intent", "when (UTC)", "subject", "kind", "state", "detail", "decision")
+        table = Table("intent", "planned (UTC)", "subject", "state", "detail", "decision")
+        for column in (1, 2):
+            table.columns[column].overflow = "fold"  # whose it is must not be cut, however narrow the terminal
         for row in intents:
-            table.add_row(row.id[:8], f"{row.updated_at:%Y-%m-%d %H:%M:%S}", row.subject, row.kind, row.state,
-                          escape(row.detail), (row.decision_id or "")[:8])  # fmt: skip
+            table.add_row(row.id[:8], f"{row.created_at:%m-%d %H:%M:%S}", row.subject, row.state, escape(row.detail),
+                          (row.decision_id or "")[:8])  # fmt: skip
         return out.print(table)
 
 
@@ -137,15 +144,19 @@ def freeze(
 ) -> None:  # fmt: skip
     """Stop all acting at the next step, also in runs that are under way."""
     with refusals():
-        journal = Journal(Store.open())
+        store = Store.open()
+        journal = Journal(store)
         present = datetime.now(UTC)
         frozen = journal.freeze(_scope(scope), moment(until, present) if until else None, reason=reason, by=_person())
         if as_json:
             return print_json(frozen)
         out.print(f"Frozen: {_frozen_words(frozen)}", highlight=False)
+        known = {decision.subject for decision in store.decisions(limit=1000)}
+        if known and not any(covers(scope, subject) for subject in known):
+            err.print(f"[yellow]warning[/yellow] no pool that was ever decided on lies in {scope}: is it spelt right?")
         under_way = [row for row in journal.intents(state=State.STARTED) if journal.frozen(row.subject)]
         for row in under_way:
-            err.print(f"under way: {row.subject} ({row.kind}, intent {row.id[:8]}) stops before its next step",
+            err.print(f"under way: {row.subject} (intent {row.id[:8]}): what was asked already is seen through",
                       highlight=False)  # fmt: skip
         return None
 
@@ -174,7 +185,10 @@ def moment(text: str, present: datetime) -> datetime:
     """
     fix = "give e.g. 2h, 30m, 1d or 2026-01-31T18:00Z"
     if match := _DURATION.fullmatch(text.strip()):
-        return present + timedelta(**{_UNIT[match[2]]: float(match[1])})
+        try:
+            return present + timedelta(**{_UNIT[match[2]]: float(match[1])})
+        except OverflowError as error:
+            raise InvalidInput(f"{text!r} is too far away", where="--until", fix=fix) from error
     try:
         given = datetime.fromisoformat(text)
     except ValueError as error:
@@ -189,7 +203,11 @@ def moment(text: str, present: datetime) -> datetime:
 def next_words(journal: Journal, intent: Intent) -> str:
     """What a person can do about an intent, in words."""
     if intent.state == State.DONE:
-        back = f"To take it back: continuum undo {intent.decision_id[:8]}" if intent.decision_id and intent.undo else ""
+        back = (
+            f"To take it back: continuum undo {intent.decision_id[:8]}"
+            if intent.decision_id and intent.undo and not intent.undoes
+            else ""
+        )
         return f"It is finished. {back}".strip()
     if intent.state == State.UNDONE:
         return "The world is as before; nothing is left to do."

@@ -10,6 +10,7 @@ import typer
 
 from blocks.errors import NotFound
 from blocks.store import Store
+from blocks.store.tables import Section
 from deployments.command.output import Json, out, print_json, refusals, write_atomically
 from deployments.report import render
 
@@ -30,16 +31,14 @@ def report(
     with refusals():
         store = Store.open()
         if json:
-            print_json([section.model_dump() for section in store.sections(flow_run_id=run)])
+            print_json([section.model_dump() for section in stored_sections(store, run)])
             return
         path = write_report(store, out_file, run=run)
     out.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
-def write_report(
-    store: Store, path: Path, *, title: str = "Continuum report", run: str | None = None, simulated: bool = False
-) -> Path:
-    """Render the stored sections into `path`, replacing it in one step.
+def stored_sections(store: Store, run: str | None = None) -> list[Section]:
+    """The sections of a run, or of the newest run of each flow.
 
     Raises
     ------
@@ -47,11 +46,24 @@ def write_report(
     """
     sections = store.sections(flow_run_id=run)
     if not sections:
-        raise NotFound("there is nothing to report yet", where=store.name, fix="run a flow first, or `continuum demo`")
+        fix = "run a flow first; a demo's own store is CONTINUUM_HOME=~/.local/share/continuum/demo"
+        raise NotFound("there is nothing to report yet", where=store.name, fix=fix)
+    return sections
+
+
+def write_report(store: Store, path: Path, *, title: str = "Continuum report", run: str | None = None) -> Path:
+    """Render the stored sections into `path`, replacing it in one step.
+
+    Raises
+    ------
+    NotFound: nothing is stored yet.
+    """
+    sections = stored_sections(store, run)
     fleets = ", ".join(sorted({section.subject for section in sections}))
     html = render(
         [section.content for section in sections], title=title, subtitle=f"Fleet {fleets}, all times UTC",
-        footer=f"Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from {store.name}.", simulated=simulated,
+        footer=f"Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from {store.name}.",
+        simulated=any(section.content.get("simulated") for section in sections),
     )  # fmt: skip
     write_atomically(path, html)
     return path

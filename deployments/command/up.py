@@ -61,6 +61,6 @@ def _tell(running: Running, json: bool) -> None:
         f"simulated fleet  {running.fleet_file}",
         "in another shell, to look at it with `continuum` or `prefect`:",
         f"  export {client}",
-        "the first forecast runs now, scaling two minutes later. Ctrl-C stops everything.",
+        "the first forecast runs now, scaling soon after it. Ctrl-C stops everything.",
     ):
         out.print(line, highlight=False, soft_wrap=True)

@@ -21,7 +21,6 @@ from blocks.store.series import SeriesStore
 from tasks.forecasting.decide import crossings, forecast
 from tasks.forecasting.observe import read_demand
 
-METRIC = "demand"
 SHARD_SERIES = 1000
 LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
 
@@ -43,6 +42,11 @@ class ShardMade:
     methods: dict[str, int]
 
 
+def forecast_name(fleet_name: str) -> str:
+    """Under which name the store keeps the forecasts of a fleet: two fleets may have pools of the same names."""
+    return f"demand of {fleet_name}"
+
+
 def shards_of(series: int) -> list[Shard]:
     """Shards of about SHARD_SERIES series each, one at least: seconds of work for one task run.
 
@@ -55,22 +59,30 @@ def shards_of(series: int) -> list[Shard]:
 
 @task(name="forecast shard", cache_policy=NO_CACHE, persist_result=False)
 def forecast_shard(
-    fleet: Fleet, as_of: datetime, shard: Shard, *, horizon: int, history_days: int, engine: str, flow_run_id: str
+    name: str,
+    fleet: Fleet,
+    as_of: datetime,
+    shard: Shard,
+    *,
+    horizon: int,
+    history_days: int,
+    engine: str,
+    flow_run_id: str,
 ) -> ShardMade:
-    """Forecast the series of one shard, and keep the result in the store."""
+    """Forecast the series of one shard, and keep the result in the store under `name`."""
     history = read_demand(SeriesStore.open(), fleet, as_of, history_days)
     mine = slice(shard.number, None, shard.count)
     history = Series(
         history.unique_id[mine], history.start_s, history.step_s, np.ascontiguousarray(history.values[mine])
     )
     made = forecast(history, horizon, LEVELS, as_of, engine=engine)
-    save_forecast(
-        Store.open(), made, metric=METRIC, shard=f"{shard.number:04d}", engine=engine, flow_run_id=flow_run_id
-    )
+    save_forecast(Store.open(), made, metric=name, shard=f"{shard.number:04d}", engine=engine, flow_run_id=flow_run_id)
     return ShardMade(shard.number, len(made.unique_id), dict(Counter(made.method)))
 
 
-def breached(made: Forecast, capacity: Mapping[str, float], *, level: float) -> list[tuple[str, datetime]]:
+def breached(
+    made: Forecast, capacity: Mapping[str, float], *, level: float, within_s: float
+) -> list[tuple[str, datetime]]:
     """Pools whose forecast crosses their present capacity, earliest first.
 
     Parameters
@@ -78,11 +90,12 @@ def breached(made: Forecast, capacity: Mapping[str, float], *, level: float) -> 
     made: series named `cluster/pool/kind`.
     capacity: what each series may reach, in its own unit; a series without one never crosses.
     level: quantile that is read, 0-1.
+    within_s: how far ahead a crossing counts; scaling looks no further.
     """
     limits = np.array([capacity.get(name, np.inf) for name in made.unique_id], np.float64)
     first: dict[str, datetime] = {}
     for name, when_s in zip(made.unique_id, crossings(made, limits, level), strict=True):
-        if not np.isnan(when_s):
+        if when_s <= made.as_of.timestamp() + within_s:  # never for NaN, which is "not at all"
             pool, when = name.rsplit("/", 1)[0], utc(float(when_s))
             first[pool] = min(when, first.get(pool, when))
     return sorted(first.items(), key=lambda item: (item[1], item[0]))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from blocks.errors import ContinuumError, NotFound
-from blocks.fleet import Fleet, Metrics
+from blocks.errors import Conflict, ContinuumError, NotFound
+from blocks.fleet import Fleet, Metrics, pool_id
 from blocks.inventory import resolve_secrets
 from blocks.prometheus import PrometheusSource
 from blocks.series import Series, utc
+from blocks.store import Journal, Store
 from blocks.store.series import SeriesStore
 from tasks.forecasting.kinds import KINDS
 from tasks.pools.observe import read_pools
@@ -36,26 +38,56 @@ class Collected:
     trouble: tuple[str, ...]
 
 
-def metrics_of(fleet: Fleet) -> list[tuple[Metrics, tuple[str, ...]]]:
-    """Each metric source with the clusters that it is asked for."""
-    own: list[tuple[Metrics, tuple[str, ...]]] = [
-        (cluster.metrics, (cluster.name,)) for cluster in fleet.clusters if cluster.metrics
-    ]
-    shared = tuple(cluster.name for cluster in fleet.clusters if not cluster.metrics)
-    return [(fleet.metrics, shared), *own] if shared else own
+@dataclass(frozen=True)
+class DemandQuery:
+    """One question to one metric source: the demand of one kind of some clusters' pools.
 
-
-def demand_query(metrics: Metrics, kind: str, clusters: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
-    """The queries for one kind of demand: PromQL, template of the series' names `cluster/pool`, name of the part.
-
-    A query with `$cluster` is asked once a cluster; any other once, for all clusters of the source.
+    Attributes
+    ----------
+    clusters: whose pools the answer may hold; what it tells of others is not this source's to tell.
+    template: how a series is named `cluster/pool` by its labels.
     """
-    query = str(getattr(metrics, kind))
-    if "$cluster" in query:
-        for cluster in clusters:
-            yield query.replace("$cluster", cluster), f"{cluster}/{{node_pool}}", cluster
-    else:
-        yield query, "{cluster}/{node_pool}", clusters[0]
+
+    metrics: Metrics
+    clusters: tuple[str, ...]
+    kind: str
+    promql: str
+    template: str
+
+    def read(self, start_s: float, end_s: float, step_s: int) -> Series:
+        """Demand on the grid, named `cluster/pool`, in the kind's own unit; NaN where there is no sample.
+
+        Raises
+        ------
+        ContinuumError: the source does not answer, or only in part, or its credential is not there.
+        """
+        source = PrometheusSource.from_metrics(resolve_secrets(self.metrics))
+        found = source.matrix(self.promql, start_s, end_s, step_s, label=self.template)
+        rows = [row for row, name in enumerate(found.unique_id) if name.split("/", 1)[0] in self.clusters]
+        return replace(found, unique_id=tuple(found.unique_id[row] for row in rows), values=found.values[rows])
+
+
+def demand_queries(fleet: Fleet) -> Iterator[DemandQuery]:
+    """Every question that gives the fleet's demand.
+
+    A query with `$cluster` is asked once a cluster; any other once, for all clusters of its source.
+    """
+    shared = tuple(cluster.name for cluster in fleet.clusters if not cluster.metrics)
+    sources = [(fleet.metrics, shared)] if shared else []
+    sources += [(cluster.metrics, (cluster.name,)) for cluster in fleet.clusters if cluster.metrics]
+    for metrics, clusters in sources:
+        for kind in KINDS:
+            promql = str(getattr(metrics, kind))
+            if "$cluster" in promql:
+                for name in clusters:
+                    yield DemandQuery(metrics, (name,), kind, promql.replace("$cluster", name), f"{name}/{{node_pool}}")
+            else:
+                yield DemandQuery(metrics, clusters, kind, promql, "{cluster}/{node_pool}")
+
+
+def source_time_s(fleet: Fleet) -> float:
+    """The present by the fleet's own metric source, epoch seconds: every question about "now" asks the data's clock."""
+    return PrometheusSource.from_metrics(resolve_secrets(fleet.metrics)).now().timestamp()
 
 
 @task(name="collect demand", cache_policy=NO_CACHE, persist_result=False)
@@ -70,37 +102,49 @@ def collect_demand(fleet: Fleet, history_days: int) -> Collected:
     ------
     ContinuumError: the fleet's own metric source does not tell its time. Any other source's trouble is only noted.
     """
-    as_of = PrometheusSource.from_metrics(resolve_secrets(fleet.metrics)).now()
+    as_of = utc(source_time_s(fleet))
     end_s = int(as_of.timestamp()) // STEP_S * STEP_S + STEP_S
     files, seen, trouble = SeriesStore.open(), set[str](), list[str]()
-    for kind in KINDS:
-        for metrics, clusters in metrics_of(fleet):
-            source = PrometheusSource.from_metrics(resolve_secrets(metrics))
-            for query, label, part in demand_query(metrics, kind, clusters):
-                try:
-                    seen |= _bring(source, query, label, kind, files, part, end_s, history_days)
-                except ContinuumError as error:
-                    trouble.append(str(error))
-                    logger.warning("%s", error)
-    return Collected(utc(as_of.timestamp()), len(seen), tuple(trouble))
+    for asked in demand_queries(fleet):
+        try:
+            seen |= _bring(fleet, asked, files, end_s, history_days)
+        except ContinuumError as error:
+            trouble.append(str(error))
+            logger.warning("%s", error)
+    _compact_yesterday(fleet, files, as_of)
+    return Collected(as_of, len(seen), tuple(trouble))
 
 
-def _bring(
-    source: PrometheusSource, query: str, label: str, kind: str, files: SeriesStore, part: str, end_s: int, days: int
-) -> set[str]:
-    """Bring one query's series up to `end_s`; the names `cluster/pool/kind` of those that have a sample lately."""
-    begin_s = (end_s - days * DAY_S) // DAY_S * DAY_S
-    newest = source.matrix(query, end_s - OVERLAP_S, end_s, STEP_S, label=label)
+def _bring(fleet: Fleet, asked: DemandQuery, files: SeriesStore, end_s: int, days: int) -> set[str]:
+    """Bring one question's series up to `end_s`; the names `cluster/pool/kind` of those that have a sample lately."""
+    metric, begin_s = _metric(fleet, asked.kind), (end_s - days * DAY_S) // DAY_S * DAY_S
+    newest = asked.read(end_s - OVERLAP_S, end_s, STEP_S)
     if not newest.unique_id:
         return set()
-    stored = _read(files, kind, end_s - DAY_S, end_s, newest.unique_id)
+    stored = _read(files, metric, end_s - DAY_S, end_s, newest.unique_id)
     known = dict(zip(stored.unique_id, _last_known_s(stored), strict=True))
     last_s = min(known.get(name, 0) for name in newest.unique_id)
     first_s = max(begin_s, last_s - OVERLAP_S) if last_s else begin_s
     for day_s in range(first_s // DAY_S * DAY_S, end_s, DAY_S):
         window = max(day_s, first_s), min(day_s + DAY_S, end_s)
-        files.append(kind, source.matrix(query, *window, STEP_S, label=label), shard=part)
-    return {f"{name}/{kind}" for name in newest.unique_id}
+        files.append(metric, asked.read(*window, STEP_S), shard=asked.clusters[0])
+    return {f"{name}/{asked.kind}" for name in newest.unique_id}
+
+
+def _metric(fleet: Fleet, kind: str) -> str:
+    """Under which name the series files keep a kind of demand: fleets in one store may have pools of one name."""
+    return f"{kind} of {fleet.name}"
+
+
+def _compact_yesterday(fleet: Fleet, files: SeriesStore, as_of: datetime) -> None:
+    """Merge the small files that yesterday's passes left; one listing where there is nothing to merge."""
+    journal, day = Journal(Store.open()), (as_of - timedelta(days=1)).date()
+    for kind in KINDS:
+        metric = _metric(fleet, kind)
+        with suppress(Conflict, NotFound):  # another run is at it; nothing was ever kept
+            journal.acquire(f"compact/{metric}", 600)
+            files.compact(metric, day)
+            journal.release(f"compact/{metric}")
 
 
 def _last_known_s(series: Series) -> list[int]:
@@ -128,16 +172,16 @@ def read_demand(files: SeriesStore, fleet: Fleet, as_of: datetime, history_days:
     """Both kinds of demand of the fleet's pools on one grid, named `cluster/pool/kind`; NaN where nothing is known."""
     end_s = int(as_of.timestamp()) // STEP_S * STEP_S + STEP_S
     begin_s = end_s - history_days * DAY_S
-    wanted = [f"{cluster.name}/{pool.name}" for cluster, pool in fleet.pools()]
-    parts = [_read(files, kind, begin_s, end_s, wanted) for kind in KINDS]
+    wanted = [pool_id(cluster.name, pool.name) for cluster, pool in fleet.pools()]
+    parts = [_read(files, _metric(fleet, kind), begin_s, end_s, wanted) for kind in KINDS]
     names = tuple(f"{name}/{kind}" for kind, part in zip(KINDS, parts, strict=True) for name in part.unique_id)
     return Series(names, begin_s, STEP_S, np.concatenate([part.values for part in parts]))
 
 
-def _read(files: SeriesStore, kind: str, begin_s: int, end_s: int, names: Sequence[str]) -> Series:
+def _read(files: SeriesStore, metric: str, begin_s: int, end_s: int, names: Sequence[str]) -> Series:
     """The named series; all of them missing where nothing was ever kept."""
     try:
-        return files.read(kind, begin_s, end_s, names, step_s=STEP_S)
+        return files.read(metric, begin_s, end_s, names, step_s=STEP_S)
     except NotFound:
         return Series(
             tuple(names), begin_s, STEP_S, np.full((len(names), (end_s - begin_s) // STEP_S), np.nan, np.float32)

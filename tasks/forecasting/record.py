@@ -10,7 +10,7 @@ from blocks.errors import NotFound
 from blocks.series import Forecast, Series
 from blocks.store.forecasts import load_forecast
 from blocks.store.series import SeriesStore
-from tasks.forecasting.act import METRIC, ShardMade
+from tasks.forecasting.act import ShardMade, forecast_name
 from tasks.forecasting.observe import Collected, read_demand
 from tasks.forecasting.report import sections
 from tasks.publish import publish
@@ -26,7 +26,7 @@ def newest_forecast(run: Run) -> Forecast:
     ------
     NotFound: there was nothing to forecast.
     """
-    made = load_forecast(run.store, METRIC)
+    made = load_forecast(run.store, forecast_name(run.fleet_name))
     if made is None:
         raise NotFound("there is no demand to forecast", where=f"fleet {run.fleet_name}",
                        fix="check the metrics queries in fleet.yaml with `continuum doctor`")  # fmt: skip

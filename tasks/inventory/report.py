@@ -64,7 +64,7 @@ def _mapping(data: dict[str, Any], path: Path, draft: Draft, indent: str) -> Ite
                 first, *rest = _mapping(item, (*at, index), draft, indent + "    ")
                 yield f"{indent}  - {first.lstrip()}"
                 yield from rest
-        elif isinstance(value, str) and value.endswith("\n"):
+        elif isinstance(value, str) and value.endswith("\n") and value.strip():
             yield f"{indent}{key}: |{mark}"
             yield from (f"{indent}  {line}" for line in value.splitlines())
         else:

@@ -60,23 +60,15 @@ def _read_cluster(cluster: Cluster) -> tuple[list[PoolReading], str]:
     ], line
 
 
-def narrowed(fleet: Fleet, only: Sequence[str]) -> Fleet:
-    """The fleet with just the pools `cluster/pool` that are named; the whole fleet where none is.
+def named_pools(fleet: Fleet, names: Sequence[str] | None) -> frozenset[str]:
+    """The pools `cluster/pool` that are named; every pool where none is.
 
     Raises
     ------
     InvalidInput: a name that the inventory does not have.
     """
-    if not only:
-        return fleet
-    wanted = set(only)
-    if unknown := wanted - {pool_id(cluster.name, pool.name) for cluster, pool in fleet.pools()}:
-        raise InvalidInput(
-            "the inventory has no such pool", where=f"pool {sorted(unknown)[0]}", fix="see `continuum fleet show`"
-        )
-    kept = [
-        cluster.model_copy(update={"node_pools": pools})
-        for cluster in fleet.clusters
-        if (pools := [pool for pool in cluster.node_pools if pool_id(cluster.name, pool.name) in wanted])
-    ]
-    return fleet.model_copy(update={"clusters": kept})
+    known = frozenset(pool_id(cluster.name, pool.name) for cluster, pool in fleet.pools())
+    if unknown := frozenset(names or ()) - known:
+        fix = "see `continuum fleet show`"
+        raise InvalidInput("the inventory has no such pool", where=f"pool {min(unknown)}", fix=fix)
+    return frozenset(names) if names else known

@@ -3,101 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
-import yaml
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from blocks import settings
-from blocks.errors import Conflict, ContinuumError, InvalidInput, OperationFailed, Refused, TimedOut
-from blocks.files import write_atomically
-from blocks.fleet import Cluster, Fleet, NodePool, pool_id
-from blocks.inventory import load_stored_fleet, resolve_secrets
-from blocks.kubernetes import KubernetesApi
-from blocks.node_pools import NodePools, Operation, PoolState, connect
+from blocks.errors import Conflict, ContinuumError, OperationFailed, Refused, TimedOut
+from blocks.fleet import Provider
+from blocks.inventory import load_stored_fleet
+from blocks.node_pools import Operation, PoolState
 from blocks.store.journal import Journal
-from blocks.store.owner import is_gone
-from blocks.store.tables import Decision, Intent, State, Verdict
+from blocks.store.tables import Decision, Intent, Mode, State, Verdict
 from tasks.run import Run
-from tasks.scaling.decide import Action
+from tasks.scaling.pool_access import PoolAccess, open_pool
 
 KIND = "set-node-pool-size"
-LEASE_S = 120  # longer than any call's time-out
 CLUSTERS_AT_ONCE = 16
 POLL_S = (0.2, 5.0)  # first and longest wait between two looks at a pool
 
-# What an intent's end makes of its decision; a change that was refused expires: the next pass decides anew.
-OUTCOME: dict[str, Verdict] = {State.DONE: Verdict.ACTED, State.UNDONE: Verdict.UNDONE, State.FAILED: Verdict.ACTED}
-
-
-def _cluster(decision: Decision) -> str:
-    return decision.subject.split("/", 1)[0]
+REFUSED = "refused"  # no intent was started: the decision expires, and the next pass decides anew
+CALL_S = 40.0  # longer than any call's time-out: after it, a request that was cut off no longer arrives
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a change: the intent's state, or `refused` where none was started; and why, in one line."""
+    """What became of a change: the intent's state, or REFUSED where none was started; and why, in one line.
+
+    The journal writes what the intent's end makes of its decision; one that is still started is settled by a later run.
+    """
 
     decision_id: str
     subject: str
     state: str
     detail: str
-
-
-@dataclass(frozen=True)
-class PoolAccess:
-    """One pool, the API that sizes it, and the API that shows its nodes."""
-
-    cluster: Cluster
-    pool: NodePool
-    pools: NodePools
-    api: KubernetesApi
-
-    def ready(self) -> int:
-        """Nodes of the pool that are Ready and open for pods."""
-        found = self.api.nodes_by_pool(self.cluster.provider).get(self.pool.name)
-        return found.schedulable if found else 0
-
-    @contextmanager
-    def lease(self, owner: str) -> Iterator[None]:
-        """Hold the cluster's Lease: the second guard, since the clouds do not check our journal.
-
-        Raises
-        ------
-        Conflict: another live owner holds it.
-        """
-        name = f"continuum-{self.cluster.name}"
-        held = self.api.lease(name)
-        if held and held.holder and held.holder != owner and is_gone(held.holder):
-            self.api.release_lease(held)  # its process has ended on this very host
-        taken = self.api.acquire_lease(name, owner, LEASE_S)
-        try:
-            yield
-        finally:
-            with suppress(ContinuumError):  # it expires by itself
-                self.api.release_lease(taken)
-
-
-def open_pool(fleet: Fleet, subject: str) -> PoolAccess:
-    """Connect to the APIs of `cluster/pool`.
-
-    Raises
-    ------
-    InvalidInput: the inventory has no such pool.
-    """
-    for cluster, pool in fleet.pools():
-        if pool_id(cluster.name, pool.name) == subject:
-            access = resolve_secrets(cluster)
-            return PoolAccess(cluster, pool, connect(access), KubernetesApi.connect(access))
-    raise InvalidInput("the inventory has no such pool", where=f"pool {subject}", fix="see `continuum fleet show`")
 
 
 @task(name="act on node pools", cache_policy=NO_CACHE, persist_result=False)
@@ -115,29 +59,35 @@ def act_on(run: Run, approved: Sequence[Decision], *, disruption_ratio: float, f
     """
     limit = {"limit_ratio": disruption_ratio, "fleet_nodes": fleet_nodes}
 
-    def in_cluster(group: list[Decision]) -> list[Result]:
-        return [_one(run, decision, limit) for decision in group]
+    results: dict[str, Result] = {}
 
-    ordered = sorted(approved, key=_cluster)
-    groups = [list(group) for _, group in groupby(ordered, key=_cluster)]
+    def in_cluster(group: list[Decision]) -> None:
+        for decision in group:
+            result = _one(run, decision, limit)
+            if result.state == REFUSED:
+                run.store.settle([decision], Verdict.EXPIRED, detail=result.detail)
+            results[decision.subject] = result
+
+    groups = [list(group) for _, group in groupby(sorted(approved, key=_cluster), key=_cluster)]
     with run.journal.holding(), ThreadPoolExecutor(CLUSTERS_AT_ONCE) as threads:
-        results = {result.subject: result for group in threads.map(in_cluster, groups) for result in group}
-    for decision in approved:
-        result = results[decision.subject]
-        run.store.settle([decision], OUTCOME.get(result.state, Verdict.EXPIRED), detail=result.detail)
+        clusters = [threads.submit(in_cluster, group) for group in groups]
+    for cluster in clusters:
+        cluster.result()  # a fault of ours ends the run, but only when every other cluster has ended
     return [results[decision.subject] for decision in approved]
 
 
 @task(name="finish what was left over", cache_policy=NO_CACHE, persist_result=False)
-def finish_left_over(run: Run) -> list[Result]:
-    """Finish or undo what owners that are gone have left: look at each pool, and write down what is true of it."""
-    mine = [intent for intent in run.journal.expired() if intent.kind == KIND]
+def finish_left_over(run: Run, mode: Mode) -> list[Result]:
+    """Finish or undo what owners that are gone have left: look at each pool, and write down what is true of it.
+
+    A run in shadow writes nothing: it only says what there is to be finished.
+    """
+    ours = (KIND, run.fleet_name)
+    left = [intent for intent in run.journal.expired() if (intent.kind, intent.do.get("fleet")) == ours]
+    if mode is Mode.SHADOW:
+        return [_result(intent, "left by a run that ended; the next run in act mode finishes it") for intent in left]
     with run.journal.holding(), ThreadPoolExecutor(CLUSTERS_AT_ONCE) as threads:
-        results = [result for result in threads.map(partial(_adopt, run), mine) if result]
-    for result in results:
-        if result.state in OUTCOME and result.decision_id:
-            run.store.settle([result.decision_id], OUTCOME[result.state], detail=result.detail)
-    return results
+        return [result for result in threads.map(partial(_adopt, run), left) if result]
 
 
 def undo_size(journal: Journal, intent: Intent) -> str:
@@ -155,174 +105,175 @@ def undo_size(journal: Journal, intent: Intent) -> str:
 APPLIERS = {KIND: undo_size}
 
 
-def write_patches(rows: Sequence[Decision]) -> list[Path]:
-    """A patch file for every change that is somebody else's to make; the paths, in the order of `rows`."""
-    written: list[Path] = []
-    for row in rows:
-        current, target = int(row.content["current"]), int(row.content["target"])
-        if row.action == Action.REFUSE and target != current:
-            path = settings.home() / "patches" / f"{row.subject.replace('/', '--')}.yaml"
-            cluster, pool = row.subject.split("/", 1)
-            words = (
-                f"# Continuum would change {row.subject} from {current} to {target} nodes; that is its owner's to do.\n"
-            )
-            patch = {"decision": row.id, "as_of": row.as_of.isoformat(), "cluster": cluster, "node_pool": pool,
-                     "owner": row.content["owner"] or "hands-off", "desired_nodes": target}  # fmt: skip
-            write_atomically(path, words + yaml.safe_dump(patch, sort_keys=False))
-            written.append(path)
-    return written
-
-
 def _one(run: Run, decision: Decision, limit: Mapping[str, Any]) -> Result:
+    """One change, from intent to end."""
     intent: Intent | None = None
     current, target = int(decision.content["current"]), int(decision.content["target"])
     try:
         access = open_pool(run.fleet, decision.subject)
-        state = access.pools.describe(access.pool.name)
+        state = access.state()
         _refuse_changed(decision.subject, current, target, state)
         intent = run.journal.plan(
-            decision.id, decision.subject, KIND,
-            do={"desired": target, "fleet": run.fleet_name}, undo={"desired": current, "fleet": run.fleet_name},
-            planned_against={"desired": current, "version": state.version},
+            decision.id,
+            decision.subject,
+            KIND,
+            do={"desired": target, "fleet": run.fleet_name},
+            undo={"desired": current, "fleet": run.fleet_name},
+            planned_against={"desired": current, "version": state.version, "ready": access.ready()},
             key=f"{decision.id}/{decision.subject}/{KIND}",
-        )  # fmt: skip
+        )
         if intent.state != State.PLANNED:
             return _result(intent)
         if target < current:
             run.journal.disrupt(decision.subject, current - target, intent=intent, **limit)
         intent = run.journal.start(intent)
-        return _result(_carry_out(access, intent, run.journal))
+        return _carry_out(access, run.journal, intent)
     except ContinuumError as error:
-        if intent is not None and intent.state == State.PLANNED:
-            _drop(intent, run.journal, str(error))
-        return Result(decision.id, decision.subject, "refused", str(error))
+        if intent is not None and intent.state == State.STARTED:
+            return _result(intent, f"{error}; how it ended is not known yet, a later run looks again")
+        if intent is not None:
+            _drop(run.journal, intent, str(error))
+        return Result(decision.id, decision.subject, REFUSED, str(error))
 
 
-def _carry_out(access: PoolAccess, intent: Intent, journal: Journal) -> Intent:
-    """Make a started intent so, and finish it whatever happens."""
+def _carry_out(access: PoolAccess, journal: Journal, intent: Intent) -> Result:
+    """Make a started intent so, and end it; where nobody can tell how it ended, it stays for a later run to settle."""
     try:
-        return journal.done(intent, _make_so(access, journal, intent))
+        return _result(journal.done(intent, _make_so(access, journal, intent)))
     except ContinuumError as error:
-        return _settle(access, journal.intent(intent.id), journal, because=error)
+        intent = journal.intent(intent.id)
+        try:
+            return _result(_settle(access, journal, intent, because=error))
+        except ContinuumError as unknown:
+            return _result(intent, f"{error}; how it ended is not known yet ({unknown}); a later run looks again")
 
 
 def _make_so(access: PoolAccess, journal: Journal, intent: Intent) -> str:
-    """Call the cloud, and stay until the nodes are there."""
+    """Call the cloud, and stay until the nodes are there; what was seen then."""
     target, before = int(intent.do["desired"]), int(intent.undo["desired"])
-    state = access.pools.describe(access.pool.name)
+    state = access.state()
     if state.desired not in (before, target) and not intent.planned_against.get("force"):
         raise Conflict(
-            f"was changed to {state.desired} nodes by somebody else", where=f"pool {intent.subject}",
+            f"was changed to {state.desired} nodes by somebody else",
+            where=f"pool {intent.subject}",
             fix="decide anew: run the flow again",
-        )  # fmt: skip
+        )
     if state.desired != target:
+        seen = intent.planned_against.get("version") or state.version
         with access.lease(journal.owner):
             journal.proceed(intent)
-            operation = access.pools.set_desired(access.pool.name, target, if_match=state.version, token=intent.id)
+            operation = access.pools.set_desired(access.pool.name, target, if_match=seen, token=intent.id)
             journal.note(intent, {"id": operation.id, "pool": operation.pool}, f"asked for {target} nodes")
-        access.pools.wait(operation, timeout_s=_patience_s(access.pool))
-    _wait_for_nodes(access, intent, target)
+        access.pools.wait(operation, timeout_s=access.patience_s())
+    missing = _missing_nodes(access, intent, patience_s=2 * access.pool.boot_s + 60)
+    if missing:
+        raise TimedOut(missing, where=f"pool {intent.subject}", fix="look at the nodes of the pool")
     return f"{target} nodes are Ready"
 
 
-def _settle(access: PoolAccess, intent: Intent, journal: Journal, *, because: ContinuumError | None = None) -> Intent:
-    """Write down how a started intent ended, by looking at the pool; never by what a call has answered."""
-    target, why = int(intent.do["desired"]), f": {because}" if because else ""
-    try:
-        state = _when_idle(access, intent)
-        if state.desired == target:
-            # Nothing for a cloud; where nodes are drained by us, it finishes a drain that was cut off.
-            access.pools.wait(access.pools.set_desired(access.pool.name, target), timeout_s=_patience_s(access.pool))
-            _wait_for_nodes(access, intent, target)
-            return journal.done(intent, f"{target} nodes are Ready{why}")
-    except ContinuumError as error:
-        return journal.failed(intent, f"{error}; the size was left as it is")
-    if state.desired == intent.undo.get("desired"):
-        return journal.undone(intent, f"the pool still has {state.desired} nodes{why}")
-    return journal.failed(
-        intent, f"the pool has {state.desired} nodes, which this flow never asked for; left alone{why}"
-    )
+def _settle(access: PoolAccess, journal: Journal, intent: Intent, *, because: ContinuumError | None = None) -> Intent:
+    """End a started intent by what the pool shows, never by what a call has answered.
+
+    Raises
+    ------
+    Refused: a freeze covers the pool. Any other of our tree: the pool cannot be looked at. The intent stays started.
+    """
+    target, before, why = int(intent.do["desired"]), int(intent.undo["desired"]), f": {because}" if because else ""
+    # Where we drain the nodes ourselves, a size on the way is a change of ours that was cut off, and is finished.
+    by_us = access.cluster.provider is Provider.K3S
+    state = _when_idle(access, journal, intent, patience_s=0 if isinstance(because, TimedOut) else access.patience_s())
+    if state.desired == before:
+        return journal.undone(intent, f"the pool still has {before} nodes{why}")
+    if state.desired != target and not (by_us and min(before, target) < state.desired < max(before, target)):
+        return journal.failed(intent, f"the pool has {state.desired} nodes, which was never asked for; left alone{why}")
+    if by_us:
+        with access.lease(journal.owner):
+            journal.proceed(intent)
+            access.pools.set_desired(access.pool.name, target, if_match=state.version)
+    missing = _missing_nodes(access, intent, patience_s=0 if because else 2 * access.pool.boot_s + 60)
+    if missing:
+        return journal.failed(intent, f"{missing}; the size was left as it is{why}")
+    return journal.done(intent, f"{target} nodes are Ready")
 
 
 def _adopt(run: Run, intent: Intent) -> Result | None:
+    """Settle what an owner that is gone has left; None where it lives after all, or another run was quicker."""
     try:
         adopted = run.journal.adopt(intent)
-    except Conflict:  # its owner lives after all, or another run took it
+    except Conflict:
         return None
     try:
         if adopted.state == State.PLANNED:
             return _result(run.journal.undone(adopted, "its run ended before the cloud was called"))
-        return _result(_settle(open_pool(run.fleet, adopted.subject), adopted, run.journal))
-    except ContinuumError as error:  # unreachable: the intent stays unfinished, the next run looks again
-        return Result(adopted.decision_id or "", adopted.subject, adopted.state, str(error))
+        return _result(_settle(open_pool(run.fleet, adopted.subject), run.journal, adopted))
+    except ContinuumError as error:
+        return _result(adopted, f"{error}; a later run looks again")
 
 
-def _drop(intent: Intent, journal: Journal, why: str) -> None:
+def _drop(journal: Journal, intent: Intent, why: str) -> None:
     current = journal.intent(intent.id)
     if current.state == State.PLANNED and current.owner == journal.owner:
         journal.undone(current, f"nothing was changed: {why}")
 
 
 def _refuse_changed(subject: str, current: int, target: int, state: PoolState) -> None:
+    """Refuse a change whose pool is no longer as it was decided on; the node-pool API's own guards come on top."""
     where = f"pool {subject}"
-    if state.hands_off:
-        raise Refused("is marked hands-off", where=where, fix="apply the patch file, or remove the mark")
     if state.busy_operation:
         raise Conflict(f"is busy with operation {state.busy_operation}", where=where, fix="the next pass looks again")
     if state.desired != current:
-        raise Conflict(
-            f"was decided at {current} nodes and now has {state.desired}",
-            where=where,
-            fix="the next pass decides anew",
-        )
+        was = f"was decided at {current} nodes and now has {state.desired}"
+        raise Conflict(was, where=where, fix="the next pass decides anew")
     if not state.min_nodes <= target <= state.max_nodes:
-        raise Refused(
-            f"{target} nodes are outside its bounds {state.min_nodes}-{state.max_nodes}", where=where,
-            fix="make the bounds in the cloud and in fleet.yaml agree",
-        )  # fmt: skip
+        bounds = f"{target} nodes are outside its bounds {state.min_nodes}-{state.max_nodes}"
+        raise Refused(bounds, where=where, fix="make the bounds in the cloud and in fleet.yaml agree")
 
 
-def _when_idle(access: PoolAccess, intent: Intent) -> PoolState:
-    """The pool's state once no operation runs on it."""
-    for waited_s in _looks(_patience_s(access.pool)):
-        state = access.pools.describe(access.pool.name)
-        if not state.busy_operation:
+def _when_idle(access: PoolAccess, journal: Journal, intent: Intent, *, patience_s: float) -> PoolState:
+    """The pool's state once no operation runs on it, and no call of ours can still be on its way."""
+    operation_id, before = intent.operation.get("id"), int(intent.undo["desired"])
+    since = intent.updated_at
+    for _ in _looks(max(patience_s, CALL_S)):
+        state = access.state()
+        answered = bool(intent.operation) or (journal.clock() - since).total_seconds() > CALL_S
+        if not state.busy_operation and (answered or state.desired != before):
             return state
-        operation_id = intent.operation.get("id")
-        if operation_id == state.busy_operation and waited_s == 0:
-            try:
-                access.pools.wait(
-                    Operation(operation_id, access.pool.name, "running", ""), timeout_s=_patience_s(access.pool)
-                )
-            except OperationFailed:
-                continue  # the next look tells what it left
-    raise TimedOut(f"an operation still runs after {_patience_s(access.pool):.0f} s", where=f"pool {intent.subject}")
+        if state.busy_operation and operation_id and patience_s:
+            started = Operation(operation_id, access.pool.name, "running")
+            operation_id = None  # asked once; what it left is read from the pool
+            with suppress(OperationFailed):
+                access.pools.wait(started, timeout_s=patience_s)
+    raise TimedOut(f"an operation still runs after {max(patience_s, CALL_S):.0f} s", where=f"pool {intent.subject}")
 
 
-def _wait_for_nodes(access: PoolAccess, intent: Intent, target: int) -> None:
-    patience_s = 2 * access.pool.boot_s + 60
+def _missing_nodes(access: PoolAccess, intent: Intent, *, patience_s: float) -> str:
+    """Which of the wanted nodes are still not there, in words; "" as soon as none is missing.
+
+    Nodes that were not Ready before the change are not waited for: they are not the change's.
+    """
+    target, before = int(intent.do["desired"]), int(intent.undo["desired"])
+    joined = int(intent.planned_against.get("ready", before)) + target - before
     ready = 0
     for _ in _looks(patience_s):
         ready = access.ready()
-        if ready == target or (ready > target > int(intent.undo["desired"])):
-            return
-    raise TimedOut(f"{ready} of {target} nodes are Ready after {patience_s:.0f} s", where=f"pool {intent.subject}",
-                   fix="look at the nodes of the pool")  # fmt: skip
+        if ready >= min(joined, target) if target > before else ready <= target:
+            return ""
+    return f"{ready} nodes are Ready after {patience_s:.0f} s where {target} were asked for"
 
 
-def _looks(patience_s: float) -> Iterable[float]:
-    """Seconds waited so far, again and again with growing pauses, until patience ends."""
+def _looks(patience_s: float) -> Iterator[None]:
+    """Look once, then again and again with growing pauses until patience ends."""
     begin, pause_s = time.monotonic(), POLL_S[0]
-    while (waited_s := time.monotonic() - begin) <= patience_s:
-        yield 0.0 if pause_s == POLL_S[0] else waited_s
+    yield
+    while time.monotonic() - begin + pause_s <= patience_s:
         time.sleep(pause_s)
         pause_s = min(1.5 * pause_s, POLL_S[1])
+        yield
 
 
-def _patience_s(pool: NodePool) -> float:
-    """How long a cloud operation may take; real clouds answer long after the nodes are there."""
-    return 600 + 2 * pool.boot_s
+def _cluster(decision: Decision) -> str:
+    return decision.subject.split("/", 1)[0]
 
 
-def _result(intent: Intent) -> Result:
-    return Result(intent.decision_id or "", intent.subject, intent.state, intent.detail)
+def _result(intent: Intent, detail: str = "") -> Result:
+    return Result(intent.decision_id or "", intent.subject, intent.state, detail or intent.detail)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
@@ -13,23 +13,23 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from blocks.errors import ContinuumError
-from blocks.fleet import Autoscaler, Fleet
-from blocks.inventory import resolve_secrets
-from blocks.prometheus import PrometheusSource
-from blocks.series import Forecast
+from blocks.errors import ContinuumError, StoreUnavailable
+from blocks.fleet import Autoscaler, Fleet, pool_id
+from blocks.series import Forecast, utc
 from blocks.store import Store
 from blocks.store.forecasts import load_forecast
 from blocks.store.tables import Decision, Verdict, now
-from tasks.forecasting.act import METRIC
+from tasks.forecasting.act import forecast_name
 from tasks.forecasting.kinds import KINDS
-from tasks.forecasting.observe import demand_query, metrics_of
-from tasks.pools.observe import PoolReading, narrowed, read_pools
+from tasks.forecasting.observe import demand_queries, source_time_s
+from tasks.pools.observe import PoolReading, read_pools
 from tasks.run import Run
 from tasks.scaling.decide import Observed, Policy, Pools
 
 LEAST_WINDOW_S = 900  # how far back the newest sample of a series is looked for, at least
 SAMPLE_STEP_S = 60
+# Not the same as none at all: a forecast that is there and cannot be used lowers no capacity under any policy.
+UNREADABLE = Forecast((), utc(0), 0, 300, (0.5, 0.9), np.zeros((0, 1, 2), np.float32), ())
 MEMORY = timedelta(days=1)  # older acts no longer matter to any cooldown
 
 logger = logging.getLogger(__name__)
@@ -47,23 +47,25 @@ class View:
 
 
 @task(name="observe pools", cache_policy=NO_CACHE, persist_result=False)
-def observe_pools(run: Run, only: Sequence[str], policy: Policy) -> View:
+def observe_pools(run: Run, policy: Policy) -> View:
     """The fleet's pools as arrays, in file order, for `decide_scaling`.
 
     Parameters
     ----------
-    only: names `cluster/pool` to look at; empty for all.
     policy: how long the memory of what was wanted reaches, and at which utilisation past demand is counted in nodes.
 
     Raises
     ------
-    InvalidInput: `only` names a pool that the inventory does not have.
     ContinuumError: the metrics' clock cannot be read; without it nothing can be decided.
     """
-    fleet, store = narrowed(run.fleet, only), run.store
-    as_of = PrometheusSource.from_metrics(resolve_secrets(fleet.metrics)).now()
-    forecast = load_forecast(store, METRIC, not_after=as_of)
+    fleet, store = run.fleet, run.store
+    as_of = utc(source_time_s(fleet))
     readings, trouble = read_pools(fleet)
+    try:
+        forecast = load_forecast(store, forecast_name(run.fleet_name), not_after=as_of)
+    except StoreUnavailable as error:
+        trouble.append(str(error))
+        forecast = UNREADABLE
     use, ages, past, silent = _recent_use(fleet, as_of, policy)
     subjects = [reading.subject for reading in readings]
     wanted, last_up, last_change = _memory(store, run.flow, as_of, policy)
@@ -125,27 +127,24 @@ def _recent_use(fleet: Fleet, as_of: datetime, policy: Policy) -> _RecentUse:
     found = _RecentUse({kind: {} for kind in KINDS}, {}, {}, [])
     begin_s, end_s = as_of.timestamp() - max(policy.down_stabilisation_s, LEAST_WINDOW_S), as_of.timestamp() + 1
     one_node = {
-        f"{c.name}/{p.name}": {"cpu_cores": p.node_cpu, "memory_bytes": p.node_memory} for c, p in fleet.pools()
+        pool_id(c.name, p.name): {"cpu_cores": p.node_cpu, "memory_bytes": p.node_memory} for c, p in fleet.pools()
     }
-    for metrics, clusters in metrics_of(fleet):
-        source = PrometheusSource.from_metrics(resolve_secrets(metrics))
-        for kind in KINDS:
-            for query, label, _ in demand_query(metrics, kind, clusters):
-                try:
-                    # A range with a short step, because an instant query hides how old its sample is.
-                    recent = source.matrix(query, begin_s, end_s, SAMPLE_STEP_S, label=label)
-                except ContinuumError as error:
-                    found.trouble.append(str(error))
-                    logger.warning("%s", error)
-                    continue
-                for row, name in enumerate(recent.unique_id):
-                    known = np.flatnonzero(~np.isnan(recent.values[row]))
-                    if known.size and name in one_node:
-                        found.use[kind][name] = float(recent.values[row, known[-1]])
-                        age_s = as_of.timestamp() - float(recent.times()[known[-1]])
-                        found.ages[name] = max(age_s, found.ages.get(name, 0.0))
-                        most = float(recent.values[row, known].max()) / one_node[name][kind]
-                        found.needed[name] = max(ceil(most / policy.reactive_target_ratio), found.needed.get(name, 0))
+    for asked in demand_queries(fleet):
+        try:
+            # A range with a short step, because an instant query hides how old its sample is.
+            recent = asked.read(begin_s, end_s, SAMPLE_STEP_S)
+        except ContinuumError as error:
+            found.trouble.append(str(error))
+            logger.warning("%s", error)
+            continue
+        for row, name in enumerate(recent.unique_id):
+            known = np.flatnonzero(~np.isnan(recent.values[row]))
+            if known.size and name in one_node:
+                found.use[asked.kind][name] = float(recent.values[row, known[-1]])
+                age_s = as_of.timestamp() - float(recent.times()[known[-1]])
+                found.ages[name] = max(age_s, found.ages.get(name, 0.0))
+                most = float(recent.values[row, known].max()) / one_node[name][asked.kind]
+                found.needed[name] = max(ceil(most / policy.reactive_target_ratio), found.needed.get(name, 0))
     return found
 
 

@@ -11,7 +11,7 @@ from blocks.store.tables import Decision, Mode, Verdict
 from tasks.publish import publish
 from tasks.run import Run
 from tasks.scaling.act import Result
-from tasks.scaling.decide import POLICIES, ScalingDecisions
+from tasks.scaling.decide import CHANGES, Policy, ScalingDecisions
 from tasks.scaling.observe import View
 from tasks.scaling.report import explain, sections
 
@@ -23,18 +23,30 @@ def decided_before(run: Run) -> tuple[Decision, ...]:
     return tuple(run.store.proposals(run.id))
 
 
-def record(run: Run, decisions: ScalingDecisions, mode: Mode) -> tuple[Decision, ...]:
-    """One row a pool. The content is the same in every mode; only its state differs."""
-    expires = timedelta(seconds=POLICIES[decisions.policy].proposal_ttl_s)
+def record(
+    run: Run, decisions: ScalingDecisions, policy: Policy, mode: Mode, only: frozenset[str]
+) -> tuple[Decision, ...]:
+    """One row a pool of `only`. The content is the same in every mode; only the state of a change differs."""
+    expires_at = decisions.as_of + timedelta(seconds=policy.proposal_ttl_s)
+    run.store.expire_proposals(decisions.as_of)
+    entries = [entry for entry in decisions.to_records() if entry["unique_id"] in only]
     rows = tuple(
         Decision(
-            flow_run_id=run.id, flow=run.flow, subject=entry["unique_id"], action=entry["action"], mode=mode,
-            state=STATE_BY_MODE[mode], ordinal=ordinal, as_of=decisions.as_of, expires_at=decisions.as_of + expires,
-            content=entry, reasons=entry["reasons"],
+            flow_run_id=run.id,
+            flow=run.flow,
+            subject=entry["unique_id"],
+            action=entry["action"],
+            mode=mode,
+            state=STATE_BY_MODE[mode] if entry["action"] in CHANGES else Verdict.RECORDED,
+            ordinal=ordinal,
+            as_of=decisions.as_of,
+            expires_at=expires_at if entry["action"] in CHANGES else None,
+            content=entry,
+            reasons=entry["reasons"],
             promised={name: value for name, value in entry["promised"].items() if value is not None},
         )
-        for ordinal, entry in enumerate(decisions.to_records())
-    )  # fmt: skip
+        for ordinal, entry in enumerate(entries)
+    )
     run.store.record_decisions(rows)
     return rows
 

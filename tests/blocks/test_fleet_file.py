@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -396,6 +397,6 @@ def test_any_value_in_any_place_is_accepted_or_told_and_never_raises(
             inside |= isinstance(at, list) and isinstance(key, int) and key < len(at)
             at = at[key] if inside else {}
         if isinstance(at, dict) or (isinstance(at, list) and isinstance(path[-1], int) and path[-1] < len(at)):
-            at[path[-1]] = value
+            at[path[-1]] = deepcopy(value)  # else a container could end up inside itself
     read = check_text(json.dumps(data, ensure_ascii=False), "f")
     assert (read.fleet is None) == bool(read.errors)

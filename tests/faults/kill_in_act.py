@@ -14,7 +14,7 @@ from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store
 from blocks.store.tables import Decision, Mode, Verdict
 from tasks.run import Run
-from tasks.scaling import act
+from tasks.scaling import act, pool_access
 
 
 def dying(call: Callable[..., Any], *, before: bool) -> Callable[..., Any]:
@@ -35,14 +35,14 @@ def main(fleet_file: str, subject: str, current: int, target: int, step: str) ->
     elif hasattr(KubernetesApi, verb):
         setattr(KubernetesApi, verb, dying(getattr(KubernetesApi, verb), before=when == "before"))
     else:
-        connect = act.connect
+        connect = pool_access.connect
 
         def connected(cluster: Any) -> Any:
             pools = connect(cluster)
             setattr(pools, verb, dying(getattr(pools, verb), before=when == "before"))
             return pools
 
-        act.connect = connected
+        pool_access.connect = connected
     run = Run("killed", "cluster-scaling", "default", fleet, store, journal)
     content = {"current": current, "target": target, "action": "up" if target > current else "down", "want": target}
     decision = Decision(

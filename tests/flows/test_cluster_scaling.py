@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from blocks import settings
 from blocks.errors import ContinuumError, InvalidInput
 from blocks.fleet import Fleet
 from blocks.inventory import save_fleet
+from blocks.series import utc
 from blocks.store import Journal, Store
 from blocks.store.tables import Mode, State, Verdict
 from blocks.store.undo import carry_out, undo_plan
@@ -17,6 +19,7 @@ from flows.cluster_scaling import ScalingRequest, cluster_scaling
 from flows.demand_forecasting import ForecastRequest, demand_forecasting
 from tasks.approval import Approval
 from tasks.scaling import act
+from tasks.scaling.decide import CHANGES
 from tasks.scaling.observe import read_pools
 
 pytestmark = pytest.mark.server
@@ -71,7 +74,8 @@ def test_shadow_changes_nothing_and_decides_what_the_other_modes_would(
     shadow, proposed = (store.proposals(told[mode]["flow_run_id"]) for mode in (Mode.SHADOW, Mode.PROPOSE))
     assert [row.content for row in shadow] == [row.content for row in proposed]
     assert {row.state for row in shadow} == {Verdict.RECORDED}
-    assert {row.state for row in proposed} == {Verdict.PROPOSED}
+    assert {row.state for row in proposed if row.action in CHANGES} == {Verdict.PROPOSED}
+    assert {row.state for row in proposed if row.action not in CHANGES} <= {Verdict.RECORDED}
     assert Journal(store).intents() == []
     assert off_size in {row["unique_id"] for row in changes(told[Mode.SHADOW])}
 
@@ -79,7 +83,7 @@ def test_shadow_changes_nothing_and_decides_what_the_other_modes_would(
 def test_act_makes_the_change_journals_it_and_undo_takes_it_back(fleet: Fleet, off_size: str) -> None:
     demand_forecasting(QUICK)
     before = sizes(fleet)[off_size]
-    told = cluster_scaling(ScalingRequest(mode=Mode.ACT, pools=[off_size]))
+    told = cluster_scaling(ScalingRequest(mode=Mode.ACT), [off_size])
 
     (change,) = changes(told)
     assert change["result"]["state"] == State.DONE, change
@@ -99,7 +103,7 @@ def test_a_freeze_stops_acting_and_says_how_to_end_it(fleet: Fleet, off_size: st
     demand_forecasting(QUICK)
     before = sizes(fleet)
     Journal(Store.open()).freeze("us-gke", reason="release day", by="a test")
-    told = cluster_scaling(ScalingRequest(mode=Mode.ACT, pools=[off_size]))
+    told = cluster_scaling(ScalingRequest(mode=Mode.ACT), [off_size])
     (change,) = changes(told)
     assert change["result"]["state"] == "refused"
     assert "release day" in change["result"]["detail"]
@@ -121,7 +125,7 @@ def test_a_pool_that_somebody_changed_meanwhile_is_left_alone(
 
     monkeypatch.setattr(Journal, "plan", meanwhile)
     before = sizes(fleet)[off_size]
-    (change,) = changes(cluster_scaling(ScalingRequest(mode=Mode.ACT, pools=[off_size])))
+    (change,) = changes(cluster_scaling(ScalingRequest(mode=Mode.ACT), [off_size]))
     if change["target"] != before - 1:  # else the other writer has done just what was decided
         assert change["result"]["state"] == State.FAILED
         assert "left alone" in change["result"]["detail"]
@@ -131,16 +135,17 @@ def test_a_pool_that_somebody_changed_meanwhile_is_left_alone(
 def test_a_hands_off_pool_gets_a_patch_file_and_no_operation(
     fleet: Fleet, simulation: Simulation, off_size: str
 ) -> None:
-    demand_forecasting(QUICK)
     save_fleet(with_pool(fleet, off_size, hands_off=True), "theirs")
+    demand_forecasting(QUICK.model_copy(update={"fleet": "theirs"}))
     log = simulation.operations()
-    told = cluster_scaling(ScalingRequest(fleet="theirs", mode=Mode.ACT, pools=[off_size]))
+    told = cluster_scaling(ScalingRequest(fleet="theirs", mode=Mode.ACT), [off_size])
     assert simulation.operations() == log
     (row,) = told["decisions"]
     assert row["action"] == "refuse"
     (patch,) = map(Path, told["patches"])
     assert patch.parent == settings.home() / "patches"
-    assert f"desired_nodes: {row['target']}" in patch.read_text()
+    told_to_owner = yaml.safe_load(patch.read_text())
+    assert told_to_owner["desired_nodes"] == {"from": row["current"], "to": row["target"]}
 
 
 def test_lost_metrics_lower_nothing(fleet: Fleet, off_size: str) -> None:
@@ -162,7 +167,7 @@ def test_metrics_that_do_not_answer_end_the_run_in_one_line(fleet: Fleet) -> Non
 
 def test_a_pool_that_is_not_in_the_inventory_is_named(fleet: Fleet) -> None:
     with pytest.raises(InvalidInput, match="eu-eks/nope"):
-        cluster_scaling(ScalingRequest(pools=["eu-eks/nope"]))
+        cluster_scaling(ScalingRequest(), ["eu-eks/nope"])
 
 
 def test_one_cluster_that_is_away_does_not_stop_the_others(fleet: Fleet, off_size: str) -> None:
@@ -175,7 +180,7 @@ def test_one_cluster_that_is_away_does_not_stop_the_others(fleet: Fleet, off_siz
         for cluster in fleet.clusters
     ]
     save_fleet(fleet.model_copy(update={"clusters": clusters}), "partly")
-    demand_forecasting(QUICK)
+    demand_forecasting(QUICK.model_copy(update={"fleet": "partly"}))
     told = cluster_scaling(ScalingRequest(fleet="partly"))
     rows = {row["unique_id"]: row for row in told["decisions"]}
     assert rows["edge-osaka/edge"]["action"] == "hold"
@@ -197,7 +202,7 @@ class TestApproval:
     def test_an_approved_proposal_is_carried_out_as_it_was_stored(self, fleet, off_size, answer) -> None:
         demand_forecasting(QUICK)
         answer(True)
-        (change,) = changes(cluster_scaling(ScalingRequest(mode=Mode.PROPOSE, pools=[off_size])))
+        (change,) = changes(cluster_scaling(ScalingRequest(mode=Mode.PROPOSE), [off_size]))
         assert change["result"]["state"] == State.DONE, change["result"]
         assert sizes(fleet)[off_size] == change["target"]
         assert Store.open().decision(change["id"]).state == Verdict.ACTED
@@ -206,7 +211,7 @@ class TestApproval:
         demand_forecasting(QUICK)
         before = sizes(fleet)
         answer(False)
-        (change,) = changes(cluster_scaling(ScalingRequest(mode=Mode.PROPOSE, pools=[off_size])))
+        (change,) = changes(cluster_scaling(ScalingRequest(mode=Mode.PROPOSE), [off_size]))
         assert change["result"] is None
         assert sizes(fleet) == before
         assert Store.open().decision(change["id"]).state == Verdict.REJECTED
@@ -217,10 +222,10 @@ class TestApproval:
         demand_forecasting(QUICK)
         before = sizes(fleet)
         monkeypatch.setattr("tasks.run.runtime.flow_run.id", "one-run", raising=False)
-        first = cluster_scaling(ScalingRequest(mode=Mode.PROPOSE, pools=[off_size]))
+        first = cluster_scaling(ScalingRequest(mode=Mode.PROPOSE), [off_size])
         simulation.advance(1800)
         answer(True)
-        second = cluster_scaling(ScalingRequest(mode=Mode.PROPOSE, pools=[off_size]))
+        second = cluster_scaling(ScalingRequest(mode=Mode.PROPOSE), [off_size])
         assert [row["id"] for row in second["decisions"]] == [row["id"] for row in first["decisions"]]
         assert [row["as_of"] for row in second["decisions"]] == [row["as_of"] for row in first["decisions"]]
         assert sizes(fleet) == before
@@ -228,3 +233,54 @@ class TestApproval:
         kept = Store.open().decision(change["id"])
         assert kept.state == Verdict.EXPIRED
         assert "expired after 15 min" in kept.detail
+
+
+def test_a_run_for_some_pools_holds_still_when_most_of_the_fleet_is_away(fleet: Fleet, off_size: str) -> None:
+    away = [
+        cluster.model_copy(
+            update={
+                "kubernetes": cluster.kubernetes.model_copy(update={"server": f"http://127.0.0.1:9/{cluster.name}"})
+            }
+        )
+        if cluster.name != "us-gke"
+        else cluster
+        for cluster in fleet.clusters
+    ]
+    save_fleet(fleet.model_copy(update={"clusters": away}), "dark")
+    demand_forecasting(QUICK.model_copy(update={"fleet": "dark"}))
+    before = sizes(fleet)[off_size]
+    told = cluster_scaling(ScalingRequest(fleet="dark", mode=Mode.ACT), [off_size])
+    (row,) = told["decisions"]
+    assert (row["action"], [reason["code"] for reason in row["reasons"]][-1]) == ("hold", "fleet-unreachable")
+    assert sizes(fleet)[off_size] == before
+
+
+def test_a_run_that_is_started_again_does_not_act_on_what_it_decided_long_ago(
+    fleet: Fleet, simulation: Simulation, off_size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demand_forecasting(QUICK)
+    monkeypatch.setattr("tasks.run.runtime.flow_run.id", "one-run", raising=False)
+    with monkeypatch.context() as dying:
+        dying.setattr("flows.cluster_scaling.approve", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            cluster_scaling(ScalingRequest(mode=Mode.ACT), [off_size])
+    before = sizes(fleet)
+    simulation.advance(3 * 3600)
+    (change,) = changes(cluster_scaling(ScalingRequest(mode=Mode.ACT), [off_size]))
+    assert change["result"] is None
+    assert Store.open().decision(change["id"]).state == Verdict.EXPIRED
+    assert sizes(fleet) == before
+
+
+def test_shadow_leaves_what_a_killed_run_left_and_says_so(fleet: Fleet, simulation: Simulation, off_size: str) -> None:
+    demand_forecasting(QUICK)
+    gone = Journal(Store.open(), owner="elsewhere:1:1:gone", clock=lambda: utc(0))
+    size = sizes(fleet)[off_size]
+    do, undo = {"desired": size - 1, "fleet": "default"}, {"desired": size, "fleet": "default"}
+    intent = gone.start(gone.plan(None, off_size, act.KIND, do=do, undo=undo, planned_against={}, key="left"))
+    log = simulation.operations()
+    told = cluster_scaling(ScalingRequest(mode=Mode.SHADOW))
+    assert [row["subject"] for row in told["left_over"]] == [off_size]
+    assert "next run in act mode" in told["left_over"][0]["detail"]
+    assert Journal(Store.open()).intent(intent.id).state == State.STARTED
+    assert simulation.operations() == log

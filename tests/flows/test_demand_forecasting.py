@@ -29,7 +29,7 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 def test_every_pool_gets_a_forecast_of_both_kinds_of_demand(fleet: Fleet) -> None:
     told = demand_forecasting(QUICK)
-    made = load_forecast(Store.open(), act.METRIC)
+    made = load_forecast(Store.open(), act.forecast_name("default"))
     assert made is not None
     assert set(made.unique_id) == {
         f"{cluster.name}/{pool.name}/{kind}"
@@ -59,7 +59,7 @@ def test_a_second_pass_only_brings_what_is_new(
     monkeypatch.setattr(PrometheusSource, "matrix", counting)
     told = demand_forecasting(QUICK)
     assert max(asked) <= 3600
-    history = read_demand(SeriesStore.open(), fleet, load_forecast(Store.open(), act.METRIC).as_of, 1)  # type: ignore[union-attr]
+    history = read_demand(SeriesStore.open(), fleet, load_forecast(Store.open(), act.forecast_name("default")).as_of, 1)  # type: ignore[union-attr]
     assert np.isfinite(history.values).all()
     assert told["series"] == len(history.unique_id)
 

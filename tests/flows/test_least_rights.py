@@ -97,7 +97,7 @@ def test_the_act_role_is_enough_to_act_on_edge_nodes(fleet: Fleet, as_account) -
     size = pools.describe("edge").desired
     pools.set_desired("edge", size - 1)
     assert pools.describe("edge").desired == size - 1
-    told = cluster_scaling(ScalingRequest(mode=Mode.ACT, pools=["edge-munich/edge"]))
+    told = cluster_scaling(ScalingRequest(mode=Mode.ACT), ["edge-munich/edge"])
     for change in changes(told):
         assert change["result"]["state"] == "done"
         assert sizes(fleet)["edge-munich/edge"] == change["target"]

@@ -1,6 +1,6 @@
 """Scaling decided: pure functions over arrays of pools, no clock, no I/O."""
 
-from tasks.scaling.decide.decisions import Action, Promised, ScalingDecisions
+from tasks.scaling.decide.decisions import CHANGES, Action, Promised, ScalingDecisions
 from tasks.scaling.decide.inputs import RESOURCES, Observed, Pools
 from tasks.scaling.decide.policies import POLICIES, Policy, Rule, Thresholds
 from tasks.scaling.decide.reasons import Reason, ReasonCode
@@ -8,6 +8,7 @@ from tasks.scaling.decide.scaling import decide_scaling
 from tasks.scaling.decide.validate import revalidate
 
 __all__ = [
+    "CHANGES",
     "POLICIES",
     "RESOURCES",
     "Action",

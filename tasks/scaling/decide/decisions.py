@@ -29,6 +29,9 @@ class Action(StrEnum):
     REFUSE = "refuse"
 
 
+CHANGES = (Action.UP, Action.DOWN)  # the only actions that are to be carried out
+
+
 @dataclass(frozen=True, eq=False)
 class Promised:
     """What P decisions promise; compared later with what happened. NaN where it cannot be said.

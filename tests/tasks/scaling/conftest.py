@@ -73,7 +73,9 @@ class Stage:
         if forecast == "flat":
             forecast = self.forecast(ids, peak_cpu, peak_memory, age_s=forecast_age_s, steps=steps)
         assert not isinstance(forecast, str)
-        return Scene(pools, observed, forecast, replace(POLICIES[policy], **(numbers or {})))
+        return Scene(
+            pools, observed, forecast, replace(POLICIES[policy], **({"reactive_target_ratio": 0.70} | (numbers or {})))
+        )
 
     def forecast(
         self, ids: Sequence[str], peak_cpu: Any, peak_memory: Any, *, age_s: float = 60.0, steps: int = 12
