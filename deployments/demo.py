@@ -25,8 +25,8 @@ from deployments.simulation import Simulation, ready, starting_simulation
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-START = "2026-03-10T09:20:00+00:00"  # a Tuesday: noon nears in Europe, America wakes up, Asia goes home
-PASSES = (4, 8)  # fewest and most passes; it ends between them when all that it promises has been seen
+START = "2026-03-12T07:00:00+00:00"  # a Thursday: the morning wave rises in Europe, Asia goes home
+PASSES = (4, 10)  # fewest and most passes; it ends between them when all that it promises has been seen
 PASS_S = 600
 LOOK_AHEAD_S = 4500  # after the last pass: long enough for the demand that was scaled for to arrive
 
@@ -66,6 +66,8 @@ def run_demo(*, resume: bool, speed: float, seed: int, progress: Progress) -> Ou
         progress("letting the forecast demand arrive")
         simulation.advance(LOOK_AHEAD_S)
         evidence.look(fleet, simulation.operations(), outcome)
+        if not (outcome.complete() or resume):
+            outcome.problems.append(f"after {PASSES[1]} passes not all that a demo shows was seen; look at the report")
         progress("writing the report")
         outcome.report = str(_write_report(fleet, outcome))
         return outcome

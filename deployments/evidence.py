@@ -16,6 +16,8 @@ from blocks.store import Store
 
 FULL_RATIO = 0.90  # demand above this share of the nodes is a violation, as in the policies
 
+GUARD_RAILS = {"at-max", "cooldown", "stale-data", "missing-data"}
+
 
 @dataclass
 class Outcome:
@@ -48,8 +50,9 @@ class Outcome:
         return [row for row in self.scaled("up") if row["reasons"][0]["code"] == "forecast-peak"]
 
     def complete(self) -> bool:
-        """Whether a scale-up ahead of demand, a scale-down and a refusal have all been seen."""
-        return bool(self.foreseen() and self.scaled("down") and self.refused())
+        """Whether a scale-up ahead of demand, a scale-down and a refusal by bounds, cooldown or bad data were seen."""
+        reasons = {reason["code"] for row in self.refused() for reason in row["reasons"]}
+        return bool(self.foreseen() and self.scaled("down") and reasons & GUARD_RAILS)
 
 
 def look(fleet: Fleet, operations: list[dict[str, Any]], outcome: Outcome) -> None:

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 def demo(
     resume: Annotated[bool, typer.Option("--resume", help="go on with a demo that was interrupted or killed")] = False,
     speed: Annotated[float, typer.Option(min=1, max=600, help="simulated seconds per second")] = 60.0,
-    seed: Annotated[int, typer.Option(help="of the simulated fleet")] = 7,
+    seed: Annotated[int, typer.Option(help="of the simulated fleet")] = 19,
     json: Json = False,
 ) -> None:
     """Forecast and scale a simulated fleet with the real flows, in act mode, and write report.html."""
@@ -49,7 +49,7 @@ def demo(
 def _print(outcome: Outcome) -> None:
     """One row a pool that fits eighty columns; the reasons follow as sentences."""
     table = Table(title=f"{outcome.fleet} fleet: forecast, decided and done", title_justify="left")
-    for column in ("pool", "peak (p90)", "nodes", "outcome"):
+    for column in ("pool", "forecast peak", "nodes", "outcome"):
         table.add_column(column)
     for pool in dict.fromkeys(row["unique_id"] for row in outcome.decisions):
         rows = [row for row in outcome.decisions if row["unique_id"] == pool]

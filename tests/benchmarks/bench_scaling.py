@@ -197,7 +197,7 @@ def compare(days: int, boot_min: int) -> dict[str, object]:
         "days": days,
         "boot_minutes": boot_min,
         "seed": seed._asdict(),
-        "predictive_default": settings["q0.9 at 0.9"]._asdict(),
+        "predictive_default": settings[f"q{POLICIES['predictive'].quantile:g} at 0.9"]._asdict(),
         "at_seed_node_hours": min(thrifty, key=lambda score: score.violation_minutes_per_day)._asdict()
         if thrifty
         else None,

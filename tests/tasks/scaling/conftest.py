@@ -74,7 +74,16 @@ class Stage:
             forecast = self.forecast(ids, peak_cpu, peak_memory, age_s=forecast_age_s, steps=steps)
         assert not isinstance(forecast, str)
         return Scene(
-            pools, observed, forecast, replace(POLICIES[policy], **({"reactive_target_ratio": 0.70} | (numbers or {})))
+            pools,
+            observed,
+            forecast,
+            replace(
+                POLICIES[policy],
+                **(
+                    ({"reactive_target_ratio": 0.70, "quantile": 0.90} if policy == "predictive" else {})
+                    | (numbers or {})
+                ),
+            ),
         )
 
     def forecast(
