@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 START = "2026-03-12T07:00:00+00:00"  # a Thursday: the morning wave rises in Europe, Asia goes home
 PASSES = (4, 10)  # fewest and most passes; it ends between them when all that it promises has been seen
 PASS_S = 600
-LOOK_AHEAD_S = 4500  # after the last pass: long enough for the demand that was scaled for to arrive
+LOOK_AHEAD_S = 2400  # after the last pass: long enough for the demand that was scaled for to arrive
 
 # The demo tells of failures itself, in one line each; Prefect's log would tell them again, as tracebacks.
 SILENT = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_ENABLED": "false"}
