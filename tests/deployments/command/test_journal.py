@@ -1,8 +1,9 @@
 """`continuum journal`, `undo`, `freeze`, `thaw` as a person types them."""
 
-from __future__ import re
+from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
