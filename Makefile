@@ -41,6 +41,7 @@ test: venv ## every test
 lint: venv ## format, style, types, import contracts, dependencies, spelling
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff check --quiet --config .ci/decide.toml $(wildcard tasks/*/decide tasks/*/decide.py)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/deptry .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,7 +72,7 @@ def _print(outcome: Outcome) -> None:
     for line in (
         f"{len(outcome.flows)} flow runs on a simulated fleet at {outcome.speed:g} times real speed",
         f"report: {outcome.report}",
-        f"its journal: CONTINUUM_HOME={outcome.home} continuum journal list",
+        f"its journal: CONTINUUM_HOME={outcome.home} {sys.argv[0]} journal list",
     ):
         out.print(line, highlight=False, soft_wrap=True)
 

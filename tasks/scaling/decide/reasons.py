@@ -1,4 +1,4 @@
-"""Why a decision is what it is: codes with numbers. The words are in `tasks/scaling/report.py`."""
+"""Why a decision is what it is: codes with numbers. The words are in `tasks/scaling/reason_words.py`."""
 
 from __future__ import annotations
 
