@@ -21,7 +21,7 @@ OPEN_PATHS = ("/version", "/healthz", "/livez", "/readyz")
 _READ = ["get", "list", "watch"]
 _LOCKS = ["get", "list", "watch", "create", "update", "patch", "delete"]
 
-# The cluster roles behind the roles that a token can have. The operator's is more than deployments/kubernetes/rbac-act.yaml.
+# The cluster roles behind the roles that a token can have. The operator may more than rbac-act.yaml gives.
 ROLES: dict[str, list[Json]] = {
     "admin": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}],
     "operator": [
