@@ -1,0 +1,99 @@
+"""`continuum up` as a person runs it: schedules, the event that starts a run, and an end that leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+pytestmark = pytest.mark.server
+
+PATIENCE_S = 90
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("up")
+
+
+@pytest.fixture(scope="module")
+def running(home: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    command = [sys.executable, "-m", "deployments.command", "up", "--speed", "6", "--json"]
+    with (home / "stderr").open("w") as stderr:
+        process = subprocess.Popen(command, env=os.environ | {"CONTINUUM_HOME": str(home)}, stdout=subprocess.PIPE,
+                                   stderr=stderr, text=True)  # fmt: skip
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "}\n")
+        told = json.loads("".join(lines) + "}")
+        yield process, told
+        process.kill()
+        process.wait()
+
+
+def runs_of(told: dict[str, str], deployment: str) -> list[dict[str, Any]]:
+    """Runs of a deployment that have ended, newest first."""
+    name = requests.get(f"{told['prefect_api_url']}/deployments/name/{deployment}", timeout=10).json()
+    query = {
+        "flow_runs": {
+            "deployment_id": {"any_": [name["id"]]},
+            "state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}},
+        },
+        "sort": "START_TIME_DESC",
+    }
+    found: list[dict[str, Any]] = requests.post(
+        f"{told['prefect_api_url']}/flow_runs/filter", json=query, timeout=10
+    ).json()
+    return found
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """What `look` finds, as soon as it finds something; real processes are watched from outside."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return found
+
+
+def test_the_first_forecast_runs_at_once_and_scaling_after_it(running) -> None:
+    _, told = running
+    (forecast,) = until(lambda: runs_of(told, "demand-forecasting/demand-forecasting"))
+    scaling = until(lambda: runs_of(told, "cluster-scaling/cluster-scaling"))
+    assert {forecast["state_name"], scaling[-1]["state_name"]} == {"Completed"}
+    assert forecast["start_time"] < scaling[-1]["start_time"]
+
+
+def test_an_event_starts_one_run_for_its_pools_in_the_mode_of_the_deployment(running) -> None:
+    _, told = running
+    payload = {"fleet": "default", "as_of": "2026-03-10T09:20:00Z", "pools": ["eu-eks/web", "us-gke/web"],
+               "first_crossing": "2026-03-10T09:40:00Z"}  # fmt: skip
+    code = (
+        "import sys, json; from prefect.events import emit_event; "
+        "emit_event('continuum.forecast.breached', payload=json.loads(sys.argv[1]), "
+        "resource={'prefect.resource.id': 'continuum.fleet.default'})"
+    )
+    env = os.environ | {"PREFECT_API_URL": told["prefect_api_url"]}
+    subprocess.run([sys.executable, "-c", code, json.dumps(payload)], env=env, check=True, timeout=60)
+    name = "cluster-scaling/cluster-scaling-on-event"
+    mine = until(lambda: [run for run in runs_of(told, name) if run["parameters"].get("pools") == payload["pools"]])
+    assert [run["state_name"] for run in mine] == ["Completed"]
+    assert "request" not in mine[0]["parameters"]
+
+
+def test_sigterm_ends_it_and_leaves_nothing(running, home: Path) -> None:
+    process, _ = running
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(home) not in left
+    told = (home / "stderr").read_text()
+    assert "nothing is left running" in told
+    assert "Traceback" not in told
