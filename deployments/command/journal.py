@@ -41,6 +41,10 @@ def register(app: typer.Typer) -> None:
     app.command()(thaw)
 
 
+# Which module puts a flow's decisions into words: its `explain(content)`.
+EXPLAINED_BY = {"cluster-scaling": "tasks.scaling.report"}
+
+
 def appliers() -> dict[str, Applier]:
     """Every kind of intent that this release can carry out: the `APPLIERS` of each tasks/SUBJECT/act.py."""
     found: dict[str, Applier] = {}
@@ -244,9 +248,14 @@ def _print_decision(decision: Decision) -> None:
         f"[bold]decision {decision.id}[/bold]  {decision.flow}: {decision.action} {decision.subject}", highlight=False
     )
     out.print(f"  {decision.mode}, {decision.state}; as of {decision.as_of:%Y-%m-%d %H:%M:%S} UTC", highlight=False)
-    for label, content in (("reasons", decision.reasons), ("promised", decision.promised)):
-        if content:
-            out.print(f"  {label}: {content}", highlight=False, markup=False)
+    if decision.flow in EXPLAINED_BY and decision.content:
+        words = importlib.import_module(EXPLAINED_BY[decision.flow]).explain(decision.content)
+        out.print(f"  {words}", highlight=False, markup=False)
+    elif decision.reasons:
+        out.print(f"  reasons: {decision.reasons}", highlight=False, markup=False)
+    if decision.promised:
+        promised = ", ".join(f"{name} {value:.4g}" for name, value in decision.promised.items())
+        out.print(f"  promised: {promised}", highlight=False, markup=False)
 
 
 def _print_intent(journal: Journal, intent: Intent) -> None:
