@@ -161,14 +161,23 @@ def _make_so(access: PoolAccess, journal: Journal, intent: Intent) -> str:
     if state.desired != target:
         seen = intent.planned_against.get("version") or state.version
         with access.lease(journal.owner):
-            journal.proceed(intent)
-            operation = access.pools.set_desired(access.pool.name, target, if_match=seen, token=intent.id)
-            journal.note(intent, {"id": operation.id, "pool": operation.pool}, f"asked for {target} nodes")
+            for size in _steps(access, state.desired, target):
+                journal.proceed(intent)
+                operation = access.pools.set_desired(access.pool.name, size, if_match=seen, token=intent.id)
+                seen = None  # our own step has changed it
+                journal.note(intent, {"id": operation.id, "pool": operation.pool}, f"asked for {size} nodes")
         access.pools.wait(operation, timeout_s=access.patience_s())
     missing = _missing_nodes(access, intent, patience_s=2 * access.pool.boot_s + 60)
     if missing:
         raise TimedOut(missing, where=f"pool {intent.subject}", fix="look at the nodes of the pool")
     return f"{target} nodes are Ready"
+
+
+def _steps(access: PoolAccess, current: int, target: int) -> Sequence[int]:
+    """The sizes to ask for one after another: node by node where we drain them ourselves, so that a freeze is heard."""
+    if access.cluster.provider is not Provider.K3S or target > current:
+        return [target]
+    return range(current - 1, target - 1, -1)
 
 
 def _settle(access: PoolAccess, journal: Journal, intent: Intent, *, because: ContinuumError | None = None) -> Intent:
@@ -188,8 +197,9 @@ def _settle(access: PoolAccess, journal: Journal, intent: Intent, *, because: Co
         return journal.failed(intent, f"the pool has {state.desired} nodes, which was never asked for; left alone{why}")
     if by_us:
         with access.lease(journal.owner):
-            journal.proceed(intent)
-            access.pools.set_desired(access.pool.name, target, if_match=state.version)
+            for size in _steps(access, state.desired, target) or [target]:
+                journal.proceed(intent)
+                access.pools.set_desired(access.pool.name, size)
     missing = _missing_nodes(access, intent, patience_s=0 if because else 2 * access.pool.boot_s + 60)
     if missing:
         return journal.failed(intent, f"{missing}; the size was left as it is{why}")

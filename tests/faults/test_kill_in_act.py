@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,8 +17,9 @@ import yaml
 from blocks.credentials import join_secrets, split_secrets
 from blocks.fleet import Fleet
 from blocks.fleet_file import load_fleet
+from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store
-from blocks.store.tables import UNFINISHED, Mode, State
+from blocks.store.tables import UNFINISHED, Decision, Mode, State, Verdict, now
 from deployments.simulation import ready, starting_simulation
 from tasks.run import Run
 from tasks.scaling import act
@@ -70,3 +73,39 @@ def test_what_a_killed_run_leaves_is_finished_or_undone(
     assert [intent.state for intent in intents] in ([], [State.DONE if size == target else State.UNDONE])
     assert access.ready() == size
     assert journal.disrupted() == 0
+
+
+def test_a_freeze_is_heard_between_two_edge_nodes_and_the_rest_is_done_after_the_thaw(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTINUUM_HOME", str(tmp_path))
+    access = act.open_pool(fleet, "edge-munich/edge")
+    access.pools.set_desired("edge", access.state().max_nodes)  # emptier nodes would wait for their pods' budget
+    size = access.state().desired
+    store = Store.open()
+    journal = Journal(store)
+    content = {"current": size, "target": size - 2}
+    decision = Decision(
+        flow_run_id="one", flow="cluster-scaling", subject="edge-munich/edge", action="down", mode=Mode.ACT,
+        state=Verdict.APPROVED, as_of=now(), content=content,
+    )  # fmt: skip
+    store.record_decisions([decision])
+    with monkeypatch.context() as freezing:
+        drain = KubernetesApi.drain
+
+        def drain_and_freeze(self: KubernetesApi, *given: Any, **named: Any) -> int:
+            drained = drain(self, *given, **named)
+            journal.freeze("edge-munich", reason="a release")
+            return drained
+
+        freezing.setattr(KubernetesApi, "drain", drain_and_freeze)
+        run = Run("one", "cluster-scaling", "default", fleet, store, journal)
+        (result,) = act.act_on.fn(run, [decision], disruption_ratio=0.5, fleet_nodes=100)
+    assert (result.state, access.state().desired) == (State.STARTED, size - 1)
+    assert "a release" in result.detail
+
+    journal.thaw("edge-munich")
+    later = Journal(store, clock=lambda: now() + timedelta(minutes=10))
+    (finished,) = act.finish_left_over.fn(Run("two", "cluster-scaling", "default", fleet, store, later), Mode.ACT)
+    assert (finished.state, access.state().desired) == (State.DONE, size - 2)
+    assert store.decision(decision.id).state == Verdict.ACTED
