@@ -196,10 +196,12 @@ def _settle(access: PoolAccess, journal: Journal, intent: Intent, *, because: Co
     if state.desired != target and not (by_us and min(before, target) < state.desired < max(before, target)):
         return journal.failed(intent, f"the pool has {state.desired} nodes, which was never asked for; left alone{why}")
     if by_us:
+        seen: str | None = state.version
         with access.lease(journal.owner):
             for size in _steps(access, state.desired, target) or [target]:
                 journal.proceed(intent)
-                access.pools.set_desired(access.pool.name, size)
+                access.pools.set_desired(access.pool.name, size, if_match=seen)
+                seen = None  # our own step has changed it
     missing = _missing_nodes(access, intent, patience_s=0 if because else 2 * access.pool.boot_s + 60)
     if missing:
         return journal.failed(intent, f"{missing}; the size was left as it is{why}")
