@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from deployments.local.kubernetes.kinds import Registry
+from deployments.local.kubernetes.outages import NOTHING_OFF, Outages
 from deployments.local.kubernetes.store import Store
 from deployments.local.kubernetes.trees import timestamp
+from deployments.local.kubernetes.usage import PodUsage, of_requests
 
 SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """Letters of generated names: no vowels, so that no words arise, and nothing easily misread."""
@@ -23,12 +25,16 @@ class Backend:
     ----------
     now_s: the simulated time, epoch seconds.
     random: every identity and name suffix comes out of it, so two equal runs give equal objects.
+    usage: what a running pod consumes.
+    outages: what faults have switched off.
     """
 
     store: Store
     registry: Registry
     now_s: Callable[[], float]
     random: random.Random
+    usage: PodUsage = of_requests
+    outages: Outages = NOTHING_OFF
 
     def timestamp(self) -> str:
         """Now, as objects carry it."""

@@ -15,6 +15,7 @@ from deployments.local.kubernetes.controllers.base import Engine
 from deployments.local.kubernetes.deleting import delete
 from deployments.local.kubernetes.http import KubernetesApp
 from deployments.local.kubernetes.kinds import Kind, Registry
+from deployments.local.kubernetes.outages import Outages
 from deployments.local.kubernetes.selectors import selection
 from deployments.local.kubernetes.store import FIRST_VERSION, Store
 from deployments.local.kubernetes.validation.objects import SYSTEM_CLASSES
@@ -88,7 +89,13 @@ class SimulatedCluster:
 
     def step(self) -> int:
         """Run the controllers up to the clock's present time, until nothing changes; the number of looks they took."""
-        return self._engine.step()
+        return 0 if self.backend.outages.halted else self._engine.step()
+
+    def set_outages(self, outages: Outages) -> None:
+        """Switch parts of the cluster off, or on again: what is not named works."""
+        self.backend.outages = outages
+        self._engine.look_again()
+        self.step()
 
     def kind(self, resource: str) -> Kind:
         """The kind of `pods` or `deployments.apps`.

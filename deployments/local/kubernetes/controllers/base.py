@@ -58,6 +58,10 @@ class Controller:
         """Keys that a write makes worth a look."""
         yield event.key
 
+    def affected(self) -> Iterable[Work]:
+        """Keys to look at when outages begin or end; none by default."""
+        return ()
+
     def reconcile(self, key: Work) -> None:
         """Look at one key and write what is missing."""
         raise NotImplementedError
@@ -130,6 +134,12 @@ class Engine:
         for resource in backend.store.resources():
             for entry in backend.store.sorted(resource):
                 self._pending.append(Event(resource, entry.version, entry.key, None, entry))
+
+    def look_again(self) -> None:
+        """Let every controller have another look at what outages may have changed for it."""
+        for controller in self._controllers:
+            for key in controller.affected():
+                self._dirty[controller, key] = None
 
     def step(self) -> int:
         """Run up to the clock's present time; the number of reconciliations.
