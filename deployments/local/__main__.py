@@ -1,13 +1,19 @@
-"""`python -m deployments.local`: run the simulated fleet in the foreground."""
+"""`python -m deployments.local`: the simulated fleet as the child process of `demo`, `up` and tests."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deployments.local.process import Settings, main
+from blocks.errors import ContinuumError
+from blocks.fleet_file import load_fleet
+from deployments.local.files import FLEET_FILE
+from deployments.local.process import Served, Settings, serve
+from deployments.local.simulation import Simulation
 
 
 def settings(arguments: list[str]) -> Settings:
@@ -23,7 +29,7 @@ def settings(arguments: list[str]) -> Settings:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds per second")
     parser.add_argument("--seed", type=int, default=7, help="of everything random, at a first start")
-    parser.add_argument("--fleet", type=Path, metavar="FILE", help="another fleet.yaml than the built-in one")
+    parser.add_argument("--fleet", type=Path, metavar="FILE", default=FLEET_FILE, help="default: the built-in one")
     parser.add_argument("--start", type=_time, metavar="ISO", help="simulated time of a first start; default: now")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
     given = parser.parse_args(arguments)
@@ -32,7 +38,7 @@ def settings(arguments: list[str]) -> Settings:
         port=given.port,
         speed=given.speed,
         seed=given.seed,
-        fleet=given.fleet,
+        fleet=load_fleet(given.fleet),
         start_s=given.start,
         with_parent=given.with_parent,
     )
@@ -44,5 +50,20 @@ def _time(text: str) -> float:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
+def main(arguments: list[str]) -> int:
+    """Serve until told to stop; the exit code."""
+    try:
+        serve(settings(arguments), _tell)
+    except ContinuumError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _tell(served: Served, _: Simulation) -> None:
+    told = {"url": served.url, "fleet": str(served.fleet_file), "kubeconfig": str(served.kubeconfig)}
+    print(json.dumps(told | {"pid": os.getpid()}), flush=True)
+
+
 if __name__ == "__main__":
-    sys.exit(main(settings(sys.argv[1:])))
+    sys.exit(main(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 from pathlib import Path
@@ -9,16 +10,34 @@ from typing import Any
 
 import yaml
 
-from blocks.errors import InvalidInput
+from blocks.errors import InvalidInput, Refused
 from blocks.files import write_atomically
 from blocks.fleet import Fleet, Provider
+from blocks.fleet_file import load_fleet
 
 FLEET_FILE = Path(__file__).with_name("fleet.yaml")
 MOUNTS = {Provider.EKS: "aws", Provider.GKE: "gcp", Provider.AKS: "azure"}
 ROLES = ("admin", "operator", "viewer")
+KUBECONFIG_MARK = "continuum.io/simulated-fleet"  # in every kubeconfig that we write
 FORMAT = 1  # of snapshot.json; another one is refused, never guessed at
 
 Tokens = dict[str, dict[str, str]]  # bearer token of each cluster and role
+
+
+def built_in_fleet(clusters: int) -> Fleet:
+    """The first clusters of the built-in fleet; beyond six of them they come again, as NAME-2, NAME-3 and so on.
+
+    >>> [cluster.name for cluster in built_in_fleet(8).clusters][5:]
+    ['edge-osaka', 'eu-eks-2', 'us-gke-2']
+    """
+    fleet = load_fleet(FLEET_FILE)
+    chosen = []
+    for number in range(clusters):
+        round_, place = divmod(number, len(fleet.clusters))
+        cluster = fleet.clusters[place]
+        chosen.append(cluster.model_copy(update={"name": f"{cluster.name}-{round_ + 1}"}) if round_ else cluster)
+    sites = [site for site in fleet.sites if any(cluster.site == site.name for cluster in chosen)]
+    return fleet.model_copy(update={"clusters": chosen, "sites": sites})
 
 
 def new_tokens(fleet: Fleet) -> Tokens:
@@ -39,18 +58,38 @@ def write_fleet(path: Path, fleet: Fleet, origin: str, tokens: Tokens) -> None:
     write_atomically(path, yaml.safe_dump(document, sort_keys=False, width=120), mode=0o600)
 
 
-def write_kubeconfig(path: Path, origin: str, tokens: Tokens) -> None:
-    """Write a kubeconfig with the contexts NAME-admin, NAME-operator and NAME-viewer of every cluster."""
+def write_kubeconfig(path: Path, origin: str, tokens: Tokens, authority: bytes = b"") -> None:
+    """Write a kubeconfig with the contexts NAME-admin, NAME-operator and NAME-viewer of every cluster.
+
+    `authority` is the PEM certificate that an https `origin` shows.
+
+    Raises
+    ------
+    Refused: another program's file is there: a person's own kubeconfig is not ours to replace.
+    """
+    check_ours(path)
+    trust = {"certificate-authority-data": base64.b64encode(authority).decode()} if authority else {}
     users = [(f"{name}-{role}", name, token) for name, held in tokens.items() for role, token in held.items()]
     document = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": name, "cluster": {"server": f"{origin}/clusters/{name}"}} for name in tokens],
+        "extensions": [{"name": KUBECONFIG_MARK, "extension": {"url": origin}}],
+        "clusters": [{"name": name, "cluster": {"server": f"{origin}/clusters/{name}"} | trust} for name in tokens],
         "users": [{"name": user, "user": {"token": token}} for user, _, token in users],
         "contexts": [{"name": user, "context": {"cluster": name, "user": user}} for user, name, _ in users],
         "current-context": users[0][0],
     }
     write_atomically(path, yaml.safe_dump(document, sort_keys=False), mode=0o600)
+
+
+def check_ours(kubeconfig: Path) -> None:
+    """Refuse to replace a kubeconfig that no simulated fleet wrote; an empty or missing file is fine."""
+    if kubeconfig.is_dir():
+        raise Refused("is a folder", where=str(kubeconfig), fix="name a file")
+    if not kubeconfig.exists() or not (text := kubeconfig.read_text(encoding="utf-8", errors="replace")).strip():
+        return
+    if KUBECONFIG_MARK not in text:
+        raise Refused("is not of a simulated fleet, and stays as it is", where=str(kubeconfig), fix="name another file")
 
 
 class StateFiles:

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from blocks.errors import ContinuumError, Refused
-from blocks.fleet_file import load_fleet
+from blocks.errors import Refused
+from blocks.fleet import Fleet
 from deployments.local import aks, control, eks, gke
-from deployments.local.files import FLEET_FILE, StateFiles, write_fleet, write_kubeconfig
+from deployments.local.files import StateFiles, write_fleet, write_kubeconfig
 from deployments.local.metrics import prometheus_app
 from deployments.local.simulation import Simulation
+from deployments.local.tls import certificate
 
 TICK_S = 0.25  # the longest sleep of the loop
 LEAST_TICK_S = 0.02  # the shortest: at high speed something is always due
@@ -38,15 +36,42 @@ GRACE_S = 1  # for open watches at the end
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line says; `start_s` is None to begin now, `fleet` None for the built-in one."""
+    """What a person or a parent process asks for.
+
+    Parameters
+    ----------
+    state: folder of the snapshot and the files for clients.
+    start_s: simulated time of a first start, seconds since 1970 UTC; None to begin now.
+    keeps_state: save snapshots to go on from.
+    kubeconfig: where to write it; None for the state folder.
+    tls: serve the Kubernetes APIs over HTTPS too, and name those in the kubeconfig.
+    with_parent: end when standard input does.
+    """
 
     state: Path
+    fleet: Fleet
     port: int = 0
     speed: float = 1.0
     seed: int = 7
-    fleet: Path | None = None
     start_s: float | None = None
+    keeps_state: bool = True
+    kubeconfig: Path | None = None
+    tls: bool = False
     with_parent: bool = False
+
+
+@dataclass(frozen=True)
+class Served:
+    """Where a simulated fleet answers, and the files that say so; `tls_url` is "" without TLS."""
+
+    url: str
+    tls_url: str
+    fleet_file: Path
+    kubeconfig: Path
+
+
+Announce = Callable[[Served, Simulation], None]
+"""Called once, when every API accepts requests and the files are written."""
 
 
 class CatchUp:
@@ -84,16 +109,15 @@ class _Server(uvicorn.Server):
 
 
 class Process:
-    """The simulation, its server, and the files in the state folder."""
+    """The simulation, its servers, and the files in the state folder."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings, self.files = settings, StateFiles(settings.state)
-        fleet = load_fleet(settings.fleet or FLEET_FILE)
+    def __init__(self, settings: Settings, announce: Announce) -> None:
+        self.settings, self.announce, self.files = settings, announce, StateFiles(settings.state)
         if saved := self.files.load():
-            self.simulation = Simulation.restored(fleet, *saved)
+            self.simulation = Simulation.restored(settings.fleet, *saved)
         else:
             start_s = time.time() if settings.start_s is None else settings.start_s
-            self.simulation = Simulation.fresh(fleet, seed=settings.seed, start_s=start_s)
+            self.simulation = Simulation.fresh(settings.fleet, seed=settings.seed, start_s=start_s)
         self._saved_at = 0.0
         self._stopping = asyncio.Event()
 
@@ -112,6 +136,8 @@ class Process:
 
     def save(self) -> None:
         """Write the snapshot."""
+        if not self.settings.keeps_state:
+            return
         self.simulation.changed = False
         self.files.save(self.simulation.snapshot())
         self._saved_at = time.monotonic()
@@ -123,29 +149,30 @@ class Process:
             loop.add_signal_handler(number, self._stopping.set)
         if self.settings.with_parent:
             threading.Thread(target=_await_end_of_stdin, args=(loop, self._stopping.set), daemon=True).start()
-        with _listening(self.settings.port) as listening:
-            config = uvicorn.Config(
-                self.app(), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_S,
-                timeout_keep_alive=90,  # as an API server: a client's idle connection is not cut under its next request
-            )  # fmt: skip
-            server = _Server(config)
-            serving = asyncio.create_task(server.serve(sockets=[listening]))
+        app = self.app()
+        certificates = [(), *([certificate(self.settings.state)] if self.settings.tls else [])]
+        with ExitStack() as stack:
+            sockets = [stack.enter_context(_listening(port)) for port in (self.settings.port, 0)[: len(certificates)]]
+            servers = [_server(app, *files) for files in certificates]
+            serving = [asyncio.create_task(server.serve(sockets=[listening]))
+                       for server, listening in zip(servers, sockets, strict=True)]  # fmt: skip
             try:
-                await self._play(server, serving, listening.getsockname()[1])
+                while not all(server.started or task.done() for server, task in zip(servers, serving, strict=True)):
+                    await asyncio.sleep(0.001)
+                await self._play(serving, [listening.getsockname()[1] for listening in sockets])
             finally:
                 logging.getLogger("uvicorn.error").disabled = True  # open watches are cut off: that is no error
-                server.should_exit = True
-                await serving
+                for server in servers:
+                    server.should_exit = True
+                await asyncio.gather(*serving)
                 self.save()
 
-    async def _play(self, server: uvicorn.Server, serving: asyncio.Task[None], port: int) -> None:
+    async def _play(self, serving: list[asyncio.Task[None]], ports: list[int]) -> None:
         """Keep the simulation up to date until the end is asked for."""
         self.simulation.clock.speed = self.settings.speed
         self.save()
-        while not (server.started or serving.done()):
-            await asyncio.sleep(0.001)
-        self._announce(f"http://127.0.0.1:{port}")
-        while not (self._stopping.is_set() or serving.done()):
+        self._announce(*ports)
+        while not (self._stopping.is_set() or any(task.done() for task in serving)):
             self.simulation.catch_up()
             self._keep()
             try:
@@ -153,16 +180,17 @@ class Process:
             except TimeoutError:
                 continue
 
-    def _announce(self, origin: str) -> None:
+    def _announce(self, port: int, tls_port: int | None = None) -> None:
         folder, simulation = self.settings.state, self.simulation
-        fleet_file, kubeconfig = folder / "fleet.yaml", folder / "kubeconfig"
-        write_fleet(fleet_file, simulation.fleet, origin, simulation.tokens)
-        write_kubeconfig(kubeconfig, origin, simulation.tokens)
-        told: dict[str, Any] = {"url": origin, "fleet": str(fleet_file), "kubeconfig": str(kubeconfig)}
-        print(json.dumps(told | {"pid": os.getpid()}), flush=True)
+        url, tls_url = f"http://127.0.0.1:{port}", f"https://127.0.0.1:{tls_port}" if tls_port else ""
+        served = Served(url, tls_url, folder / "fleet.yaml", self.settings.kubeconfig or folder / "kubeconfig")
+        authority = certificate(folder)[0].read_bytes() if tls_port else b""
+        write_fleet(served.fleet_file, simulation.fleet, url, simulation.tokens)
+        write_kubeconfig(served.kubeconfig, tls_url or url, simulation.tokens, authority)
+        self.announce(served, simulation)
 
     def _keep(self) -> None:
-        if time.monotonic() - self._saved_at < SAVE_EVERY_S:
+        if not self.settings.keeps_state or time.monotonic() - self._saved_at < SAVE_EVERY_S:
             return
         if self.simulation.changed:
             self.save()
@@ -178,20 +206,28 @@ class Process:
         return min(max((due_s - clock.now()) / clock.speed, LEAST_TICK_S), TICK_S)
 
 
-def main(settings: Settings) -> int:
-    """Serve the simulated fleet; the exit code."""
+def serve(settings: Settings, announce: Announce) -> None:
+    """Serve the simulated fleet until SIGINT, SIGTERM or the parent's end.
+
+    Raises
+    ------
+    ContinuumError: the folder or the port is in use, or the state in it is of another fleet.
+    """
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        with _only_one(settings.state):
-            asyncio.run(_serve(settings))
-    except ContinuumError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    with _only_one(settings.state):
+        asyncio.run(_serve(settings, announce))
 
 
-async def _serve(settings: Settings) -> None:
-    await Process(settings).run()
+async def _serve(settings: Settings, announce: Announce) -> None:
+    await Process(settings, announce).run()
+
+
+def _server(app: ASGIApp, certificate: Path | None = None, key: Path | None = None) -> _Server:
+    return _Server(uvicorn.Config(
+        app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=90,  # as an API server: a client's idle connection is not cut under its next request
+        ssl_certfile=certificate, ssl_keyfile=key,
+    ))  # fmt: skip
 
 
 def _listening(port: int) -> socket.socket:

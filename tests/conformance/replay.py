@@ -8,8 +8,10 @@ import re
 import string
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any
 
+import kubernetes as k8s
 import requests
 
 from tests.conformance.patterns import at, broken_asserts, differences, holds
@@ -18,6 +20,33 @@ Json = dict[str, Any]
 
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
 POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to reach an API server.
+
+    Parameters
+    ----------
+    base: its URL, path prefix included.
+    token: bearer token of the usual credentials; "" where a client certificate stands for them.
+    authority, certificate: PEM files as requests takes them.
+    """
+
+    base: str
+    token: str
+    authority: str | bool = True
+    certificate: tuple[str, str] | None = None
+
+
+def access_of(kubeconfig: str) -> Access:
+    """How the current context of a kubeconfig reaches its cluster."""
+    loaded = k8s.client.Configuration()
+    k8s.config.load_kube_config(kubeconfig, client_configuration=loaded)
+    token = next(iter(loaded.api_key.values()), "").removeprefix("Bearer ")
+    authority = (loaded.ssl_ca_cert or True) if loaded.verify_ssl else False
+    pair = (loaded.cert_file, loaded.key_file) if loaded.cert_file else None
+    return Access(loaded.host, token, authority, pair)
 
 
 class Background:
@@ -38,18 +67,13 @@ class Background:
 
 
 class Replay:
-    """One scenario under way.
+    """One scenario under way."""
 
-    Parameters
-    ----------
-    base: URL of the API server, path prefix included.
-    token: bearer token of the usual credentials.
-    """
-
-    def __init__(self, base: str, token: str) -> None:
-        self._base, self._token = base, token
+    def __init__(self, access: Access) -> None:
+        self._base, self._token = access.base, access.token
         self._session = requests.Session()
         self._session.trust_env = False
+        self._session.verify, self._certificate = access.authority, access.certificate
         run = "".join(random.choices(string.ascii_lowercase + string.digits, k=5))
         self._known = {"run": run, "ns": f"conf-{run}"}
         self._watches: dict[str, Background] = {}
@@ -81,8 +105,10 @@ class Replay:
             "User-Agent": "conformance/1",
             **request.get("headers", {}),
         }
-        if request.get("auth") != "none":
-            headers["Authorization"] = f"Bearer {request.get('auth') or self._token}"
+        usual = request.get("auth") is None
+        token = self._token if usual else request["auth"].replace("none", "")
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         body = request.get("raw_body")
         if "body" in request:
             body = json.dumps(request["body"])
@@ -91,6 +117,7 @@ class Replay:
         return self._session.request(
             request["method"], self._base + request["path"], params=request.get("query"),
             data=body.encode() if body is not None else None, headers=headers, stream=stream, timeout=120,
+            cert=self._certificate if usual else None,
         )  # fmt: skip
 
     def _step(self, step: Json) -> list[str]:

@@ -12,6 +12,7 @@ from starlette.routing import Mount
 
 from deployments.local.clock import SimulatedClock
 from deployments.local.kubernetes import SimulatedCluster
+from tests.conformance.replay import Access
 
 SPEED, TICK_S, TOKEN, VIEWER = 10.0, 0.02, "conformance", "conformance-viewer"
 
@@ -55,6 +56,11 @@ class Server(threading.Thread):
         """End the server and every watch on it."""
         self.server.should_exit = True
         self.join(10)
+
+    @property
+    def access(self) -> Access:
+        """How its admin reaches it."""
+        return Access(self.url, TOKEN)
 
     @property
     def url(self) -> str:

@@ -1,8 +1,14 @@
-"""The simulated Kubernetes API server answers as a real one did: every recorded step, over HTTP."""
+"""An API server answers as a real one did: every recorded step, over HTTP.
+
+Without settings the server is our simulation, and all scenarios must pass. With `CONTINUUM_TEST_KUBECONFIG=FILE` the
+same scenarios are replayed against the cluster of its current context too. A real cluster plays no kubelets for made-up
+nodes: `CONTINUUM_TEST_TAGS` (comma-separated) says which tags it has; the default is all but `kubelet` and `compacted`.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -11,10 +17,11 @@ from typing import Any
 import pytest
 
 from deployments.local.kubernetes import CLAIMED_TAGS
-from tests.conformance.replay import Replay
-from tests.conformance.server import TOKEN, Server
+from tests.conformance.replay import Access, Replay, access_of
+from tests.conformance.server import Server
 
 Json = dict[str, Any]
+Outcomes = dict[str, Future[dict[str, list[str]]]]
 
 TRANSCRIPTS = Path(__file__).parent / "kubernetes"
 SCENARIOS = {
@@ -23,37 +30,60 @@ SCENARIOS = {
     if (scenario := json.loads(path.read_text())).get("steps") and scenario.get("replay", True)
 }
 AT_ONCE = 8
+KUBECONFIG = os.environ.get("CONTINUUM_TEST_KUBECONFIG", "")
+DEFAULT_TAGS = ",".join(CLAIMED_TAGS - {"kubelet", "compacted"})
+REAL_TAGS = frozenset(os.environ.get("CONTINUUM_TEST_TAGS", DEFAULT_TAGS).split(","))
+NO_CLUSTER = "CONTINUUM_TEST_KUBECONFIG is not set: there is no real cluster to replay the transcripts against"
 
-STILL_FAILING: dict[str, str] = {}
-"""Scenarios that do not pass yet, by name, with the reason. A scenario that begins to pass must leave this list."""
 
-
-@pytest.fixture(scope="module")
-def outcomes(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dict[str, list[str]]]]]:
-    """The replays of all selected scenarios, under way side by side; totals are printed at the end."""
+def replayed(access: Access, tags: frozenset[str], request: pytest.FixtureRequest) -> Iterator[Outcomes]:
+    """The replays of the selected scenarios, under way side by side; totals are printed at the end."""
+    test = f"{request.fixturename.removesuffix('_outcomes')}["
     wanted = [item.callspec.params["name"] for item in request.session.items
-              if getattr(item, "callspec", None) and item.name.startswith("test_scenario[")]  # fmt: skip
-    server = Server().opened()
+              if getattr(item, "callspec", None) and item.name.startswith(f"test_{test}")]  # fmt: skip
     with ThreadPoolExecutor(AT_ONCE) as pool:
         # The longest first: they wait, and the others run meanwhile.
         order = sorted(wanted, key=lambda name: ("watch" not in name, -len(SCENARIOS[name]["steps"])))
-        replays = {name: pool.submit(Replay(server.url, TOKEN).run, SCENARIOS[name])
-                   for name in order if set(SCENARIOS[name]["requires"]) <= CLAIMED_TAGS}  # fmt: skip
+        replays = {name: pool.submit(Replay(access).run, SCENARIOS[name])
+                   for name in order if set(SCENARIOS[name]["requires"]) <= tags}  # fmt: skip
         yield replays
         results = {name: replay.result() for name, replay in replays.items()}
-    server.close()
     passed = sum(not faults for result in results.values() for faults in result.values())
-    total = sum(len(SCENARIOS[name]["steps"]) for name in wanted)
+    total = sum(len(SCENARIOS[name]["steps"]) for name in results)
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print(f"\nconformance: {passed}/{total} steps of {len(results)}/{len(wanted)} scenarios")
+        print(f"\nconformance of {access.base}: {passed}/{total} steps of {len(results)}/{len(wanted)} scenarios")
+
+
+def judge(name: str, tags: frozenset[str], outcomes: Outcomes) -> None:
+    """Skip a scenario by its tags, or tell each of its steps that went wrong."""
+    if missing := set(SCENARIOS[name]["requires"]) - tags:
+        pytest.skip(f"the server is not said to have {', '.join(sorted(missing))}")
+    faults = {step: found for step, found in outcomes[name].result().items() if found}
+    assert not faults, "\n".join(f"{step}: {'; '.join(found)}"[:600] for step, found in faults.items())
+
+
+@pytest.fixture(scope="module")
+def simulated_outcomes(request: pytest.FixtureRequest) -> Iterator[Outcomes]:
+    server = Server().opened()
+    yield from replayed(server.access, CLAIMED_TAGS, request)
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def real_outcomes(request: pytest.FixtureRequest) -> Iterator[Outcomes]:
+    yield from replayed(access_of(KUBECONFIG), REAL_TAGS, request)
+
+
+def test_every_part_that_the_transcripts_know_is_claimed() -> None:
+    assert {tag for scenario in SCENARIOS.values() for tag in scenario["requires"]} <= CLAIMED_TAGS
+    assert sum(len(scenario["steps"]) for scenario in SCENARIOS.values()) == 691
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_scenario(name: str, outcomes: dict[str, Future[dict[str, list[str]]]], request: pytest.FixtureRequest) -> None:
-    missing = set(SCENARIOS[name]["requires"]) - CLAIMED_TAGS
-    if missing:
-        pytest.skip(f"the simulation does not claim {', '.join(sorted(missing))}")
-    if name in STILL_FAILING:
-        request.applymarker(pytest.mark.xfail(strict=True, reason=STILL_FAILING[name]))
-    faults = {step: found for step, found in outcomes[name].result().items() if found}
-    assert not faults, "\n".join(f"{step}: {'; '.join(found)}"[:600] for step, found in faults.items())
+def test_simulated(name: str, simulated_outcomes: Outcomes) -> None:
+    judge(name, CLAIMED_TAGS, simulated_outcomes)
+
+
+@pytest.mark.parametrize("name", SCENARIOS if KUBECONFIG else [pytest.param("", marks=pytest.mark.skip(NO_CLUSTER))])
+def test_real(name: str, real_outcomes: Outcomes) -> None:
+    judge(name, REAL_TAGS, real_outcomes)
