@@ -1,0 +1,1 @@
+"""Placing workloads on sites."""

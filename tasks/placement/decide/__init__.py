@@ -1,0 +1,1 @@
+"""Placement decided: pure functions, no clock, no I/O."""
