@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from blocks.fleet import Cluster, Fleet, NodePool, pool_id
 from deployments.local.clock import SimulatedClock
 from deployments.local.kubernetes import SimulatedCluster, StatusError
 from deployments.local.nodes import HANDS_OFF, RULES, Object
-from deployments.local.world import Kind, World
+from deployments.local.traces import Floats
+from deployments.local.world import SHAPES, Kind, World
 
 NAMESPACE = "default"
 EVERY_S = 60.0
 POD_SHARE = 0.45  # of a node that one pod asks for: two fit beside the usual overhead
+POD_LIMIT = 0.5  # of a node that one pod may use: its half
 FIRST_UTILISATION = 0.65  # of the nodes that a fresh fleet starts with
 
 
-def units_needed(world: World, cluster: Cluster, pool: NodePool, now_s: float, unit: float) -> int:
-    """How many pieces of `unit` nodes (0-1) present demand fills, in CPU or memory, whichever asks for more."""
-    sizes: tuple[tuple[Kind, float], ...] = (("cpu_cores", pool.node_cpu), ("memory_bytes", float(pool.node_memory)))
-    return max(math.ceil(_demand(world, kind, cluster, pool, now_s) / (size * unit)) for kind, size in sizes)
+def units_needed(world: World, cluster: Cluster, pool: NodePool, times_s: ArrayLike, unit: float) -> Floats:
+    """(N,) pieces of `unit` nodes (0-1) that demand fills, in CPU or memory, whichever asks for more."""
+    name = pool_id(cluster.name, pool.name)
+    return _pieces({kind: world.demand(kind, name, times_s) for kind in SHAPES}, pool, unit)
+
+
+def _pieces(demand: Mapping[Kind, Floats | float], pool: NodePool, unit: float) -> Floats:
+    cores, memory = demand["cpu_cores"] / pool.node_cpu, demand["memory_bytes"] / pool.node_memory
+    return np.asarray(np.ceil(np.maximum(cores, memory) / unit))
 
 
 class DemandPods:
@@ -51,9 +60,9 @@ class DemandPods:
         self.clock.at((self.clock.now() // EVERY_S + 1) * EVERY_S, "demand", self._follow)
 
     def _follow(self) -> None:
-        now_s = self.clock.now()
         for cluster, pool in self.fleet.pools():
-            wanted, verbs = units_needed(self.world, cluster, pool, now_s, POD_SHARE), self.clusters[cluster.name]
+            name, verbs = pool_id(cluster.name, pool.name), self.clusters[cluster.name]
+            wanted = int(_pieces({kind: self.world.demand_now(kind, name) for kind in SHAPES}, pool, POD_SHARE))
             try:
                 deployment = verbs.get("deployments", pool.name, NAMESPACE)
             except StatusError as error:
@@ -66,18 +75,11 @@ class DemandPods:
         self.resume()
 
 
-def _demand(world: World, kind: Kind, cluster: Cluster, pool: NodePool, now_s: float) -> float:
-    return float(world.demand(kind, pool_id(cluster.name, pool.name), [now_s])[0])
-
-
 def _deployment(cluster: Cluster, pool: NodePool) -> Object:
     labels = {"app": pool.name}
     marks = {"annotations": {HANDS_OFF: "true"}} if pool.hands_off else {}
-    asks = {
-        "cpu": f"{round(pool.node_cpu * POD_SHARE * 1000)}m",
-        "memory": f"{round(pool.node_memory * POD_SHARE / 1024)}Ki",
-    }
-    container = {"name": "work", "image": "registry.example/simulated/work:1", "resources": {"requests": asks}}
+    resources = {"requests": _share(pool, POD_SHARE), "limits": _share(pool, POD_LIMIT)}
+    container = {"name": "work", "image": "registry.example/simulated/work:1", "resources": resources}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -95,6 +97,10 @@ def _deployment(cluster: Cluster, pool: NodePool) -> Object:
             },
         },
     }
+
+
+def _share(pool: NodePool, share: float) -> Object:
+    return {"cpu": f"{round(pool.node_cpu * share * 1000)}m", "memory": f"{round(pool.node_memory * share / 1024)}Ki"}
 
 
 def _budget(pool: NodePool) -> Object:

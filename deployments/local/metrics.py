@@ -20,8 +20,7 @@ from starlette.routing import Route
 
 from blocks.errors import InvalidInput, Refused
 from deployments.local.promql import Row, Selector, evaluate, parse, parse_duration
-from deployments.local.scrapes import ReadyNodes, Scrapes
-from deployments.local.world import World
+from deployments.local.scrapes import Scrapes
 
 MAX_POINTS = 11_000
 
@@ -29,13 +28,11 @@ Params = dict[str, list[str]]
 Handler = Callable[[Scrapes, Params], Any]
 
 
-def prometheus_app(world: World, ready_nodes: ReadyNodes, token: str | None = None) -> Starlette:
+def prometheus_app(scrapes: Scrapes, token: str | None = None) -> Starlette:
     """The API to mount (at `/prometheus`); every path but the health checks asks for the bearer `token` when given.
 
-    `ready_nodes(cluster, pool)` is asked at the moment of each query. Answers, errors and limits have Prometheus 2's
-    own form; `time` defaults to the simulated present.
+    Answers, errors and limits have Prometheus 2's own form; `time` defaults to the simulated present.
     """
-    scrapes = Scrapes(world, ready_nodes)
     both, get = ["GET", "POST"], ["GET"]
     table: list[tuple[str, Handler, list[str]]] = [
         ("/api/v1/query", _query, both),

@@ -93,8 +93,8 @@ class NodePools:
 
     def ready(self, cluster: str, pool: str) -> int:
         """Number of the pool's nodes that are Ready and take pods."""
-        found = self.pool(cluster, pool)
-        mine = [n for n in self.clusters[cluster].list("nodes") if n["metadata"]["name"] in found.machines]
+        store = self.clusters[cluster].backend.store
+        mine = [entry.obj for name in self.pool(cluster, pool).machines if (entry := store.get("nodes", "", name))]
         return sum(nodes.is_ready(node) and not nodes.is_closed(node) for node in mine)
 
     def log(self) -> list[dict[str, Any]]:

@@ -126,7 +126,7 @@ class Process:
         simulation = self.simulation
         mounts = [Mount(f"/clusters/{name}", cluster.asgi) for name, cluster in simulation.clusters.items()]
         mounts += [
-            Mount("/prometheus", prometheus_app(simulation.world, simulation.node_pools.ready)),
+            Mount("/prometheus", prometheus_app(simulation.scrapes)),
             Mount("/aws", eks.app(simulation.node_pools)),
             Mount("/gcp", gke.app(simulation.node_pools)),
             Mount("/azure", aks.app(simulation.node_pools)),

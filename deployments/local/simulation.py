@@ -11,6 +11,12 @@ from deployments.local.demand import FIRST_UTILISATION, DemandPods, units_needed
 from deployments.local.files import Tokens, new_tokens
 from deployments.local.kubernetes import SimulatedCluster
 from deployments.local.node_pools import NodePools
+from deployments.local.pod_usage import pod_usage
+from deployments.local.recorder import Recorder
+from deployments.local.sampling import Sampling
+from deployments.local.scrapes import Scrapes
+from deployments.local.series import Catalogue
+from deployments.local.workloads import Workloads
 from deployments.local.world import World
 
 SETTLING_S = 120.0  # a fresh fleet begins so long before its start, so that its first pods run when it is met
@@ -38,6 +44,12 @@ class Simulation:
         self.changed = True
         self.node_pools = NodePools(fleet, clock, clusters, seed=seed, on_change=self.mark_changed)
         self.demand = DemandPods(fleet, self.world, clock, clusters)
+        workloads = Workloads(fleet, self.world, clusters)
+        for cluster in clusters.values():
+            cluster.backend.usage = pod_usage(cluster, self.world, workloads)
+        self.sampling = Sampling(self.world, workloads, self.node_pools)
+        self.recorder = Recorder(clock, self.sampling)
+        self.scrapes = Scrapes(self.world, Catalogue(self.world, self.recorder, workloads))
 
     @classmethod
     def fresh(cls, fleet: Fleet, *, seed: int, start_s: float) -> Self:
@@ -49,6 +61,7 @@ class Simulation:
         simulation.node_pools.populate(simulation._first_sizes())
         simulation.demand.start()
         clock.advance(SETTLING_S)
+        simulation.recorder.begin(simulation.sampling.past)
         return simulation
 
     @classmethod
@@ -70,6 +83,7 @@ class Simulation:
         simulation = cls(fleet, seed=seed, start_s=snapshot["start_s"], tokens=tokens, clock=clock, clusters=clusters)
         simulation.node_pools.restore(snapshot["node_pools"])
         simulation.demand.resume()
+        simulation.recorder.restore(snapshot["recorder"])
         clock.advance(now_s - clock.now())
         return simulation
 
@@ -82,6 +96,7 @@ class Simulation:
             "fleet": self.fleet.model_dump(mode="json"),
             "tokens": self.tokens,
             "node_pools": self.node_pools.snapshot(),
+            "recorder": self.recorder.snapshot(),
             "clusters": {name: cluster.snapshot() for name, cluster in self.clusters.items()},
         }
 
@@ -100,7 +115,7 @@ class Simulation:
         return {
             pool_id(cluster.name, pool.name): pool.max_nodes
             if cluster.provider is Provider.K3S
-            else units_needed(self.world, cluster, pool, self.start_s, FIRST_UTILISATION)
+            else int(units_needed(self.world, cluster, pool, self.start_s, FIRST_UTILISATION))
             for cluster, pool in self.fleet.pools()
         }
 

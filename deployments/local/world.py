@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from blocks.errors import NotFound
 from blocks.fleet import Fleet, NodePool, pool_id
+from deployments.local import noise
 from deployments.local.clock import SimulatedClock
-from deployments.local.traces import STEP_S, WEEK, Floats, Steps, Trace, continued, load_traces
+from deployments.local.traces import DAY, STEP_S, WEEK, Floats, Steps, Trace, continued, load_traces
 
 Kind = Literal["cpu_cores", "memory_bytes"]
 HISTORY_S = 30 * 86_400
@@ -68,10 +68,17 @@ class Demand:
 
     def at(self, grid: Steps) -> Floats:
         """(N,) demand at whole steps of 300 s since 1970."""
-        log_demand = self.noise_ratio * _noise(self.noise_key, grid)
+        log_demand = self.noise_ratio * noise.normal(self.noise_key, grid)
         for log_usage, first in self.parts:
             log_demand += continued(log_usage, grid - first)
         return np.asarray(self.scale * np.exp(log_demand))
+
+    def between(self, times_s: ArrayLike) -> Floats:
+        """(N,) demand at any times, seconds since 1970 UTC, in any order; linear between the steps."""
+        times = np.asarray(times_s, dtype=np.float64)
+        step = np.floor(times / STEP_S).astype(np.int64)
+        grid = np.unique(np.concatenate([step.ravel(), step.ravel() + 1]))
+        return np.asarray(np.interp(times, grid * float(STEP_S), self.at(grid)))
 
 
 class World:
@@ -97,24 +104,37 @@ class World:
     """
 
     def __init__(self, fleet: Fleet, clock: SimulatedClock, start_s: float, seed: int) -> None:
-        self.fleet, self.clock, self.start_s = fleet, clock, start_s
-        traces = load_traces()
+        self.fleet, self.clock, self.start_s, self.seed = fleet, clock, start_s, seed
+        self._traces = load_traces()
         self._demands: dict[str, dict[Kind, Demand]] = {}
         for cluster, pool in fleet.pools():
             name = pool_id(cluster.name, pool.name)
-            offset_s = _utc_offset_s(fleet.site(cluster.site).time_zone, start_s)
-            self._demands[name] = _demands(name, pool, traces=traces, utc_offset_s=offset_s, start_s=start_s, seed=seed)
+            self._demands[name] = _demands(name, pool, self._mix(name, cluster.site), seed)
+        self._waves: dict[str, Demand] = {}
         self._cpu_seconds: dict[str, Floats] = {}
+        self._days: dict[str, tuple[int, list[float]]] = {}
 
     def demand(self, kind: Kind, pool: str, times_s: ArrayLike) -> Floats:
         """(N,) cores or bytes that the work of `pool` (a `pool_id`, e.g. `eu-eks/web`) asks for.
 
         `times_s` is (N,), seconds since 1970 UTC, in any order. NotFound: no such kind or pool.
         """
-        times = np.asarray(times_s, dtype=np.float64)
-        step = np.floor(times / STEP_S).astype(np.int64)
-        grid = np.unique(np.concatenate([step.ravel(), step.ravel() + 1]))
-        return np.asarray(np.interp(times, grid * float(STEP_S), self._demand(kind, pool).at(grid)))
+        return self._demand(kind, pool).between(times_s)
+
+    def demand_now(self, kind: Kind, pool: str) -> float:
+        """`demand` at the last whole minute of the clock; cheap, as a day of steps is kept."""
+        return self._now(f"{pool} {kind}", self._demand(kind, pool))
+
+    def wave(self, name: str, site: str, times_s: ArrayLike) -> Floats:
+        """(N,) request rate of a workload `name` whose users are at `site`, relative to its peak (see `SHAPES`).
+
+        Its 99th percentile over the 30 days of history is 1. It depends on nothing but the name, the site and the seed.
+        """
+        return self._wave(name, site).between(times_s)
+
+    def wave_now(self, name: str, site: str) -> float:
+        """`wave` at the last whole minute of the clock; cheap."""
+        return self._now(f"wave {name}", self._wave(name, site))
 
     def cpu_seconds(self, pool: str, times_s: ArrayLike) -> Floats:
         """(N,) CPU seconds used since 31 days before the start: the exact integral of `demand("cpu_cores", ...)`."""
@@ -139,38 +159,73 @@ class World:
             raise NotFound("no such node pool", where=pool, fix=f"use one of {', '.join(self._demands)}")
         return self._demands[pool][kind]
 
+    def _wave(self, name: str, site: str) -> Demand:
+        if name not in self._waves:
+            key = noise.key(self.seed, name, "wave")
+            self._waves[name] = _shaped(self._mix(f"wave {name}", site), SHAPES["cpu_cores"], key)
+        return self._waves[name]
 
-def _demands(
-    name: str, pool: NodePool, *, traces: list[Trace], utc_offset_s: int, start_s: float, seed: int
-) -> dict[Kind, Demand]:
-    """Both kinds of demand of one pool; they share the mix and the place of the traces."""
-    key = zlib.crc32(name.encode())
-    draw = np.random.default_rng([seed, key])
+    def _mix(self, name: str, site: str) -> _Mix:
+        offset_s = _utc_offset_s(self.fleet.site(site).time_zone, self.start_s)
+        return _mix(name, self._traces, utc_offset_s=offset_s, start_s=self.start_s, seed=self.seed)
+
+    def _now(self, name: str, demand: Demand) -> float:
+        at = self.clock.now() // 60 * 60 / STEP_S
+        step = int(at)
+        day, values = self._days.get(name, (0, []))
+        if day != step // DAY or not values:
+            day = step // DAY
+            values = demand.at(np.arange(day * DAY, (day + 1) * DAY + 1)).tolist()
+            self._days[name] = day, values
+        low, high = values[step - day * DAY : step - day * DAY + 2]
+        return low + (high - low) * (at - step)
+
+
+@dataclass(frozen=True)
+class _Mix:
+    """How the traces are mixed for one name: their weights and first steps, what else is drawn, 30 days of steps."""
+
+    draw: np.random.Generator
+    parts: tuple[tuple[float, Trace, int], ...]
+    history: Steps
+
+
+def _mix(name: str, traces: list[Trace], *, utc_offset_s: int, start_s: float, seed: int) -> _Mix:
+    draw = np.random.default_rng([seed, noise.key(name)])
     azure, alibaba = draw.uniform(0.5, 0.7), draw.uniform(0.05, 0.12)  # Alibaba swings three times as far
     weights = (azure, 1 - azure - alibaba, alibaba)
     turn_s = STEP_S * int(draw.integers(-18, 19))
-    firsts = [_first_step(trace, utc_offset_s - turn_s, start_s) for trace in traces]
+    parts = tuple(
+        (weight, trace, _first_step(trace, utc_offset_s - turn_s, start_s))
+        for weight, trace in zip(weights, traces, strict=True)
+    )
+    return _Mix(draw, parts, np.arange((start_s - HISTORY_S) // STEP_S, start_s // STEP_S, dtype=np.int64))
+
+
+def _shaped(mix: _Mix, shape: Shape, noise_key: int) -> Demand:
+    """A mix with its swing and noise; its 99th percentile over the history is 1."""
+    deviations = tuple((weight * trace.deviation[shape.row], first) for weight, trace, first in mix.parts)
+    low, high = np.quantile(np.log(Demand(1.0, 1.0, deviations, 0.0, noise_key).at(mix.history)), [0.01, 0.99])
+    swing = float(np.log(mix.draw.uniform(*shape.swing_ratio)) / (high - low))
+    parts = tuple(
+        (weight * (trace.base[shape.row] + swing * trace.deviation[shape.row]), first)
+        for weight, trace, first in mix.parts
+    )
+    unscaled = Demand(1.0, swing, parts, shape.noise_ratio, noise_key)
+    return replace(unscaled, scale=float(1 / np.quantile(unscaled.at(mix.history), 0.99)))
+
+
+def _demands(name: str, pool: NodePool, mix: _Mix, seed: int) -> dict[Kind, Demand]:
+    """Both kinds of demand of one pool; they share the mix and the place of the traces."""
     capacity: dict[Kind, float] = {
         "cpu_cores": pool.max_nodes * pool.node_cpu,
         "memory_bytes": float(pool.max_nodes * pool.node_memory),
     }
-    history = np.arange((start_s - HISTORY_S) // STEP_S, start_s // STEP_S, dtype=np.int64)
     made: dict[Kind, Demand] = {}
     for kind, shape in SHAPES.items():
-        noise_key = zlib.crc32(f"{seed} {name} {kind}".encode())
-        deviations = tuple(
-            (w * trace.deviation[shape.row], first) for w, trace, first in zip(weights, traces, firsts, strict=True)
-        )
-        low, high = np.quantile(np.log(Demand(1.0, 1.0, deviations, 0.0, noise_key).at(history)), [0.01, 0.99])
-        swing = float(np.log(draw.uniform(*shape.swing_ratio)) / (high - low))
-        parts = tuple(
-            (w * (trace.base[shape.row] + swing * trace.deviation[shape.row]), first)
-            for w, trace, first in zip(weights, traces, firsts, strict=True)
-        )
-        unscaled = Demand(1.0, swing, parts, shape.noise_ratio, noise_key)
-        peak = draw.uniform(*shape.peak_ratio) * capacity[kind]
-        scale = float(peak / np.quantile(unscaled.at(history), 0.99))
-        made[kind] = Demand(scale, swing, parts, shape.noise_ratio, noise_key)
+        relative = _shaped(mix, shape, noise.key(seed, name, kind))
+        peak = mix.draw.uniform(*shape.peak_ratio) * capacity[kind]
+        made[kind] = replace(relative, scale=relative.scale * peak)
     return made
 
 
@@ -186,16 +241,3 @@ def _first_step(trace: Trace, utc_offset_s: int, start_s: float) -> int:
 def _utc_offset_s(time_zone: str, at_s: float) -> int:
     offset = datetime.fromtimestamp(at_s, ZoneInfo(time_zone)).utcoffset() or timedelta()
     return round(offset.total_seconds() / STEP_S) * STEP_S
-
-
-def _noise(key: int, grid: Steps) -> Floats:
-    """(N,) near-normal noise, mean 0 and variance 1: a hash of (key, step), so any step can be asked for alone.
-
-    The hash is the finaliser of SplitMix64 (Steele, Lea and Flood, 2014); its four 16-bit parts are summed.
-    """
-    mixed: NDArray[np.uint64] = grid.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key << 32 | key)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    parts = mixed[:, None].view(np.uint16).sum(axis=1, dtype=np.float64) / 65_535
-    return np.asarray((parts - 2.0) * np.sqrt(3.0))
