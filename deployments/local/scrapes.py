@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from deployments.local.promql import Matcher, Samples
+from deployments.local.promql import STALE, Matcher, Samples
 from deployments.local.recorder import LENGTH
 from deployments.local.series import Series
 from deployments.local.world import HISTORY_S, World
@@ -18,7 +18,7 @@ class Scrapes:
     """Every sample from 30 days before the world's start to the newest scrape, none after the simulated present.
 
     Scrapes fall on whole minutes. What is a function of time has its whole history; what depends on the running fleet
-    has the last six hours. A value of NaN is no sample.
+    has the last six hours. A value of NaN is no sample; the first one after a value marks the end of the series.
     """
 
     def __init__(self, world: World, series: Callable[[], Sequence[Series]]) -> None:
@@ -46,7 +46,9 @@ class Scrapes:
         times = np.arange(first, last + 1) * SCRAPE_S
         values = series.read(times) if times.size else times
         there = ~np.isnan(values)
-        return Samples(series.labels, times[there], values[there])
+        ends = ~there & np.roll(there, 1) & (np.arange(times.size) > 0)
+        kept = there | ends
+        return Samples(series.labels, times[kept], np.where(ends, STALE, values)[kept])
 
     def _has(self, series: Series, start_s: float, end_s: float) -> bool:
         """Without reading what has a value at every minute."""

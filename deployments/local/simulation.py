@@ -44,12 +44,12 @@ class Simulation:
         self.changed = True
         self.node_pools = NodePools(fleet, clock, clusters, seed=seed, on_change=self.mark_changed)
         self.demand = DemandPods(fleet, self.world, clock, clusters)
-        workloads = Workloads(fleet, self.world, clusters)
+        self.workloads = Workloads(fleet, self.world, clusters)
         for cluster in clusters.values():
-            cluster.backend.usage = pod_usage(cluster, self.world, workloads)
-        self.sampling = Sampling(self.world, workloads, self.node_pools)
+            cluster.backend.usage = pod_usage(cluster, self.world, self.workloads)
+        self.sampling = Sampling(self.world, self.workloads, self.node_pools)
         self.recorder = Recorder(clock, self.sampling)
-        self.scrapes = Scrapes(self.world, Catalogue(self.world, self.recorder, workloads))
+        self.scrapes = Scrapes(self.world, Catalogue(self.world, self.recorder, self.workloads))
 
     @classmethod
     def fresh(cls, fleet: Fleet, *, seed: int, start_s: float) -> Self:

@@ -13,6 +13,8 @@ from blocks.errors import InvalidInput, Refused
 from deployments.local.promql.tree import Aggregation, Arithmetic, Expression, Matcher, Number, RangeCall, Selector
 
 LOOKBACK_S = 300.0  # a sample older than this is stale
+STALE = np.array([0x7FF0000000000002], dtype=np.uint64).view(np.float64)[0]
+"""The sample that ends a series before that (Prometheus' own NaN, model/value/value.go); other NaNs are values."""
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -85,7 +87,7 @@ def _vector(expression: Expression, storage: Storage, steps_s: Floats) -> list[R
             return [_latest(samples, steps_s) for samples in _select(expression, storage, steps_s, LOOKBACK_S)]
         case RangeCall(function=function, selector=selector):
             range_s = selector.range_s or 0.0
-            found = _select(selector, storage, steps_s, range_s)
+            found = [_without_stale(samples) for samples in _select(selector, storage, steps_s, range_s)]
             return _distinct([_over_range(_RANGE_FUNCTIONS[function], samples, steps_s, range_s) for samples in found])
         case Aggregation():
             return _aggregate(expression, _vector(expression.operand, storage, steps_s))
@@ -108,8 +110,18 @@ def _latest(samples: Samples, steps_s: Floats) -> Row:
     at = np.searchsorted(samples.times_s, steps_s, side="right") - 1
     if samples.times_s.size == 0:
         return Row(samples.labels, np.full(steps_s.size, np.nan), np.zeros(steps_s.size, dtype=bool))
-    present = (at >= 0) & (samples.times_s[at] >= steps_s - LOOKBACK_S)
+    present = (at >= 0) & (samples.times_s[at] >= steps_s - LOOKBACK_S) & ~is_stale(samples.values)[at]
     return Row(samples.labels, samples.values[at], present)
+
+
+def is_stale(values: Floats) -> Bools:
+    """(N,) whether each value is the `STALE` marker, and not just any NaN."""
+    return np.asarray(values.view(np.uint64) == STALE.view(np.uint64))
+
+
+def _without_stale(samples: Samples) -> Samples:
+    kept = ~is_stale(samples.values)
+    return samples if kept.all() else Samples(samples.labels, samples.times_s[kept], samples.values[kept])
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,10 @@ from starlette.testclient import TestClient
 from blocks.fleet import Fleet
 from deployments.local.clock import SimulatedClock
 from deployments.local.metrics import prometheus_app
+from deployments.local.recorder import Recorder, Row
+from deployments.local.scrapes import Scrapes
+from deployments.local.series import Catalogue
+from deployments.local.workloads import Workloads
 from deployments.local.world import HISTORY_S, World
 
 START_S = 1_767_614_400.0
@@ -29,8 +33,11 @@ class Api:
     def __init__(self, token=None):
         self.clock = SimulatedClock(START_S + 30, speed=0)
         self.world = World(FLEET, self.clock, START_S, 7)
-        self.ready = {("eu", "db"): 2, ("eu", "web"): 5}
-        self.client = TestClient(prometheus_app(self.world, lambda c, p: self.ready[c, p], token))
+        self.ready = {Row("nodes", "eu", "db"): 2.0, Row("nodes", "eu", "web"): 5.0}
+        recorder = Recorder(self.clock, lambda: self.ready)
+        recorder.begin(lambda times_s: {})
+        catalogue = Catalogue(self.world, recorder, Workloads(FLEET, self.world, {}))
+        self.client = TestClient(prometheus_app(Scrapes(self.world, catalogue), token))
 
     def get(self, path, **params):
         response = self.client.get(path, params=params)
@@ -116,17 +123,20 @@ def test_thirty_days_at_five_minutes_fit_one_query(api):
     assert len(data["result"][0]["values"]) == 8641
 
 
-def test_ready_nodes_are_asked_for_at_each_query(api):
+def test_ready_nodes_are_those_of_the_last_scrape(api):
     metric = 'node_pool:nodes_ready:count{node_pool="web"}'
+    api.ready[Row("nodes", "eu", "web")] = 6.0
     assert api.query(metric)["result"][0]["value"][1] == "5"
-    api.ready["eu", "web"] = 6
+    api.clock.advance(30)
     assert api.query(metric)["result"][0]["value"][1] == "6"
 
 
-def test_ready_nodes_have_no_past(api):
+def test_ready_nodes_have_six_hours_of_history(api):
     metric = "node_pool:nodes_ready:count"
-    assert api.query(metric, time=START_S - 60)["result"] == []
-    assert len(api.range(metric, START_S - 3600, START_S + 30, 30)["result"][0]["values"]) == 2
+    assert api.query(metric, time=START_S - 359 * 60 - 1)["result"] == []
+    assert api.query(metric, time=START_S - 359 * 60)["result"][1]["value"][1] == "5"
+    assert len(api.range(metric, START_S - 3600, START_S, 60)["result"][0]["values"]) == 61
+    assert api.get("/api/v1/series", end=START_S - 6 * 3600, **{"match[]": metric})[1]["data"] == []
 
 
 def test_the_rate_of_cpu_seconds_is_the_cores_in_use(api):

@@ -13,7 +13,10 @@ from blocks.fleet import Fleet
 from deployments.local.clock import SimulatedClock
 from deployments.local.metrics import prometheus_app
 from deployments.local.promql import Matcher, Samples, evaluate, parse
+from deployments.local.recorder import Recorder
 from deployments.local.scrapes import Scrapes
+from deployments.local.series import Catalogue
+from deployments.local.workloads import Workloads
 from deployments.local.world import World
 
 START_S = 1_767_614_400.0
@@ -79,18 +82,20 @@ def world():
 
 
 @pytest.fixture(scope="module")
-def simulated(world):
-    return TestClient(prometheus_app(world, lambda cluster, pool: 3.0))
+def scrapes(world):
+    recorder = Recorder(world.clock, dict)
+    return Scrapes(world, Catalogue(world, recorder, Workloads(FLEET, world, {})))
 
 
 @pytest.fixture(scope="module")
-def real(world, tmp_path_factory):
+def simulated(scrapes):
+    return TestClient(prometheus_app(scrapes))
+
+
+@pytest.fixture(scope="module")
+def real(scrapes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("prometheus")
-    held = [
-        s
-        for name in DEMAND
-        for s in Scrapes(world, lambda c, p: 3.0)([Matcher("__name__", "=", name)], SINCE_S, START_S)
-    ]
+    held = [s for name in DEMAND for s in scrapes([Matcher("__name__", "=", name)], SINCE_S, START_S)]
     (folder / "samples.om").write_text(openmetrics(held + broken()))
     (folder / "prometheus.yml").write_text("global: {}\n")
     backfill = ["promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "samples.om", folder / "data"]
