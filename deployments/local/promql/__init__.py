@@ -1,6 +1,6 @@
 """The part of PromQL that the simulated Prometheus answers; anything else is refused by name."""
 
-from deployments.local.promql.evaluator import STALE, Row, Samples, Storage, evaluate
+from deployments.local.promql.evaluator import STALE, Row, Samples, Storage, evaluate, stale
 from deployments.local.promql.parser import SUPPORTED, parse, parse_duration
 from deployments.local.promql.tree import Expression, Matcher, Selector
 
@@ -16,4 +16,5 @@ __all__ = [
     "evaluate",
     "parse",
     "parse_duration",
+    "stale",
 ]

@@ -13,8 +13,7 @@ from blocks.errors import InvalidInput, Refused
 from deployments.local.promql.tree import Aggregation, Arithmetic, Expression, Matcher, Number, RangeCall, Selector
 
 LOOKBACK_S = 300.0  # a sample older than this is stale
-STALE = np.array([0x7FF0000000000002], dtype=np.uint64).view(np.float64)[0]
-"""The sample that ends a series before that (Prometheus' own NaN, model/value/value.go); other NaNs are values."""
+STALE = np.array([0x7FF0000000000002], dtype=np.uint64).view(np.float64)[0]  # the NaN that marks a series' end
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -87,7 +86,7 @@ def _vector(expression: Expression, storage: Storage, steps_s: Floats) -> list[R
             return [_latest(samples, steps_s) for samples in _select(expression, storage, steps_s, LOOKBACK_S)]
         case RangeCall(function=function, selector=selector):
             range_s = selector.range_s or 0.0
-            found = [_without_stale(samples) for samples in _select(selector, storage, steps_s, range_s)]
+            found = _select(selector, storage, steps_s, range_s)
             return _distinct([_over_range(_RANGE_FUNCTIONS[function], samples, steps_s, range_s) for samples in found])
         case Aggregation():
             return _aggregate(expression, _vector(expression.operand, storage, steps_s))
@@ -105,23 +104,18 @@ def _select(selector: Selector, storage: Storage, steps_s: Floats, window_s: flo
     return storage(selector.matchers, float(steps_s[0]) - window_s, float(steps_s[-1]))
 
 
+def stale(values: Floats) -> Bools:
+    """Which values mark a series' end: `STALE` to the bit, as in Prometheus; any other NaN is a value."""
+    return np.asarray(np.ascontiguousarray(values).view(np.uint64) == STALE.view(np.uint64))
+
+
 def _latest(samples: Samples, steps_s: Floats) -> Row:
     """The newest sample at each step, unless it is stale."""
     at = np.searchsorted(samples.times_s, steps_s, side="right") - 1
     if samples.times_s.size == 0:
         return Row(samples.labels, np.full(steps_s.size, np.nan), np.zeros(steps_s.size, dtype=bool))
-    present = (at >= 0) & (samples.times_s[at] >= steps_s - LOOKBACK_S) & ~is_stale(samples.values)[at]
+    present = (at >= 0) & (samples.times_s[at] >= steps_s - LOOKBACK_S) & ~stale(samples.values)[at]
     return Row(samples.labels, samples.values[at], present)
-
-
-def is_stale(values: Floats) -> Bools:
-    """(N,) whether each value is the `STALE` marker, and not just any NaN."""
-    return np.asarray(values.view(np.uint64) == STALE.view(np.uint64))
-
-
-def _without_stale(samples: Samples) -> Samples:
-    kept = ~is_stale(samples.values)
-    return samples if kept.all() else Samples(samples.labels, samples.times_s[kept], samples.values[kept])
 
 
 @dataclass(frozen=True)
@@ -146,13 +140,15 @@ RangeFunction = Callable[[_Windows], tuple[Floats, Bools]]
 
 
 def _over_range(function: RangeFunction, samples: Samples, steps_s: Floats, range_s: float) -> Row:
-    first = np.searchsorted(samples.times_s, steps_s - range_s, side="left")
-    last = np.searchsorted(samples.times_s, steps_s, side="right") - 1
+    real = ~stale(samples.values)
+    times_s, stored = samples.times_s[real], samples.values[real]
+    first = np.searchsorted(times_s, steps_s - range_s, side="left")
+    last = np.searchsorted(times_s, steps_s, side="right") - 1
     filled = np.flatnonzero(last >= first)
     values, present = np.full(steps_s.size, np.nan), np.zeros(steps_s.size, dtype=bool)
     if filled.size:
         end_s = steps_s[filled]
-        windows = _Windows(samples.times_s, samples.values, first[filled], last[filled], end_s - range_s, end_s)
+        windows = _Windows(times_s, stored, first[filled], last[filled], end_s - range_s, end_s)
         values[filled], present[filled] = function(windows)
     return Row(_unnamed(samples.labels), values, present)
 
