@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from blocks.fleet import Fleet
+from blocks.tables import watts_per_thread
 from deployments.local.kubernetes.outages import Outages
 from deployments.local.kubernetes.usage import of_requests
 from deployments.local.load import TIMEOUT_S, served
@@ -252,10 +253,11 @@ def test_the_energy_counter_never_falls_and_grows_with_power(played: Played) -> 
         assert np.diff(energy) == pytest.approx(power[1:] / 60_000, rel=1e-6)
 
 
-def test_power_follows_the_load_between_idle_and_full(played: Played) -> None:
+def test_power_is_that_of_the_ready_nodes_at_their_load_with_pue(played: Played) -> None:
     nodes = played.ask('node_pool:nodes_ready:count{cluster="eu"}').popitem()[1]
-    watts = played.ask("site:power:watts")["frankfurt",]
-    assert 0.489 * 4 * nodes * 1.2 < watts < 4.08 * 4 * nodes * 1.2  # skylake, PUE 1.2
+    cores = played.ask('node_pool:cpu_usage:cores{cluster="eu"}').popitem()[1]
+    per_thread = float(watts_per_thread("skylake", cores / (4 * nodes)))
+    assert played.ask("site:power:watts")["frankfurt",] == pytest.approx(4 * nodes * per_thread * 1.2)
 
 
 def test_what_a_range_says_is_what_the_formulas_say_of_what_was_recorded(played: Played) -> None:

@@ -144,6 +144,23 @@ def test_cpu_seconds_do_not_depend_on_what_was_asked_before(world):
     assert asked == pytest.approx(world.cpu_seconds("dallas/web", [near, far, near]), rel=1e-12)
 
 
+def test_the_cheap_reading_of_now_is_the_demand_of_the_last_whole_minute():
+    world = build("tokyo")
+    for seconds in (0, 90, 7 * 3600 + 17, 40 * 3600):
+        world.clock.advance(seconds)
+        minute = [world.clock.now() // 60 * 60]
+        for kind in CAPACITY:
+            assert world.demand_now(kind, "tokyo/web") == pytest.approx(world.demand(kind, "tokyo/web", minute)[0])
+        assert world.wave_now("default/shop", "tokyo") == pytest.approx(world.wave("default/shop", "tokyo", minute)[0])
+
+
+def test_a_workloads_wave_peaks_at_one_and_follows_local_time(world):
+    wave = world.wave("default/shop", "tokyo", HISTORY)
+    assert np.quantile(wave, 0.99) == pytest.approx(1)
+    local_hour = ((HISTORY / 3600 + 9) % 24).astype(int)
+    assert 1 <= np.array([wave[local_hour == hour].mean() for hour in range(24)]).argmin() <= 7
+
+
 def test_an_unknown_pool_is_named_with_those_there_are(world):
     with pytest.raises(NotFound, match="berlin/web"):
         world.demand("cpu_cores", "berlin/db", [START_S])
