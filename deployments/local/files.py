@@ -19,7 +19,7 @@ FLEET_FILE = Path(__file__).with_name("fleet.yaml")
 MOUNTS = {Provider.EKS: "aws", Provider.GKE: "gcp", Provider.AKS: "azure"}
 ROLES = ("admin", "operator", "viewer")
 KUBECONFIG_MARK = "continuum.io/simulated-fleet"  # in every kubeconfig that we write
-FORMAT = 1  # of snapshot.json; another one is refused, never guessed at
+FORMAT = 2  # of snapshot.json; another one is refused, never guessed at
 
 Tokens = dict[str, dict[str, str]]  # bearer token of each cluster and role
 

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -19,8 +19,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from blocks.errors import InvalidInput, Refused
+from deployments.local.faults.fault import Fault
+from deployments.local.faults.samples import ReadyNodes, SampleFaults
 from deployments.local.promql import Row, Selector, evaluate, parse, parse_duration
-from deployments.local.scrapes import ReadyNodes, Scrapes
+from deployments.local.scrapes import Scrapes
 from deployments.local.world import World
 
 MAX_POINTS = 11_000
@@ -29,13 +31,16 @@ Params = dict[str, list[str]]
 Handler = Callable[[Scrapes, Params], Any]
 
 
-def prometheus_app(world: World, ready_nodes: ReadyNodes, token: str | None = None) -> Starlette:
+def prometheus_app(
+    world: World, ready_nodes: ReadyNodes, token: str | None = None, faults: Iterable[Fault] = ()
+) -> Starlette:
     """The API to mount (at `/prometheus`); every path but the health checks asks for the bearer `token` when given.
 
     `ready_nodes(cluster, pool)` is asked at the moment of each query. Answers, errors and limits have Prometheus 2's
-    own form; `time` defaults to the simulated present.
+    own form; `time` defaults to the simulated present. `faults` may disturb the series.
     """
-    scrapes = Scrapes(world, ready_nodes)
+    disturbed = SampleFaults(world.fleet, faults)
+    scrapes = Scrapes(world, disturbed.frozen(ready_nodes), disturbed)
     both, get = ["GET", "POST"], ["GET"]
     table: list[tuple[str, Handler, list[str]]] = [
         ("/api/v1/query", _query, both),

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.fleet import pool_id
-from deployments.local.promql import Matcher, Samples
+from deployments.local.faults.samples import ReadyNodes, SampleFaults, newest_scrape, reach_s, recorded
+from deployments.local.promql import Matcher, Samples, stale
 from deployments.local.world import HISTORY_S, World
 
 SCRAPE_S = 60
 
 Floats = NDArray[np.float64]
-ReadyNodes = Callable[[str, str], float]
-"""Ready nodes now, given the names of a cluster and of a pool in it."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class Scrapes:
     moment of the query and stand for the newest scrape alone, so a range over them has one point.
     """
 
-    def __init__(self, world: World, ready_nodes: ReadyNodes) -> None:
-        self._clock = world.clock
+    def __init__(self, world: World, ready_nodes: ReadyNodes, faults: SampleFaults) -> None:
+        self._clock, self._faults = world.clock, faults
         self._first_s = np.ceil((world.start_s - HISTORY_S) / SCRAPE_S) * SCRAPE_S
         self._series = _series(world, ready_nodes)
 
@@ -46,24 +45,32 @@ class Scrapes:
 
     def __call__(self, matchers: Sequence[Matcher], start_s: float, end_s: float) -> list[Samples]:
         """Samples with start_s <= time <= end_s of every series that fits all matchers."""
-        found = []
-        newest_s = self._newest_s()
-        for series in self._matching(matchers):
-            first_s = max(start_s, self._first_s if series.kept else newest_s)
-            first, last = np.ceil(first_s / SCRAPE_S), np.floor(min(end_s, newest_s) / SCRAPE_S)
-            times = np.arange(first, last + 1) * SCRAPE_S
-            if times.size:
-                found.append(Samples(series.labels, times, series.read(times)))
-        return found
+        found = (self._samples(series, start_s, end_s) for series in self._matching(matchers))
+        return [samples for samples in found if samples.times_s.size]
 
     def labels(self, matchers: Sequence[Matcher], start_s: float, end_s: float) -> list[Mapping[str, str]]:
-        """Labels of every series that fits all matchers and has samples in that time, without reading them."""
-        newest_s = self._newest_s()
-        return [
-            series.labels
-            for series in self._matching(matchers)
-            if start_s <= newest_s and (self._first_s if series.kept else newest_s) <= end_s
-        ]
+        """Labels of every series that fits all matchers and has samples in that time."""
+        return [series.labels for series in self._matching(matchers) if self._has_samples(series, start_s, end_s)]
+
+    def _samples(self, series: _Series, start_s: float, end_s: float) -> Samples:
+        disturbances = self._faults.of(series.labels)
+        newest_s, around_s = self._newest_s(), reach_s(disturbances)
+        if not series.kept:
+            newest_s = newest_scrape(disturbances, newest_s, SCRAPE_S)
+        first_s = max(start_s - around_s, self._first_s if series.kept else newest_s)
+        first, last = np.ceil(first_s / SCRAPE_S), np.floor(min(end_s + around_s, newest_s) / SCRAPE_S)
+        times = np.arange(first, last + 1) * SCRAPE_S
+        if not disturbances or not times.size:
+            return Samples(series.labels, times, series.read(times) if times.size else times)
+        times, values = recorded(disturbances, times, series.read(times))
+        within = (times >= start_s) & (times <= end_s)
+        return Samples(series.labels, times[within], values[within])
+
+    def _has_samples(self, series: _Series, start_s: float, end_s: float) -> bool:
+        if self._faults.of(series.labels):
+            return not bool(stale(self._samples(series, start_s, end_s).values).all())
+        newest_s = self._newest_s()  # without faults nothing needs to be read
+        return start_s <= newest_s and (self._first_s if series.kept else newest_s) <= end_s
 
     def _newest_s(self) -> float:
         return float(self._clock.now() // SCRAPE_S * SCRAPE_S)

@@ -8,6 +8,7 @@ from blocks.errors import InvalidInput
 from blocks.fleet import Fleet, Provider, pool_id
 from deployments.local.clock import SimulatedClock
 from deployments.local.demand import FIRST_UTILISATION, DemandPods, units_needed
+from deployments.local.faults.schedule import Faults
 from deployments.local.files import Tokens, new_tokens
 from deployments.local.kubernetes import SimulatedCluster
 from deployments.local.node_pools import NodePools
@@ -36,7 +37,10 @@ class Simulation:
         self.clock, self.clusters = clock, clusters
         self.world = World(fleet, clock, start_s, seed)
         self.changed = True
-        self.node_pools = NodePools(fleet, clock, clusters, seed=seed, on_change=self.mark_changed)
+        self.node_pools = NodePools(fleet, clock, clusters, seed=seed, on_change=self._pools_changed)
+        self.faults = Faults(
+            fleet, clock, clusters, self.node_pools, seed=seed, start_s=start_s, on_change=self.mark_changed
+        )
         self.demand = DemandPods(fleet, self.world, clock, clusters)
 
     @classmethod
@@ -69,6 +73,7 @@ class Simulation:
         }
         simulation = cls(fleet, seed=seed, start_s=snapshot["start_s"], tokens=tokens, clock=clock, clusters=clusters)
         simulation.node_pools.restore(snapshot["node_pools"])
+        simulation.faults.restore(snapshot["faults"])
         simulation.demand.resume()
         clock.advance(now_s - clock.now())
         return simulation
@@ -82,12 +87,17 @@ class Simulation:
             "fleet": self.fleet.model_dump(mode="json"),
             "tokens": self.tokens,
             "node_pools": self.node_pools.snapshot(),
+            "faults": self.faults.snapshot(),
             "clusters": {name: cluster.snapshot() for name, cluster in self.clusters.items()},
         }
 
     def mark_changed(self) -> None:
         """Note that the saved state is no longer the present one."""
         self.changed = True
+
+    def _pools_changed(self) -> None:
+        self.mark_changed()
+        self.faults.look_at_pools()
 
     def catch_up(self) -> None:
         """Let everything happen that is due by now."""

@@ -13,6 +13,7 @@ from blocks.errors import InvalidInput, Refused
 from deployments.local.promql.tree import Aggregation, Arithmetic, Expression, Matcher, Number, RangeCall, Selector
 
 LOOKBACK_S = 300.0  # a sample older than this is stale
+STALE = np.array([0x7FF0000000000002], dtype=np.uint64).view(np.float64)[0]  # the NaN that marks a series' end
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -103,12 +104,17 @@ def _select(selector: Selector, storage: Storage, steps_s: Floats, window_s: flo
     return storage(selector.matchers, float(steps_s[0]) - window_s, float(steps_s[-1]))
 
 
+def stale(values: Floats) -> Bools:
+    """Which values mark a series' end: `STALE` to the bit, as in Prometheus; any other NaN is a value."""
+    return np.asarray(np.ascontiguousarray(values).view(np.uint64) == STALE.view(np.uint64))
+
+
 def _latest(samples: Samples, steps_s: Floats) -> Row:
     """The newest sample at each step, unless it is stale."""
     at = np.searchsorted(samples.times_s, steps_s, side="right") - 1
     if samples.times_s.size == 0:
         return Row(samples.labels, np.full(steps_s.size, np.nan), np.zeros(steps_s.size, dtype=bool))
-    present = (at >= 0) & (samples.times_s[at] >= steps_s - LOOKBACK_S)
+    present = (at >= 0) & (samples.times_s[at] >= steps_s - LOOKBACK_S) & ~stale(samples.values)[at]
     return Row(samples.labels, samples.values[at], present)
 
 
@@ -134,13 +140,15 @@ RangeFunction = Callable[[_Windows], tuple[Floats, Bools]]
 
 
 def _over_range(function: RangeFunction, samples: Samples, steps_s: Floats, range_s: float) -> Row:
-    first = np.searchsorted(samples.times_s, steps_s - range_s, side="left")
-    last = np.searchsorted(samples.times_s, steps_s, side="right") - 1
+    real = ~stale(samples.values)
+    times_s, stored = samples.times_s[real], samples.values[real]
+    first = np.searchsorted(times_s, steps_s - range_s, side="left")
+    last = np.searchsorted(times_s, steps_s, side="right") - 1
     filled = np.flatnonzero(last >= first)
     values, present = np.full(steps_s.size, np.nan), np.zeros(steps_s.size, dtype=bool)
     if filled.size:
         end_s = steps_s[filled]
-        windows = _Windows(samples.times_s, samples.values, first[filled], last[filled], end_s - range_s, end_s)
+        windows = _Windows(times_s, stored, first[filled], last[filled], end_s - range_s, end_s)
         values[filled], present[filled] = function(windows)
     return Row(_unnamed(samples.labels), values, present)
 
