@@ -20,7 +20,7 @@ def test_the_example_of_each_kind_is_valid(name):
         ({}, "kind is missing. To mend it: give one of node-kill, node-freeze"),
         ({"kind": "quake"}, "there is no fault 'quake'. To mend it: give one of node-kill"),
         ({"kind": "node-kill", "cluster": "a"}, "node: Field required. To mend it: it takes cluster, node, after_s"),
-        ({"kind": "cluster-kill", "cluster": "a", "nod": 1}, "nod: Extra inputs are not permitted. To mend it: it takes"),
+        ({"kind": "cluster-kill", "cluster": "a", "nod": 1}, "nod: Extra inputs are not permitted. To mend it"),
         ({"kind": "cluster-kill", "cluster": "a", "for_s": -1}, "for_s: Input should be greater than or equal to 0"),
         ({"kind": "api", "effect": "explode"}, "effect: Input should be 'slow', 'drop', 'reset', 'error' or 'html'"),
         ({"kind": "api", "effect": "drop", "path": "("}, "path: is no regular expression"),

@@ -63,6 +63,13 @@ def test_a_killed_cluster_resets_connections_and_its_neighbours_answer(served):
     assert served.ask("GET", PODS).ok
 
 
+def test_a_dead_cluster_answers_no_error_whatever_was_asked_for_first(served):
+    served.add("api", effect="error")
+    served.add("cluster-kill", cluster="eu-eks")
+    with pytest.raises(requests.ConnectionError, match="reset by peer"):
+        served.ask("GET", PODS)
+
+
 def test_a_killed_cluster_cuts_open_watches(served):
     watch = Watch(served, f"{MAPS}?watch=true")
     assert watch.hears("kube-root-ca.crt")
