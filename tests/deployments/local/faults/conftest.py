@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import requests
 import uvicorn
-import yaml
 
 from blocks.fleet import Fleet
 from blocks.fleet_file import load_fleet
@@ -101,9 +100,7 @@ class Served:
 @pytest.fixture(scope="module")
 def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("state")
-    file = folder / "in.yaml"
-    file.write_text(yaml.safe_dump(_document()))
-    running = Served(Process(Settings(state=folder, fleet=file, start_s=START_S)))
+    running = Served(Process(Settings(state=folder, fleet=FLEET, start_s=START_S), lambda *_: None))
     yield running
     running.stop()
 
