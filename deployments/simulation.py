@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from blocks.errors import Unreachable
 from blocks.http import fetch_json, session
@@ -38,6 +39,18 @@ class Simulation:
     def set_speed(self, speed: float) -> None:
         """Simulated seconds per second from now on."""
         self._ask("POST", "/simulation/speed", json={"speed": speed})
+
+    def faults(self) -> dict[str, Any]:
+        """Faults by state, and the campaign that would play them again."""
+        return dict(self._ask("GET", "/faults"))
+
+    def add_fault(self, fault: Any) -> dict[str, Any]:
+        """Schedule a fault, or a campaign of them."""
+        return dict(self._ask("POST", "/faults", json=fault))
+
+    def lift_fault(self, fault_id: str | None = None) -> dict[str, Any]:
+        """End a fault now; all of them without an id."""
+        return dict(self._ask("DELETE", f"/faults/{quote(fault_id, safe='')}" if fault_id else "/faults"))
 
     def _ask(self, method: str, path: str, **body: Any) -> Any:
         with session(timeout_s=60.0) as http:

@@ -13,6 +13,7 @@ from blocks.credentials import public_data
 from blocks.errors import InvalidInput, NotFound, Refused
 from blocks.fleet import Fleet, Provider
 from blocks.fleet_file import FleetFile, check_text, fleet_schema, load_fleet, read_fleet
+from deployments.command import fleet_faults
 from deployments.command.fleet_tables import count, totals, totals_line, write_tables
 from deployments.command.output import Json, err, out, print_json, refusals, write_atomically
 
@@ -23,6 +24,7 @@ app = typer.Typer(no_args_is_help=True, help="The inventory: sites, clusters, no
 
 def register(parent: typer.Typer) -> None:
     """Add `continuum fleet`."""
+    app.command("faults")(fleet_faults.faults)
     parent.add_typer(app, name="fleet")
 
 

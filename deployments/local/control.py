@@ -38,14 +38,6 @@ class Speed(_Body):
     speed: float = Field(ge=0, le=100_000, allow_inf_nan=False)
 
 
-class Failure(_Body):
-    """Let the next operation on a pool fail with this text."""
-
-    cluster: str
-    pool: str
-    error: str = Field(min_length=1)
-
-
 def routes(simulation: Simulation) -> list[Route]:
     """The API; its errors are answered by `REFUSALS`."""
     control = _Control(simulation)
@@ -54,7 +46,6 @@ def routes(simulation: Simulation) -> list[Route]:
         Route("/simulation/operations", control.operations),
         Route("/simulation/advance", control.advance, methods=["POST"]),
         Route("/simulation/speed", control.set_speed, methods=["POST"]),
-        Route("/simulation/fail-next-operation", control.fail_next, methods=["POST"]),
     ]
 
 
@@ -97,12 +88,6 @@ class _Control:
     async def set_speed(self, request: Request) -> Response:
         self.simulation.clock.speed = (await _body(request, Speed)).speed
         return await self.show(request)
-
-    async def fail_next(self, request: Request) -> Response:
-        asked = await _body(request, Failure)
-        self.simulation.node_pools.fail_next(asked.cluster, asked.pool, asked.error)
-        self.simulation.mark_changed()
-        return JSONResponse({}, 202)
 
     def _cluster(self, cluster: Cluster) -> dict[str, Any]:
         pools = [self.simulation.node_pools.pool(cluster.name, pool.name) for pool in cluster.node_pools]

@@ -51,6 +51,9 @@ class NodePools:
         }
         self._faults: dict[str, str] = {}
         self._armed: dict[str, float] = {}
+        self._dead: dict[str, dict[str, None]] = {}
+        self._quotas: dict[str, int | None] = {}
+        self._short: dict[str, None] = {}
         self._accepted = 0
 
     # Reading
@@ -115,9 +118,38 @@ class NodePools:
             self._arm(pool)
         self.on_change()
 
-    def fail_next(self, cluster: str, pool: str, error: str) -> None:
-        """Make the next operation on a pool end in failure with this text, its settings put back."""
-        self._faults[self.pool(cluster, pool).id] = error
+    def fail_next(self, cluster: str, pool: str, error: str | None) -> None:
+        """Make the next operation on a pool end in failure with this text, its settings put back; None: let it be."""
+        if error is None:
+            self._faults.pop(self.pool(cluster, pool).id, None)
+        else:
+            self._faults[self.pool(cluster, pool).id] = error
+
+    def failure(self, cluster: str, pool: str) -> str | None:
+        """The text that the next operation on a pool is to fail with; None when it is not."""
+        return self._faults.get(self.pool(cluster, pool).id)
+
+    def kill_machine(self, cluster: str, node: str) -> None:
+        """Take a machine away. NotFound: there is none."""
+        if not any(pool.cluster == cluster and node in pool.machines for pool in self._pools.values()):
+            raise NotFound(f"no machine {node}", where=f"cluster {cluster}", fix="list the nodes")
+        self._dead.setdefault(cluster, {})[node] = None
+
+    def revive_machine(self, cluster: str, node: str) -> None:
+        """Give a machine back."""
+        self._dead.get(cluster, {}).pop(node, None)
+
+    def dead_nodes(self, cluster: str) -> frozenset[str]:
+        """Nodes without a machine."""
+        return frozenset(self._dead.get(cluster, ()))
+
+    def set_quota(self, cluster: str, nodes: int | None) -> None:
+        """Limit a cluster's machines."""
+        self._quotas[cluster] = nodes
+
+    def set_shortage(self, cluster: str, pool: str, on: bool) -> None:
+        """Let a pool get no further machine, or get some again."""
+        self._short |= {pool_id(cluster, pool): None} if on else {}
 
     def update(self, cluster: str, name: str, changes: Mapping[str, int | bool], *, token: str = "") -> Operation:
         """Accept a change of a pool and start it.

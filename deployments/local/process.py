@@ -23,6 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from blocks.errors import Refused
 from blocks.fleet import Fleet
 from deployments.local import aks, control, eks, gke
+from deployments.local.faults import routes as faults
+from deployments.local.faults.middleware import FaultyApis
 from deployments.local.files import StateFiles, write_fleet, write_kubeconfig
 from deployments.local.metrics import prometheus_app
 from deployments.local.simulation import Simulation
@@ -131,8 +133,9 @@ class Process:
             Mount("/gcp", gke.app(simulation.node_pools)),
             Mount("/azure", aks.app(simulation.node_pools)),
         ]
-        routes = [*control.routes(simulation), *mounts]
-        return CatchUp(Starlette(routes=routes, exception_handlers=control.REFUSALS), simulation, self.save)
+        routes = [*control.routes(simulation), *faults.routes(simulation.faults), *mounts]
+        apis = CatchUp(Starlette(routes=routes, exception_handlers=control.REFUSALS), simulation, self.save)
+        return FaultyApis(apis, simulation.faults)  # the outermost: it needs the connection's own `send`
 
     def save(self) -> None:
         """Write the snapshot."""

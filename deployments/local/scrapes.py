@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from deployments.local.promql import STALE, Matcher, Samples
+from deployments.local.faults.samples import SampleFaults, reach_s, recorded
+from deployments.local.promql import STALE, Matcher, Samples, stale
 from deployments.local.recorder import LENGTH
 from deployments.local.series import Series
 from deployments.local.world import HISTORY_S, World
@@ -21,8 +22,8 @@ class Scrapes:
     has the last six hours. A value of NaN is no sample; the first one after a value marks the end of the series.
     """
 
-    def __init__(self, world: World, series: Callable[[], Sequence[Series]]) -> None:
-        self._clock, self._series = world.clock, series
+    def __init__(self, world: World, series: Callable[[], Sequence[Series]], faults: SampleFaults) -> None:
+        self._clock, self._series, self._faults = world.clock, series, faults
         self._first_s = np.ceil((world.start_s - HISTORY_S) / SCRAPE_S) * SCRAPE_S
 
     def now_s(self) -> float:
@@ -39,21 +40,22 @@ class Scrapes:
         return [series.labels for series in self._matching(matchers) if self._has(series, start_s, end_s)]
 
     def _samples(self, series: Series, start_s: float, end_s: float) -> Samples:
-        first, last = (
-            np.ceil(max(start_s, self._since_s(series)) / SCRAPE_S),
-            np.floor(min(end_s, self._newest_s()) / SCRAPE_S),
-        )
-        times = np.arange(first, last + 1) * SCRAPE_S
+        disturbances = self._faults.of(series.labels)
+        around_s = reach_s(disturbances)
+        first_s, last_s = max(start_s - around_s, self._since_s(series)), min(end_s + around_s, self._newest_s())
+        times = np.arange(np.ceil(first_s / SCRAPE_S), np.floor(last_s / SCRAPE_S) + 1) * SCRAPE_S
         values = series.read(times) if times.size else times
         there = ~np.isnan(values)
         ends = ~there & np.roll(there, 1) & (np.arange(times.size) > 0)
         kept = there | ends
-        return Samples(series.labels, times[kept], np.where(ends, STALE, values)[kept])
+        times, values = recorded(disturbances, times[kept], np.where(ends, STALE, values)[kept])
+        within = (times >= start_s) & (times <= end_s)
+        return Samples(series.labels, times[within], values[within])
 
     def _has(self, series: Series, start_s: float, end_s: float) -> bool:
         """Without reading what has a value at every minute."""
-        if series.recorded:
-            return self._samples(series, start_s, end_s).times_s.size > 0
+        if series.recorded or self._faults.of(series.labels):
+            return not bool(stale(self._samples(series, start_s, end_s).values).all())
         return start_s <= self._newest_s() and self._since_s(series) <= end_s
 
     def _since_s(self, series: Series) -> float:

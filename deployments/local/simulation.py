@@ -8,6 +8,8 @@ from blocks.errors import InvalidInput
 from blocks.fleet import Fleet, Provider, pool_id
 from deployments.local.clock import SimulatedClock
 from deployments.local.demand import FIRST_UTILISATION, DemandPods, units_needed
+from deployments.local.faults.samples import SampleFaults
+from deployments.local.faults.schedule import Faults
 from deployments.local.files import Tokens, new_tokens
 from deployments.local.kubernetes import SimulatedCluster
 from deployments.local.node_pools import NodePools
@@ -42,14 +44,19 @@ class Simulation:
         self.clock, self.clusters = clock, clusters
         self.world = World(fleet, clock, start_s, seed)
         self.changed = True
-        self.node_pools = NodePools(fleet, clock, clusters, seed=seed, on_change=self.mark_changed)
+        self.node_pools = NodePools(fleet, clock, clusters, seed=seed, on_change=self._pools_changed)
+        self.faults = Faults(
+            fleet, clock, clusters, self.node_pools, seed=seed, start_s=start_s, on_change=self.mark_changed
+        )
         self.demand = DemandPods(fleet, self.world, clock, clusters)
         self.workloads = Workloads(fleet, self.world, clusters)
         for cluster in clusters.values():
             cluster.backend.usage = pod_usage(cluster, self.world, self.workloads)
         self.sampling = Sampling(self.world, self.workloads, self.node_pools)
         self.recorder = Recorder(clock, self.sampling)
-        self.scrapes = Scrapes(self.world, Catalogue(self.world, self.recorder, self.workloads))
+        self.scrapes = Scrapes(
+            self.world, Catalogue(self.world, self.recorder, self.workloads), SampleFaults(fleet, self.faults)
+        )
 
     @classmethod
     def fresh(cls, fleet: Fleet, *, seed: int, start_s: float) -> Self:
@@ -82,6 +89,7 @@ class Simulation:
         }
         simulation = cls(fleet, seed=seed, start_s=snapshot["start_s"], tokens=tokens, clock=clock, clusters=clusters)
         simulation.node_pools.restore(snapshot["node_pools"])
+        simulation.faults.restore(snapshot["faults"])
         simulation.demand.resume()
         simulation.recorder.restore(snapshot["recorder"])
         clock.advance(now_s - clock.now())
@@ -97,12 +105,17 @@ class Simulation:
             "tokens": self.tokens,
             "node_pools": self.node_pools.snapshot(),
             "recorder": self.recorder.snapshot(),
+            "faults": self.faults.snapshot(),
             "clusters": {name: cluster.snapshot() for name, cluster in self.clusters.items()},
         }
 
     def mark_changed(self) -> None:
         """Note that the saved state is no longer the present one."""
         self.changed = True
+
+    def _pools_changed(self) -> None:
+        self.mark_changed()
+        self.faults.look_at_pools()
 
     def catch_up(self) -> None:
         """Let everything happen that is due by now."""

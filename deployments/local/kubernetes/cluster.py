@@ -156,6 +156,7 @@ class SimulatedCluster:
             "name": self.name,
             "version": store.version,
             "random": [version, list(state), gauss],
+            "outages": self.backend.outages.snapshot(),
             "objects": objects,
         }
 
@@ -167,6 +168,7 @@ class SimulatedCluster:
         source = random.Random(seed)
         source.setstate((version, tuple(state), gauss))
         cluster._open(snapshot["name"], clock, source, tokens, snapshot["version"])
+        cluster.backend.outages = Outages.restore(snapshot["outages"])
         for resource, objects in snapshot["objects"].items():
             cluster.backend.store.restore(resource, objects)
         cluster._engine.see_all(cluster.backend)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,21 @@ class Outages:
         True
         """
         return any(namespace == place and fnmatchcase(name, pattern) for place, pattern in self.unready_pods)
+
+    def snapshot(self) -> dict[str, Any]:
+        """What `restore` needs, JSON-able."""
+        return {
+            "halted": self.halted,
+            "silent_nodes": sorted(self.silent_nodes),
+            "full_disks": sorted(self.full_disks),
+            "unready_pods": [list(pods) for pods in self.unready_pods],
+        }
+
+    @classmethod
+    def restore(cls, saved: dict[str, Any]) -> Self:
+        """What was off when a snapshot was taken."""
+        unready = tuple((namespace, name) for namespace, name in saved["unready_pods"])
+        return cls(saved["halted"], frozenset(saved["silent_nodes"]), frozenset(saved["full_disks"]), unready)
 
 
 NOTHING_OFF = Outages()

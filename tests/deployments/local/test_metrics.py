@@ -6,6 +6,7 @@ from starlette.testclient import TestClient
 
 from blocks.fleet import Fleet
 from deployments.local.clock import SimulatedClock
+from deployments.local.faults.samples import SampleFaults
 from deployments.local.metrics import prometheus_app
 from deployments.local.recorder import Recorder, Row
 from deployments.local.scrapes import Scrapes
@@ -37,7 +38,7 @@ class Api:
         recorder = Recorder(self.clock, lambda: self.ready)
         recorder.begin(lambda times_s: {})
         catalogue = Catalogue(self.world, recorder, Workloads(FLEET, self.world, {}))
-        self.client = TestClient(prometheus_app(Scrapes(self.world, catalogue), token))
+        self.client = TestClient(prometheus_app(Scrapes(self.world, catalogue, SampleFaults(FLEET, ())), token))
 
     def get(self, path, **params):
         response = self.client.get(path, params=params)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -125,6 +127,36 @@ def test_it_ends_cleanly_while_a_watch_is_open(tmp_path: Path, end: str) -> None
                 child.process.send_signal(signal.Signals[end])
             child.process.stdin = None
             assert child.ended() == (0, "")
+
+
+def test_it_ends_at_once_while_a_fault_lets_a_request_hang(tmp_path: Path) -> None:
+    with running(tmp_path, "--speed", "0") as child:
+        child.post("faults", {"kind": "api", "api": "prometheus", "effect": "drop"})
+        with pytest.raises(requests.ReadTimeout):
+            requests.get(f"{child.url}/prometheus/api/v1/query?query=up", timeout=0.2)
+        with socket.create_connection(("127.0.0.1", int(child.url.rpartition(":")[2]))) as hanging:
+            hanging.sendall(b"GET /prometheus/api/v1/query?query=up HTTP/1.1\r\nHost: here\r\n\r\n")
+            while child.get("faults")["active"][0]["struck"] < 2:
+                continue
+            began = time.monotonic()
+            child.process.send_signal(signal.SIGINT)
+            child.process.stdin = None
+            assert child.ended() == (0, "")
+        assert time.monotonic() - began < 4
+
+
+def test_after_kill_9_faults_go_on(tmp_path: Path) -> None:
+    with running(tmp_path, "--speed", "0") as child:
+        child.post("faults", {"kind": "cluster-kill", "cluster": "eu-eks"})
+        child.post("faults", {"kind": "site-freeze", "site": "munich", "after_s": 60})
+        before = child.get("faults")
+        os.kill(child.told["pid"], signal.SIGKILL)
+    with running(tmp_path, "--speed", "0") as again:
+        assert again.get("faults") == before
+        with pytest.raises(requests.ConnectionError):
+            again.get("clusters/eu-eks/api")
+        again.post("simulation/advance", {"seconds": 60})
+        assert [fault["id"] for fault in again.get("faults")["active"]] == ["f1", "f2"]
 
 
 def test_after_kill_9_pools_operations_and_time_are_there_again(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from blocks.fleet import Fleet
 from deployments.local.clock import SimulatedClock
+from deployments.local.faults.samples import SampleFaults
 from deployments.local.metrics import prometheus_app
 from deployments.local.promql import Matcher, Samples, evaluate, parse
 from deployments.local.recorder import Recorder
@@ -84,7 +85,7 @@ def world():
 @pytest.fixture(scope="module")
 def scrapes(world):
     recorder = Recorder(world.clock, dict)
-    return Scrapes(world, Catalogue(world, recorder, Workloads(FLEET, world, {})))
+    return Scrapes(world, Catalogue(world, recorder, Workloads(FLEET, world, {})), SampleFaults(FLEET, ()))
 
 
 @pytest.fixture(scope="module")
