@@ -7,6 +7,7 @@ from typing import Any, Self
 from blocks.errors import InvalidInput
 from blocks.fleet import Fleet, Provider, pool_id
 from deployments.local.clock import SimulatedClock
+from deployments.local.cluster_autoscaler import ClusterAutoscaler
 from deployments.local.demand import FIRST_UTILISATION, DemandPods, units_needed
 from deployments.local.files import Tokens, new_tokens
 from deployments.local.kubernetes import SimulatedCluster
@@ -37,6 +38,10 @@ class Simulation:
         self.world = World(fleet, clock, start_s, seed)
         self.changed = True
         self.node_pools = NodePools(fleet, clock, clusters, seed=seed, on_change=self.mark_changed)
+        self.autoscalers = {
+            cluster.name: ClusterAutoscaler(cluster, clusters[cluster.name], self.node_pools, clock)
+            for cluster in fleet.clusters
+        }
         self.demand = DemandPods(fleet, self.world, clock, clusters)
 
     @classmethod
@@ -69,6 +74,8 @@ class Simulation:
         }
         simulation = cls(fleet, seed=seed, start_s=snapshot["start_s"], tokens=tokens, clock=clock, clusters=clusters)
         simulation.node_pools.restore(snapshot["node_pools"])
+        for name, autoscaler in simulation.autoscalers.items():
+            autoscaler.restore(snapshot["autoscalers"][name])
         simulation.demand.resume()
         clock.advance(now_s - clock.now())
         return simulation
@@ -82,6 +89,7 @@ class Simulation:
             "fleet": self.fleet.model_dump(mode="json"),
             "tokens": self.tokens,
             "node_pools": self.node_pools.snapshot(),
+            "autoscalers": {name: autoscaler.snapshot() for name, autoscaler in self.autoscalers.items()},
             "clusters": {name: cluster.snapshot() for name, cluster in self.clusters.items()},
         }
 
