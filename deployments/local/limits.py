@@ -7,6 +7,7 @@ terraform-aws-eks#3521, cluster-api-provider-azure#5947); where none was found t
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -16,6 +17,8 @@ from deployments.local.nodes import group_name
 from deployments.local.pool_state import Pool
 
 MOST_NODES = 1000  # of a GKE pool in a zone, and of an AKS pool
+LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?", re.ASCII)
+LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?", re.ASCII)
 Kind = Literal["quota", "shortage"]
 Finding = tuple[bool, str]
 
@@ -37,6 +40,16 @@ def check_bounds(provider: Provider, pool: Pool, after: dict[str, Any]) -> None:
     for wrong, text in BOUNDS[provider](low, high, desired, after["autoscaled"]):
         if wrong:
             raise CloudRefused(text, where=f"pool {pool.id}", fix="keep minimum <= desired <= maximum")
+
+
+def check_marks(pool: Pool, after: dict[str, Any]) -> None:
+    """Refuse labels and taints that no Node may carry (CloudRefused)."""
+    labels, taints = after["labels"], after["taints"]
+    pairs = list(labels.items()) + [(taint["key"], taint["value"]) for taint in taints]
+    for key, value in pairs:
+        texts = isinstance(key, str) and isinstance(value, str)
+        if not (texts and LABEL_KEY.fullmatch(key) and LABEL_VALUE.fullmatch(value)):
+            raise CloudRefused(f"label or taint {key}={value} is not valid", where=f"pool {pool.id}")
 
 
 def _eks(low: int, high: int, desired: int, _autoscaled: bool) -> Iterator[Finding]:

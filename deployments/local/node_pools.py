@@ -16,7 +16,7 @@ from blocks.fleet import Autoscaler, Cluster, Fleet, NodePool, Provider, pool_id
 from deployments.local import nodes
 from deployments.local.clock import SimulatedClock
 from deployments.local.kubernetes import SimulatedCluster
-from deployments.local.limits import check_bounds
+from deployments.local.limits import check_bounds, check_marks
 from deployments.local.machines import Machines
 from deployments.local.operations import AUTOSCALER, Operations
 from deployments.local.pool_state import Machine, Operation, Pool
@@ -118,9 +118,15 @@ class NodePools:
 
     # Faults
 
-    def fail_next(self, cluster: str, pool: str, error: str) -> None:
-        """Make the next operation on a pool end in failure with this text, its settings put back."""
-        self._log.faults[self.pool(cluster, pool).id] = error
+    def fail_next(self, cluster: str, pool: str, error: str | None) -> None:
+        """Make the next operation on a pool end in failure with this text, its settings put back; None: let it be."""
+        self._log.faults.pop(self.pool(cluster, pool).id, None)
+        if error is not None:
+            self._log.faults[self.pool(cluster, pool).id] = error
+
+    def failure(self, cluster: str, pool: str) -> str | None:
+        """The text that the next operation on a pool is to fail with; None when it is not."""
+        return self._log.faults.get(self.pool(cluster, pool).id)
 
     def set_quota(self, cluster: str, nodes: int | None) -> None:
         """Most machines that the account may have where a cluster is; None for as many as asked for."""
@@ -191,6 +197,7 @@ class NodePools:
             return known
         self._check_idle(pool)
         check_bounds(provider, pool, after)
+        check_marks(pool, after)
         operation = self._log.open(pool, after, changes, token=token)
         pool.set(after)
         if operation.fault is None:
