@@ -6,27 +6,40 @@ is to have is the `targetSize` of its instance group.
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 
-from blocks.errors import CloudRefused, Conflict, ContinuumError, InvalidInput, NotFound, Unauthorized
-from blocks.fleet import Cluster, Provider
+from blocks.errors import CloudRefused, Conflict, ContinuumError, InvalidInput, NotFound, Throttled, Unauthorized
+from blocks.fleet import Cluster, NodePool, Provider
 from blocks.series import utc
 from deployments.local.node_pools import NodePools
-from deployments.local.nodes import HANDS_OFF
-from deployments.local.pool_state import Operation
-from deployments.local.rest import Call, Json, api, route
+from deployments.local.nodes import HANDS_OFF, group_name
+from deployments.local.pool_state import Operation, Pool
+from deployments.local.rest import Call, Json, Row, api, said
+from deployments.local.throttling import Rate, Rates, Throttle
+
+
+class EtagMismatch(Conflict):
+    """The etag in the body is not the present one."""
+
 
 # errors of ours, HTTP status, google.rpc code; the first that fits
 ERRORS: tuple[tuple[type[ContinuumError], int, str], ...] = (
     (NotFound, 404, "NOT_FOUND"),
+    (EtagMismatch, 409, "ABORTED"),
     (Conflict, 400, "FAILED_PRECONDITION"),
     (CloudRefused, 400, "INVALID_ARGUMENT"),
     (InvalidInput, 400, "INVALID_ARGUMENT"),
+    (Throttled, 429, "RESOURCE_EXHAUSTED"),
     (Unauthorized, 401, "UNAUTHENTICATED"),
     (ContinuumError, 500, "INTERNAL"),
 )
 RESOURCE_EXHAUSTED = 8  # google.rpc.Code of an operation that found no machines
+EFFECTS = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SCHEDULE": "PreferNoSchedule"}
+TYPES = {"set_desired": "SET_NODE_POOL_SIZE", "set_marks": "UPDATE_NODES"}
+RATES = Rates(reads=Rate(50, 3000), writes=Rate(10, 600))  # per-minute quotas of a project; general knowledge
 
 
 def app(pools: NodePools) -> Starlette:
@@ -35,18 +48,19 @@ def app(pools: NodePools) -> Starlette:
     place = "/v1/projects/{project}/locations/{location}"
     cluster = place + "/clusters/{cluster}"
     pool = cluster + "/nodePools/{pool}"
-    routes = [
-        route(f"{place}/clusters", gke.list_clusters),
-        route(cluster, gke.get_cluster),
-        route(f"{cluster}/nodePools", gke.list_node_pools),
-        route(f"{pool}:setSize", gke.set_size, "POST"),
-        route(f"{pool}:setAutoscaling", gke.set_autoscaling, "POST"),
-        route(pool, gke.get_node_pool),
-        route("/compute/v1/projects/{project}/zones/{location}/instanceGroupManagers/{group}", gke.get_instance_group),
-        route(f"{place}/operations", gke.list_operations),
-        route(f"{place}/operations/{{operation}}", gke.get_operation),
+    rows = [
+        Row(f"{place}/clusters", gke.list_clusters),
+        Row(cluster, gke.get_cluster),
+        Row(f"{cluster}/nodePools", gke.list_node_pools),
+        Row(f"{pool}:setSize", gke.set_size, "POST"),
+        Row(f"{pool}:setAutoscaling", gke.set_autoscaling, "POST"),
+        Row(pool, gke.get_node_pool),
+        Row(pool, gke.update_node_pool, "PUT"),
+        Row("/compute/v1/projects/{project}/zones/{location}/instanceGroupManagers/{group}", gke.get_instance_group),
+        Row(f"{place}/operations", gke.list_operations),
+        Row(f"{place}/operations/{{operation}}", gke.get_operation),
     ]
-    return api(routes, _refusal)
+    return api(rows, _refusal, Throttle(pools.clock, RATES), lambda call: str(call.path["project"]))
 
 
 class _Gke:
@@ -71,7 +85,7 @@ class _Gke:
         """Of the Compute API: where a client learns how many machines a pool is to have."""
         for cluster in self._clusters(call):
             for pool in cluster.node_pools:
-                if _group_path(cluster, pool.name).endswith(f"/{call.path['group']}"):
+                if _group_path(cluster, pool).endswith(f"/{call.path['group']}"):
                     size = self.pools.pool(cluster.name, pool.name).desired
                     return {"name": call.path["group"], "targetSize": size}
         raise NotFound(f"no instance group {call.path['group']}", where=call.path["location"])
@@ -90,9 +104,25 @@ class _Gke:
             changes["max_nodes"] = call.whole_number(asked.get("maxNodeCount"), "maxNodeCount")
         return self._operation(self.pools.update(cluster.name, pool.name, changes), call)
 
+    def update_node_pool(self, call: Call) -> Json:
+        """Labels and taints of a pool; an `etag` in the body guards against another writer."""
+        cluster = self._cluster(call)
+        pool = self.pools.pool(cluster.name, call.path["pool"])
+        call.only("name", "etag", "labels", "taints")
+        if call.body.get("etag", pool.etag) != pool.etag:
+            raise EtagMismatch("the etag is not the node pool's present one", where=f"pool {pool.id}")
+        changes: dict[str, Any] = {}
+        if "labels" in call.body:
+            changes["labels"] = call.section("labels").get("labels", {})
+        if "taints" in call.body:
+            changes["taints"] = [_taint(pool, taint) for taint in call.section("taints").get("taints", ())]
+        if not changes:
+            raise CloudRefused("Must specify a field to update.", where=f"pool {pool.id}")
+        return self._operation(self.pools.update(cluster.name, pool.name, changes), call)
+
     def list_operations(self, call: Call) -> Json:
-        names = {cluster.name for cluster in self._clusters(call)}
-        return {"operations": [self._operation(o, call) for o in self.pools.operations.values() if o.cluster in names]}
+        found = (o for cluster in self._clusters(call) for o in self.pools.asked_for(cluster.name))
+        return {"operations": [self._operation(operation, call) for operation in found]}
 
     def get_operation(self, call: Call) -> Json:
         prefix = "operation-"
@@ -136,24 +166,24 @@ class _Gke:
             "name": name,
             "config": {
                 "machineType": described.instance_type,
-                "labels": {HANDS_OFF: "true"} if described.hands_off else {},
+                "labels": ({HANDS_OFF: "true"} if described.hands_off else {}) | pool.labels,
+                "taints": [{**taint, "effect": _effect_name(taint["effect"])} for taint in pool.taints],
             },
             "initialNodeCount": pool.desired,
             "locations": [cluster.cloud.region],
             "autoscaling": bounds if pool.autoscaled else {},
             "status": "RECONCILING" if self.pools.running(cluster.name, name) else "RUNNING",
             "etag": pool.etag,
-            "instanceGroupUrls": [f"{call.base}{_group_path(cluster, name)}"],
+            "instanceGroupUrls": [f"{call.base}{_group_path(cluster, described)}"],
             "selfLink": f"{self._link(cluster, call)}/nodePools/{name}",
         }
 
     def _operation(self, operation: Operation, call: Call) -> Json:
         cluster = self.pools.cluster(Provider.GKE, operation.cluster)
         place = f"{call.base}/v1/projects/{cluster.cloud.project}/locations/{cluster.cloud.region}"
-        resized = set(operation.changes) == {"desired"}
         shown: Json = {
             "name": f"operation-{operation.id}",
-            "operationType": "SET_NODE_POOL_SIZE" if resized else "UPDATE_CLUSTER",
+            "operationType": TYPES.get(operation.kind, "UPDATE_CLUSTER"),
             "status": "RUNNING" if operation.state == "running" else "DONE",
             "location": cluster.cloud.region,
             "startTime": _time(operation.accepted_s),
@@ -174,9 +204,19 @@ class _Gke:
         return f"{call.base}/v1/{place}/clusters/{cluster.name}"
 
 
-def _group_path(cluster: Cluster, pool: str) -> str:
+def _group_path(cluster: Cluster, pool: NodePool) -> str:
     place = f"projects/{cluster.cloud.project}/zones/{cluster.cloud.region}"
-    return f"/compute/v1/{place}/instanceGroupManagers/gke-{cluster.name}-{pool}-grp"
+    return f"/compute/v1/{place}/instanceGroupManagers/{group_name(cluster, pool)}"
+
+
+def _effect_name(effect: str) -> str:
+    return next(name for name, known in EFFECTS.items() if known == effect)
+
+
+def _taint(pool: Pool, asked: Json) -> dict[str, str]:
+    if asked.get("effect") not in EFFECTS or not asked.get("key"):
+        raise CloudRefused(f"taint effect {asked.get('effect')} is not valid", where=f"pool {pool.id}")
+    return {"key": asked["key"], "value": asked.get("value", ""), "effect": EFFECTS[asked["effect"]]}
 
 
 def _time(seconds: float) -> str:
@@ -185,5 +225,19 @@ def _time(seconds: float) -> str:
 
 def _refusal(error: ContinuumError) -> Response:
     status, code = next((status, code) for kind, status, code in ERRORS if isinstance(error, kind))
-    words = f"Cluster is running incompatible operation. {error}" if isinstance(error, Conflict) else str(error)
+    if isinstance(error, Throttled):
+        return JSONResponse({"error": _too_many(error, status, code)}, status)
+    busy = isinstance(error, Conflict) and not isinstance(error, EtagMismatch)
+    words = f"Cluster is running incompatible operation. {error}" if busy else said(error)
     return JSONResponse({"error": {"code": status, "message": words, "status": code}}, status)
+
+
+def _too_many(error: Throttled, status: int, code: str) -> Json:
+    """Google's words of a spent per-minute quota, with the reason where its clients look for it."""
+    verbs = f"{error.what.capitalize()} requests"
+    words = f"Quota exceeded for quota metric '{verbs}' and limit '{verbs} per minute' of service "
+    words += f"'container.googleapis.com' for consumer 'project_number:{error.where}'."
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "RATE_LIMIT_EXCEEDED",
+            "domain": "googleapis.com", "metadata": {"service": "container.googleapis.com"}}  # fmt: skip
+    reasons = [{"message": words, "domain": "usageLimits", "reason": "rateLimitExceeded"}]
+    return {"code": status, "message": words, "status": code, "errors": reasons, "details": [info]}

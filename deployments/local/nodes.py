@@ -29,6 +29,8 @@ class ProviderRules:
     waits_for_nodes: whether the operation is over only when its nodes have joined or gone.
     drain_limit_s: seconds of evicting before the provider loses patience with a node.
     drain_forces: then the node goes anyway (True), or the operation fails and the node stays (False).
+    fills_partly: whether an order that cannot be filled brings as many machines as there are, or none.
+    replace_s: seconds from the death of a machine until the provider puts a new one in its place; None: it never does.
     """
 
     pool_label: str
@@ -37,15 +39,20 @@ class ProviderRules:
     waits_for_nodes: bool
     drain_limit_s: float
     drain_forces: bool
+    fills_partly: bool
+    replace_s: float | None
 
 
 # EKS: a scaling update is over once the group's size is set; a node whose pods resist goes after 15 minutes.
-# GKE: one operation a cluster; a drain respects budgets for up to an hour. AKS: a drain that fails fails the operation.
+# GKE: one operation a cluster; a drain respects budgets for up to an hour. AKS: a drain that fails fails the operation,
+# and a scale set allocates all machines of a request or none.
+# Replacement: two failed EC2 status checks and the group's own look, about 5 min; GKE and AKS repair a node that was
+# NotReady for about 10 min. All of it general knowledge.
 RULES = {
-    Provider.EKS: ProviderRules("eks.amazonaws.com/nodegroup", 20, "pool", False, 900, True),
-    Provider.GKE: ProviderRules("cloud.google.com/gke-nodepool", 30, "cluster", True, 3600, True),
-    Provider.AKS: ProviderRules("kubernetes.azure.com/agentpool", 40, "pool", True, 1800, False),
-    Provider.K3S: ProviderRules("continuum.io/node-pool", 0, "pool", False, 0, False),
+    Provider.EKS: ProviderRules("eks.amazonaws.com/nodegroup", 20, "pool", False, 900, True, True, 300),
+    Provider.GKE: ProviderRules("cloud.google.com/gke-nodepool", 30, "cluster", True, 3600, True, True, 600),
+    Provider.AKS: ProviderRules("kubernetes.azure.com/agentpool", 40, "pool", True, 1800, False, False, 600),
+    Provider.K3S: ProviderRules("continuum.io/node-pool", 0, "pool", False, 0, False, True, None),
 }
 
 
@@ -76,11 +83,21 @@ def node_name(cluster: Cluster, pool: NodePool, number: int) -> str:
     return f"{cluster.name}-{pool.name}-{number:02d}"
 
 
-def node_object(cluster: Cluster, pool: NodePool, name: str) -> Object:
-    """Node object as the machine would register it, with capacity and the provider's labels."""
+def group_name(cluster: Cluster, pool: NodePool) -> str:
+    """Name of the provider's group of machines behind a pool: autoscaling group, instance group, scale set."""
+    if cluster.provider is Provider.GKE:
+        return f"gke-{cluster.name}-{pool.name}-{digest(cluster.name, pool.name)[:8]}-grp"
+    if cluster.provider is Provider.AKS:
+        return f"aks-{pool.name}-{int(digest(cluster.name, pool.name)[:8], 16) % 10**8:08d}-vmss"
+    return f"eks-{pool.name}-simulated"
+
+
+def node_object(cluster: Cluster, pool: NodePool, name: str, labels: dict[str, str], taints: list[Object]) -> Object:
+    """Node object as the machine would register it, with capacity, the provider's labels and the pool's own marks."""
     place = cluster.cloud.region or cluster.site
     room = {"cpu": f"{round(pool.node_cpu * 1000)}m", "memory": f"{pool.node_memory // 1024}Ki", "pods": "110"}
     labels = {
+        **labels,
         "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",
         "kubernetes.io/arch": "amd64",
@@ -96,7 +113,7 @@ def node_object(cluster: Cluster, pool: NodePool, name: str) -> Object:
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": metadata,
-        "spec": {"providerID": f"simulated:///{cluster.name}/{name}"},
+        "spec": {"providerID": f"simulated:///{cluster.name}/{name}"} | ({"taints": taints} if taints else {}),
         "status": {"capacity": room, "allocatable": room},
     }
 
@@ -116,6 +133,16 @@ def cordon(cluster: SimulatedCluster, name: str, *, unschedulable: bool = True) 
     """Close a node to new pods, or open it again; a node that is gone is left alone."""
     with _tolerating(404):
         cluster.patch("nodes", name, {"spec": {"unschedulable": unschedulable or None}}, "merge")
+
+
+def mark(cluster: SimulatedCluster, name: str, before: Object, after: Object) -> None:
+    """Bring the labels and taints of a node from what its pool gave it to what it gives now; others' stay."""
+    with _tolerating(404):
+        present = cluster.get("nodes", name).get("spec", {}).get("taints", [])
+        gone = {(taint["key"], taint["effect"]) for taint in before["taints"] + after["taints"]}
+        taints = [taint for taint in present if (taint["key"], taint["effect"]) not in gone] + after["taints"]
+        labels = dict.fromkeys(before["labels"]) | after["labels"]
+        cluster.patch("nodes", name, {"metadata": {"labels": labels}, "spec": {"taints": taints}}, "merge")
 
 
 def pods_by_node(cluster: SimulatedCluster) -> dict[str, list[Object]]:

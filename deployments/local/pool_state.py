@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from blocks.errors import CloudRefused
 from blocks.fleet import pool_id
 from blocks.series import utc
 from deployments.local.nodes import digest
@@ -20,16 +19,28 @@ class Machine:
     joins_s: when its Node object appears; None once it has.
     ready: whether its Node has been Ready (or was there from the start).
     leaving_s: since when it is being drained; None while it stays.
+    dead_s: since when it is broken for good; None while it works.
     """
 
     joins_s: float | None = None
     ready: bool = False
     leaving_s: float | None = None
+    dead_s: float | None = None
 
 
 @dataclass
 class Pool:
-    """State of one node pool. `desired` is what was last accepted; `machines` is what is there, by node name."""
+    """State of one node pool.
+
+    Attributes
+    ----------
+    desired: what was last accepted.
+    machines: what is there, by node name.
+    labels, taints: what its nodes carry beside the provider's own, as a Node has them.
+    update_config: how many nodes an EKS version update may take at once.
+    lack: `code` and `message` of why the last order of machines was not filled; empty when it was.
+    retry_s: when the cloud tries again to fill it.
+    """
 
     cluster: str
     name: str
@@ -40,6 +51,11 @@ class Pool:
     generation: int = 1
     born: int = 0
     machines: dict[str, Machine] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    taints: list[dict[str, str]] = field(default_factory=list)
+    update_config: dict[str, int] = field(default_factory=lambda: {"maxUnavailable": 1})
+    lack: dict[str, str] = field(default_factory=dict)
+    retry_s: float | None = None
 
     @property
     def id(self) -> str:
@@ -61,16 +77,24 @@ class Pool:
 
     def settings(self) -> dict[str, Any]:
         """What an operation changes, and puts back if it fails."""
-        names = ("min_nodes", "max_nodes", "desired", "autoscaled")
+        names = ("min_nodes", "max_nodes", "desired", "autoscaled", "labels", "taints", "update_config")
         return {name: getattr(self, name) for name in names}
+
+    def set(self, settings: dict[str, Any]) -> None:
+        """Take settings over; the etag is another one then."""
+        for name, value in settings.items():
+            setattr(self, name, value)
+        self.generation += 1
 
 
 @dataclass
 class Operation:
     """One accepted change. Times are simulated seconds since 1970 UTC.
 
-    `before` and `after` are `Pool.settings()`, `changes` is what was asked for. `finished_s` is when the cloud called
-    it done or failed, `settled_s` when the last node had joined or gone. `fault` is the failure it was told to end in.
+    `kind` is set_desired, set_bounds, set_marks, or autoscaler for what the pool's autoscaler did; the clouds' APIs do
+    not show that one. `before` and `after` are `Pool.settings()`, `changes` is what was asked for. `finished_s` is when
+    the cloud called it done or failed, `settled_s` when the last node had joined or gone. `fault` is the failure it was
+    told to end in, `code` the cloud's word for an error of its own.
     """
 
     id: str
@@ -86,6 +110,7 @@ class Operation:
     finished_s: float | None = None
     settled_s: float | None = None
     error: str | None = None
+    code: str | None = None
     fault: str | None = None
 
     def log_entry(self) -> dict[str, Any]:
@@ -105,19 +130,6 @@ class Operation:
             "settled": _iso(self.settled_s),
             "error": self.error,
         }
-
-
-def check_bounds(pool: Pool, after: dict[str, Any]) -> None:
-    """Refuse settings that break minimum <= desired <= maximum (CloudRefused)."""
-    low, high, desired = after["min_nodes"], after["max_nodes"], after["desired"]
-    for wrong, text in (
-        (low < 0 or high < 1, f"bounds {low}-{high} are not a range of nodes"),
-        (low > high, f"minimum size {low} is above maximum size {high}"),
-        (desired > high, f"desired size {desired} is above maximum size {high}"),
-        (desired < low, f"desired size {desired} is below minimum size {low}"),
-    ):
-        if wrong:
-            raise CloudRefused(text, where=f"pool {pool.id}", fix="keep minimum <= desired <= maximum")
 
 
 def uuid_of(*parts: object) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Self
 from blocks.errors import InvalidInput
 from blocks.fleet import Fleet, Provider, pool_id
 from deployments.local.clock import SimulatedClock
+from deployments.local.cluster_autoscaler import ClusterAutoscaler
 from deployments.local.demand import FIRST_UTILISATION, DemandPods, units_needed
 from deployments.local.faults.samples import SampleFaults
 from deployments.local.faults.schedule import Faults
@@ -48,6 +49,10 @@ class Simulation:
         self.faults = Faults(
             fleet, clock, clusters, self.node_pools, seed=seed, start_s=start_s, on_change=self.mark_changed
         )
+        self.autoscalers = {
+            cluster.name: ClusterAutoscaler(cluster, clusters[cluster.name], self.node_pools, clock)
+            for cluster in fleet.clusters
+        }
         self.demand = DemandPods(fleet, self.world, clock, clusters)
         self.workloads = Workloads(fleet, self.world, clusters)
         for cluster in clusters.values():
@@ -90,6 +95,8 @@ class Simulation:
         simulation = cls(fleet, seed=seed, start_s=snapshot["start_s"], tokens=tokens, clock=clock, clusters=clusters)
         simulation.node_pools.restore(snapshot["node_pools"])
         simulation.faults.restore(snapshot["faults"])
+        for name, autoscaler in simulation.autoscalers.items():
+            autoscaler.restore(snapshot["autoscalers"][name])
         simulation.demand.resume()
         simulation.recorder.restore(snapshot["recorder"])
         clock.advance(now_s - clock.now())
@@ -106,6 +113,7 @@ class Simulation:
             "node_pools": self.node_pools.snapshot(),
             "recorder": self.recorder.snapshot(),
             "faults": self.faults.snapshot(),
+            "autoscalers": {name: autoscaler.snapshot() for name, autoscaler in self.autoscalers.items()},
             "clusters": {name: cluster.snapshot() for name, cluster in self.clusters.items()},
         }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from deployments.local.simulation import Simulation
 
 FAILS = {"kind": "cloud-operation-fails", "cluster": "eu-eks"}
@@ -69,7 +67,6 @@ def test_a_killed_edge_machine_comes_back_when_its_last_fault_ends(simulation, f
     assert simulation.node_pools.dead_nodes("edge-munich") == frozenset()
 
 
-@pytest.mark.xfail(strict=False, reason="until the clouds replace dead machines")
 def test_a_cloud_replaces_a_killed_machine(simulation, faults):
     node = simulation.clusters["eu-eks"].list("nodes")[0]["metadata"]["name"]
     before = {pool: simulation.node_pools.ready("eu-eks", pool) for pool in ("web", "batch")}
