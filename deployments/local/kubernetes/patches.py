@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from deployments.local.kubernetes import status
+from deployments.local.kubernetes import fields, status
 from deployments.local.kubernetes.schemas import Schema
 from deployments.local.kubernetes.trees import clone
 
@@ -60,34 +60,26 @@ def strategic(target: Any, patch: Any, schema: Schema | None) -> Any:
         elif value is None:
             result.pop(key, None)
         else:
-            result[key] = _strategic_field(result.get(key), value, _child(schema, key))
+            result[key] = _strategic_field(result.get(key), value, fields.child(schema, key))
     for field, order in orders.items():
-        result[field] = _ordered(result.get(field) or [], order, _child(schema, field))
+        result[field] = _ordered(result.get(field) or [], order, fields.child(schema, field))
     return result
-
-
-def _child(schema: Schema | None, key: str) -> Schema | None:
-    if schema is None:
-        return None
-    if schema.form == "struct":
-        return schema.fields.get(key)
-    return schema.items if schema.form == "map" else None
 
 
 def _strategic_field(target: Any, value: Any, schema: Schema | None) -> Any:
     if not isinstance(value, list):
-        return strategic(target, value, schema)
+        return value if schema is not None and schema.replaced else strategic(target, value, schema)
     if schema is None or schema.form != "list":
         return value
     if schema.is_set:
         return _interleaved(value, target or [])
-    if not schema.keys:
+    if not schema.patch_key:
         return [entry for entry in value if not (isinstance(entry, dict) and _DIRECTIVE in entry)]
     return _keyed_list(target or [], value, schema)
 
 
 def _keyed_list(target: list[Json], patch: list[Any], schema: Schema) -> list[Json]:
-    key = schema.keys[0]
+    key = schema.patch_key
     if any(isinstance(entry, dict) and entry.get(_DIRECTIVE) == "replace" for entry in patch):
         return [entry for entry in patch if _DIRECTIVE not in entry]
     old, merged, gone = {entry.get(key): entry for entry in target}, {}, set()
@@ -118,7 +110,7 @@ def _interleaved(patched: list[Any], server: list[Any]) -> list[Any]:
 
 
 def _ordered(entries: list[Any], order: list[Any], schema: Schema | None) -> list[Any]:
-    key = schema.keys[0] if schema is not None and schema.keys else None
+    key = schema.patch_key if schema is not None else ""
 
     def name(entry: Any) -> Any:
         return entry.get(key) if key and isinstance(entry, dict) else entry

@@ -195,14 +195,14 @@ class Handlers:
         return Answer(reading.encoded(call.kind, entry), code, options.warnings)
 
     def _update(self, call: Call) -> Answer:
-        target, options = call.target, call.options("UpdateOptions")
+        target, options, created = call.target, call.options("UpdateOptions"), False
         if target.subresource == "scale":
             body = call.body(Kind("autoscaling", "v1", "scales", "Scale"))
             entry = scaling.change(self._backend, call.kind, target.place, target.name, lambda _scale: body, options,
                                    patch=False)  # fmt: skip
         else:
-            entry = writing.replace(self._backend, call.kind, target.place, target.name, call.body(), options)
-        return self._written(call, entry, options)
+            entry, created = writing.replace(self._backend, call.kind, target.place, target.name, call.body(), options)
+        return self._written(call, entry, options, 201 if created else 200)
 
     def _patch(self, call: Call) -> Answer:
         target, form = call.target, bodies.media_type(call.content_type)

@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 REQUIRED, INVALID, FORBIDDEN = "FieldValueRequired", "FieldValueInvalid", "FieldValueForbidden"
 NOT_SUPPORTED, TYPE_INVALID, TOO_LONG = "FieldValueNotSupported", "FieldValueTypeInvalid", "FieldValueTooLong"
-DUPLICATE = "FieldValueDuplicate"
+DUPLICATE, NOT_FOUND = "FieldValueDuplicate", "FieldValueNotFound"
 
 _WORDS = {
     REQUIRED: "Required value",
@@ -24,6 +24,7 @@ _WORDS = {
     TYPE_INVALID: "Invalid value",
     TOO_LONG: "Too long",
     DUPLICATE: "Duplicate value",
+    NOT_FOUND: "Not found",
 }
 
 

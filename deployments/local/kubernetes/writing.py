@@ -101,8 +101,10 @@ def existing(backend: Backend, kind: Kind, namespace: str, name: str) -> Stored:
     return found
 
 
-def replace(backend: Backend, kind: Kind, namespace: str, name: str, body: Json, options: Options) -> Stored:
-    """PUT an object: what the body leaves out is gone.
+def replace(
+    backend: Backend, kind: Kind, namespace: str, name: str, body: Json, options: Options
+) -> tuple[Stored, bool]:
+    """PUT an object: what the body leaves out is gone; also whether it created the object.
 
     Raises
     ------
@@ -112,10 +114,12 @@ def replace(backend: Backend, kind: Kind, namespace: str, name: str, body: Json,
         new = shaped(kind, body, options)
     except DecodeError as error:
         raise status.undecodable(kind, str(error)) from error
-    current = existing(backend, kind, namespace, name)
     metadata = new["metadata"]
     _check_name(metadata, name)
     _check_namespace(kind, metadata, namespace)
+    if kind.created_by_put and not options.subresource and backend.store.get(kind.storage, namespace, name) is None:
+        return create(backend, kind, namespace, body, options), True
+    current = existing(backend, kind, namespace, name)
     if not metadata.get("resourceVersion") and not _unconditional(kind):
         cause = status.Cause(status.INVALID, "metadata.resourceVersion", "0: must be specified for an update")
         raise status.invalid(kind, name, [cause], label=kind.plural)
@@ -126,7 +130,7 @@ def replace(backend: Backend, kind: Kind, namespace: str, name: str, body: Json,
             f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {current.uid}"
         )
         raise status.conflict(kind, name, why)
-    return update(backend, kind, current, new, options)
+    return update(backend, kind, current, new, options), False
 
 
 def _unconditional(kind: Kind) -> bool:
