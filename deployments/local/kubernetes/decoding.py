@@ -13,7 +13,7 @@ from typing import Any
 from deployments.local.kubernetes.quantities import QUANTITY, DecodeError, canonical, quantity
 from deployments.local.kubernetes.schemas import Schema
 
-__all__ = ["DecodeError", "DuplicateField", "decode", "parse_strictly", "quantity"]
+__all__ = ["DecodeError", "DuplicateField", "decode", "parse_json", "parse_strictly", "quantity"]
 
 _MICRO_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$")
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
@@ -176,6 +176,25 @@ _SCALAR: dict[str, Callable[[Any, str], Any]] = {
 }  # fmt: skip
 
 
+def parse_json(text: str | bytes) -> Any:
+    """JSON as Go reads it: no NaN, no infinity.
+
+    Raises
+    ------
+    ValueError: it does not parse.
+    """
+    return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"invalid character in {text}")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return _no_number(text) if value in (float("inf"), float("-inf")) else value
+
+
 def parse_strictly(text: str | bytes) -> Any:
     """JSON in which no object may name a field twice.
 
@@ -183,7 +202,7 @@ def parse_strictly(text: str | bytes) -> Any:
     ------
     DuplicateField: with the field's name.
     """
-    return json.loads(text, object_pairs_hook=_distinct)
+    return json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_number, parse_float=_finite)
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

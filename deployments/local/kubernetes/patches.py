@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,9 @@ Json = dict[str, Any]
 
 _DIRECTIVE, _ORDER, _DELETE = "$patch", "$setElementOrder/", "$deleteFromPrimitiveList/"
 _RETAIN = "$retainKeys"
+_INDEX = re.compile(r"^(0|-?[1-9]\d{0,8})\Z")
+MAX_OPERATIONS = 10_000
+"""Operations that one JSON patch may have."""
 
 
 def merge(target: Any, patch: Any) -> Any:
@@ -129,8 +134,11 @@ def json_patch(target: Any, operations: Any) -> Any:
     ------
     StatusError: 400 when it is no list of operations, 422 when one of them does not apply.
     """
-    if not isinstance(operations, list) or not all(isinstance(entry, dict) for entry in operations):
+    if not isinstance(operations, list) or not all(_is_operation(entry) for entry in operations):
         raise status.bad_request("error decoding patch: a JSON patch is a list of operations")
+    if len(operations) > MAX_OPERATIONS:
+        why = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
+        raise status.StatusError(413, "RequestEntityTooLarge", why)
     result = clone(target)
     for operation in operations:
         try:
@@ -140,10 +148,14 @@ def json_patch(target: Any, operations: Any) -> Any:
     return result
 
 
+def _is_operation(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(isinstance(entry.get(key, ""), str) for key in ("op", "path", "from"))
+
+
 def _operation(tree: Any, operation: Json) -> Any:
     name, path = operation["op"], _pointer(operation["path"])
     if name == "test":
-        if _find(tree, path, missing=None) != operation.get("value"):
+        if not _equal(_find(tree, path, missing=None), operation.get("value")):
             raise ValueError("test failed")
     elif name in ("add", "replace"):
         if not path:
@@ -169,10 +181,17 @@ def _pointer(text: str) -> list[str]:
 _NEEDED = object()
 
 
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same; Python alone would take `true` for 1."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
 def _find(tree: Any, path: list[str], missing: Any = _NEEDED) -> Any:
     for index, part in enumerate(path):
         if isinstance(tree, list):
             tree = tree[_position(part, tree)]
+        elif not isinstance(tree, dict):
+            raise TypeError(part)
         elif part in tree or missing is _NEEDED or index < len(path) - 1:
             tree = tree[part]
         else:
@@ -181,7 +200,7 @@ def _find(tree: Any, path: list[str], missing: Any = _NEEDED) -> Any:
 
 
 def _position(part: str, entries: list[Any]) -> int:
-    position = int(part)
+    position = _index(part)
     if position < 0:
         position += len(entries)
     if not 0 <= position < len(entries):
@@ -189,23 +208,41 @@ def _position(part: str, entries: list[Any]) -> int:
     return position
 
 
+def _index(part: str) -> int:
+    if not _INDEX.match(part):
+        raise ValueError(part)
+    return int(part)
+
+
 def _put(tree: Any, path: list[str], value: Any, *, insert: bool) -> None:
     parent, last = _find(tree, path[:-1]), path[-1]
     if isinstance(parent, dict):
         parent[last] = value
+    elif not isinstance(parent, list):
+        raise TypeError(last)
     elif last == "-":
         parent.append(value)
     elif insert:
-        if not 0 <= int(last) <= len(parent):
+        if not 0 <= (position := _index(last)) <= len(parent):
             raise IndexError(last)
-        parent.insert(int(last), value)
+        parent.insert(position, value)
     else:
         parent[_position(last, parent)] = value
 
 
 def _take(tree: Any, path: list[str]) -> Any:
     parent, last = _find(tree, path[:-1]), path[-1]
+    if not isinstance(parent, (dict, list)):
+        raise TypeError(last)
     return parent.pop(last) if isinstance(parent, dict) else parent.pop(_position(last, parent))
+
+
+def _directed(target: Any, patch: Any, schema: Schema | None) -> Any:
+    """A strategic merge; directives and merge keys of the wrong type make the patch a bad one."""
+    try:
+        return strategic(target, patch, schema)
+    except (TypeError, AttributeError) as error:
+        raise status.bad_request(f"invalid strategic merge patch: {error}") from error
 
 
 def function(patch_type: str, body: Any, schema: Schema | None) -> Callable[[Any], Any]:
@@ -217,7 +254,7 @@ def function(patch_type: str, body: Any, schema: Schema | None) -> Callable[[Any
     """
     known: dict[str, Callable[[Any], Any]] = {
         "merge": lambda target: merge(target, body),
-        "strategic": lambda target: strategic(target, body, schema),
+        "strategic": lambda target: _directed(target, body, schema),
         "json": lambda target: json_patch(target, body),
     }
     return known[patch_type]

@@ -100,8 +100,8 @@ def _container(container: Json, path: str, names: set[str], volumes: set[Any]) -
     causes += _ports(container, path)
     for index, variable in enumerate(container.get("env", ())):
         if not _ENV_NAME.match(variable.get("name", "")):
-            causes.append(Cause(INVALID if variable.get("name") else REQUIRED, f"{path}.env[{index}].name",
-                                f'"{variable.get("name", "")}": a name of printable characters without "="'))  # fmt: skip
+            why = f'"{variable.get("name", "")}": a name of printable characters without "="'
+            causes.append(Cause(INVALID if variable.get("name") else REQUIRED, f"{path}.env[{index}].name", why))
         if variable.get("value") and variable.get("valueFrom"):
             why = "may not be specified when `value` is not empty"
             causes.append(Cause(INVALID, f"{path}.env[{index}].valueFrom", why))
