@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from deployments.local.kubernetes import status
+from deployments.local.kubernetes import status, tokens
+from deployments.local.kubernetes.backend import Backend
 from deployments.local.kubernetes.kinds import Kind
-from deployments.local.kubernetes.store import Store
 from deployments.local.kubernetes.trees import dig
 
 Json = dict[str, Any]
 
 RBAC = "rbac.authorization.k8s.io"
 MASTERS, AUTHENTICATED, UNAUTHENTICATED = "system:masters", "system:authenticated", "system:unauthenticated"
+_ACCOUNT = "system:serviceaccount:"
 OPEN_PATHS = ("/version", "/healthz", "/livez", "/readyz")
 
 _READ = ["get", "list", "watch"]
@@ -50,7 +51,11 @@ ROLES: dict[str, list[Json]] = {
 }  # fmt: skip
 _EVERYBODY: list[Json] = [
     {"nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"], "verbs": ["get"]},
-    {"apiGroups": ["authorization.k8s.io"], "resources": ["selfsubjectaccessreviews"], "verbs": ["create"]},
+    {
+        "apiGroups": ["authorization.k8s.io"],
+        "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+        "verbs": ["create"],
+    },
     {"apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"], "verbs": ["create"]},
 ]
 
@@ -60,6 +65,12 @@ class User(NamedTuple):
 
     name: str
     groups: tuple[str, ...] = ()
+
+
+def service_account(namespace: str, name: str) -> User:
+    """A ServiceAccount as a user."""
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
+    return User(f"{_ACCOUNT}{namespace}:{name}", groups)
 
 
 class Request(NamedTuple):
@@ -93,11 +104,11 @@ class Access:
 
     Parameters
     ----------
-    tokens: role (admin, operator, viewer) by bearer token.
+    roles: role (admin, operator, viewer) by bearer token.
     """
 
-    def __init__(self, store: Store, tokens: Mapping[str, str]) -> None:
-        self._store, self._tokens = store, dict(tokens)
+    def __init__(self, backend: Backend, roles: Mapping[str, str]) -> None:
+        self._backend, self._store, self._roles = backend, backend.store, dict(roles)
 
     def user(self, authorization: str, impersonate: str = "", groups: Iterable[str] = ()) -> User:
         """Who sends an Authorization header, or in whose name.
@@ -106,37 +117,58 @@ class Access:
         ------
         StatusError: 401 for a token that nobody issued, 403 when the user may not speak for another.
         """
-        if not authorization:
-            user = User("system:anonymous", (UNAUTHENTICATED,))
-        else:
-            role = self._tokens.get(_token(authorization))
-            if role is None:
-                raise status.unauthorized()
-            group = MASTERS if role == "admin" else f"continuum:{role}"
-            user = User(f"continuum:{role}", (group, AUTHENTICATED))
+        user = self._sender(authorization)
+        groups = tuple(groups)
         if not impersonate:
+            if groups:
+                raise status.StatusError(500, "InternalError", f"requested {groups} without impersonating a user")
             return user
-        asked = Request("impersonate", resource="users", name=impersonate)
-        if not self.allows(user, asked):
-            raise denied(user, asked, Kind("", "v1", "users", "User"))
-        return User(impersonate, (*groups, AUTHENTICATED))
+        _, _, account = impersonate.partition(_ACCOUNT)
+        namespace, _, name = account.partition(":")
+        asked = [Request("impersonate", resource="serviceaccounts", namespace=namespace, name=name) if account
+                 else Request("impersonate", resource="users", name=impersonate)]  # fmt: skip
+        asked += [Request("impersonate", resource="groups", name=group) for group in groups]
+        for request in asked:
+            if not self.allows(user, request):
+                raise denied(user, request, Kind("", "v1", request.resource, ""))
+        if account:
+            return service_account(namespace, name)
+        return User(impersonate, groups if AUTHENTICATED in groups else (*groups, AUTHENTICATED))
+
+    def _sender(self, authorization: str) -> User:
+        if not authorization:
+            return User("system:anonymous", (UNAUTHENTICATED,))
+        return self.known(_token(authorization))
+
+    def known(self, token: str) -> User:
+        """Who holds a token.
+
+        Raises
+        ------
+        StatusError: 401, nobody issued it.
+        """
+        role = self._roles.get(token)
+        if role is not None:
+            return User(f"continuum:{role}", (MASTERS if role == "admin" else f"continuum:{role}", AUTHENTICATED))
+        if token.count(".") == 2 and (holder := tokens.holder(self._backend, token)) is not None:
+            return service_account(*holder)
+        raise status.unauthorized()
 
     def allows(self, user: User, request: Request) -> bool:
         """Whether any role bound to the user grants a request."""
-        if MASTERS in user.groups:
-            return True
-        bindings = [(entry.obj, "") for entry in self._store.all(f"clusterrolebindings.{RBAC}")]
-        if request.namespace:
-            bindings += [(entry.obj, request.namespace)
-                         for entry in self._store.all(f"rolebindings.{RBAC}", request.namespace)]  # fmt: skip
-        return any(
-            _grants(rule, request)
-            for binding, namespace in bindings
-            if any(_is(subject, user) for subject in binding.get("subjects", ()))
-            for rule in self._rules(binding["roleRef"], namespace)
-        )
+        return MASTERS in user.groups or any(_grants(rule, request) for rule in self.held(user, request.namespace))
 
-    def _rules(self, reference: Json, namespace: str) -> list[Json]:
+    def held(self, user: User, namespace: str) -> Iterator[Json]:
+        """The rules that are bound to a user, in a namespace or ("") everywhere."""
+        bindings = [(entry.obj, "") for entry in self._store.sorted(f"clusterrolebindings.{RBAC}")]
+        if namespace:
+            bindings += [(entry.obj, namespace) for entry in self._store.sorted(f"rolebindings.{RBAC}", namespace)]
+        for binding, place in bindings:
+            if any(_is(subject, user) for subject in binding.get("subjects", ())):
+                yield from self.rules(binding["roleRef"], place)
+
+    def rules(self, reference: Json, namespace: str) -> list[Json]:
+        """The rules of the role that a binding names."""
         if reference["kind"] == "ClusterRole":
             found = self._store.get(f"clusterroles.{RBAC}", "", reference["name"])
         else:
@@ -166,7 +198,7 @@ def _is(subject: Json, user: User) -> bool:
         return bool(subject["name"] == user.name)
     if subject["kind"] == "Group":
         return subject["name"] in user.groups
-    return user.name == f"system:serviceaccount:{subject.get('namespace', '')}:{subject['name']}"
+    return user.name == f"{_ACCOUNT}{subject.get('namespace', '')}:{subject['name']}"
 
 
 def _grants(rule: Json, request: Request) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from deployments.local.kubernetes import status
-from deployments.local.kubernetes.backend import Backend
+from deployments.local.kubernetes.backend import Backend, merged_finalizers
 from deployments.local.kubernetes.decoding import quantity
 from deployments.local.kubernetes.kinds import Kind
 from deployments.local.kubernetes.trees import dig
@@ -17,6 +17,7 @@ NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unr
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 TOLERATION_S = 300
 """Seconds that every pod stays on a node that went away, unless it says otherwise."""
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 SERVICE_NETWORK, FIRST_NODE_PORT, LAST_NODE_PORT = "10.96", 30000, 32767
 
 
@@ -155,10 +156,22 @@ def _job(_backend: Backend, _kind: Kind, obj: Json) -> None:
     spec["selector"] = {"matchLabels": {f"{prefix}controller-uid": metadata["uid"]}}
 
 
+def _claim(backend: Backend, _kind: Kind, obj: Json) -> None:
+    """A claim is protected while a pod uses it, and takes the default class where it names none."""
+    metadata, spec = obj["metadata"], obj.setdefault("spec", {})
+    metadata["finalizers"] = merged_finalizers(metadata.get("finalizers", []), "kubernetes.io/pvc-protection")
+    if "storageClassName" not in spec:
+        default = [entry.key[1] for entry in backend.store.sorted("storageclasses.storage.k8s.io")
+                   if dig(entry.obj, "metadata", "annotations", DEFAULT_CLASS) == "true"]  # fmt: skip
+        if default:
+            spec["storageClassName"] = default[-1]
+
+
 _PREPARE: dict[str, Callable[[Backend, Kind, Json], None]] = {
     "namespaces": _namespace,
     "nodes": _node,
     "pods": _pod,
     "services": _service,
     "jobs.batch": _job,
+    "persistentvolumeclaims": _claim,
 }

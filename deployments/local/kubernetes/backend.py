@@ -6,12 +6,15 @@ import random
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from deployments.local.kubernetes.kinds import Registry
 from deployments.local.kubernetes.outages import NOTHING_OFF, Outages
 from deployments.local.kubernetes.store import Store
 from deployments.local.kubernetes.trees import timestamp
 from deployments.local.kubernetes.usage import PodUsage, of_requests
+
+Json = dict[str, Any]
 
 SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """Letters of generated names: no vowels, so that no words arise, and nothing easily misread."""
@@ -59,6 +62,8 @@ class Options:
     manager: who writes, for `managedFields`; "" records nobody.
     subresource: "" for the object itself, or `status`, `scale`.
     strict: refuse unknown fields instead of dropping them.
+    quiet: drop unknown fields without a warning.
+    guard: called with the new and the old state before it is stored; it raises what forbids the write.
     warnings: takes one line for each field dropped.
     """
 
@@ -66,6 +71,8 @@ class Options:
     manager: str = ""
     subresource: str = ""
     strict: bool = False
+    quiet: bool = False
+    guard: Callable[[Json, Json | None], None] | None = None
     warnings: list[str] = field(default_factory=list)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from deployments.local.kubernetes import protobuf, status
-from deployments.local.kubernetes.decoding import DuplicateField, parse_strictly
+from deployments.local.kubernetes.decoding import DecodeError, DuplicateField, decode, parse_json, parse_strictly
 from deployments.local.kubernetes.kinds import Kind
+from deployments.local.kubernetes.schemas import parse
 
 Json = dict[str, Any]
 
@@ -22,6 +23,24 @@ MERGE, STRATEGIC, JSON_PATCH, APPLY = (
     "application/apply-patch+yaml",
 )
 PATCH_TYPES = {MERGE: "merge", STRATEGIC: "strategic", JSON_PATCH: "json", APPLY: "apply"}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as the server reads it: what looks like a date is a string."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _yaml(raw: bytes) -> Any:
+    """YAML as JSON: through JSON and back, so that keys are strings and nothing is left that JSON has not."""
+    try:
+        return parse_json(json.dumps(yaml.load(raw, _Loader)))
+    except TypeError as error:
+        raise ValueError(f"no JSON: {error}") from error
 
 
 def media_type(header: str) -> str:
@@ -44,12 +63,12 @@ def parsed(raw: bytes, content_type: str, kind: Kind, *, strict: bool = False) -
     what = f"the object provided is unrecognized (must be of type {kind.kind}): couldn't get version/kind"
     try:
         if form == YAML:
-            found = yaml.safe_load(raw)
+            found = _yaml(raw)
         else:
-            found = parse_strictly(raw) if strict else json.loads(raw)
+            found = parse_strictly(raw) if strict else parse_json(raw)
     except DuplicateField as error:
         raise status.undecodable(kind, f"strict decoding error: {error}") from error
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise status.bad_request(f"{what}; parse error: {error}") from error
     if not isinstance(found, dict):
         raise status.bad_request(f"{what}; parse error: the body is no object")
@@ -64,8 +83,8 @@ def parsed_patch(raw: bytes, form: str) -> Any:
     StatusError: 400 when it does not parse.
     """
     try:
-        found = yaml.safe_load(raw) if form == APPLY else json.loads(raw)
-    except (ValueError, yaml.YAMLError) as error:
+        found = _yaml(raw) if form == APPLY else parse_json(raw)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise status.bad_request(f"error decoding patch: {error}") from error
     if form != JSON_PATCH and not isinstance(found, dict):
         raise status.bad_request("error decoding patch: the patch is no object")
@@ -73,7 +92,7 @@ def parsed_patch(raw: bytes, form: str) -> Any:
 
 
 def optional(raw: bytes, content_type: str) -> Json:
-    """A body that may be left out, such as DeleteOptions.
+    """A body that may be left out: DeleteOptions.
 
     Raises
     ------
@@ -81,11 +100,26 @@ def optional(raw: bytes, content_type: str) -> Json:
     """
     if not raw.strip():
         return {}
-    return dict(parsed(raw, content_type, Kind("", "v1", "", "DeleteOptions")))
+    kind = Kind("", "v1", "", "DeleteOptions")
+    return typed(kind, dict(parsed(raw, content_type, kind)))
+
+
+def typed(kind: Kind, body: Json) -> Json:
+    """A body in the shape of a kind that is not stored.
+
+    Raises
+    ------
+    StatusError: 400, it has another shape.
+    """
+    try:
+        fields = {key: value for key, value in body.items() if key not in ("kind", "apiVersion")}
+        return dict(decode(fields, parse(kind.kind)))
+    except DecodeError as error:
+        raise status.undecodable(kind, str(error)) from error
 
 
 def accepted(header: str) -> str:
-    """The format to answer in: `json`, `yaml` or `table`, the first that the client names and we have.
+    """The format to answer in: `json`, `yaml`, `table` or `metadata`, the first that the client names and we have.
 
     Raises
     ------
@@ -96,6 +130,8 @@ def accepted(header: str) -> str:
         if form in (JSON, "*/*", "application/*"):
             if "as=Table" in parameters:
                 return "table"
+            if "as=PartialObjectMetadata" in parameters or "as=PartialObjectMetadataList" in parameters:
+                return "metadata"
             if not any(part.startswith("as=") for part in parameters):
                 return "json"
         elif form == YAML:

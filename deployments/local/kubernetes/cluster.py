@@ -70,7 +70,7 @@ class SimulatedCluster:
         self._woken_s = float("inf")
         self._engine = Engine(clock.now, self._wake)
         self.backend = Backend(Store(version), Registry(), self._engine.now_s, source)
-        self.access = Access(self.backend.store, tokens or {})
+        self.access = Access(self.backend, tokens or {})
         self._engine.start(self.backend, CONTROLLERS)
 
     def _wake(self, when_s: float) -> None:

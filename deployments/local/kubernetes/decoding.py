@@ -5,24 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime
-import functools
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
+from deployments.local.kubernetes.quantities import QUANTITY, DecodeError, canonical, quantity
 from deployments.local.kubernetes.schemas import Schema
 
-_QUANTITY = re.compile(r"^([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)([eE][+-]?\d+|[KMGTPE]i|[numkMGTPE])?$")
+__all__ = ["DecodeError", "DuplicateField", "decode", "parse_json", "parse_strictly", "quantity"]
+
 _MICRO_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$")
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
-_SUFFIXES = {
-    "": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
-    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60,
-}  # fmt: skip
-
-
-class DecodeError(ValueError):
-    """The body does not have the shape of its kind; the text says where."""
 
 
 class DuplicateField(ValueError):
@@ -97,9 +91,14 @@ def _string(value: Any, path: str) -> str:
 
 
 def _integer(value: Any, path: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not _fits(value):
         raise _wrong(value, path, "int")
     return int(value)
+
+
+def _fits(value: float) -> bool:
+    """Whether a number is whole and has room in 64 bits."""
+    return -(2**63) <= value < 2**63 and value == int(value)
 
 
 def _number(value: Any, path: str) -> float:
@@ -120,9 +119,9 @@ def _integer_or_string(value: Any, path: str) -> int | str:
 
 def _quantity(value: Any, path: str) -> str:
     text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not _QUANTITY.match(text):
+    if not isinstance(text, str) or not QUANTITY.match(text):
         raise DecodeError(f"{path}: {value!r} is no quantity such as 500m, 2 or 64Mi")
-    return text
+    return canonical(text)
 
 
 def _time(value: Any, path: str) -> str:
@@ -164,26 +163,36 @@ def _anything(value: Any, _path: str) -> Any:
     return value
 
 
-_SCALAR = {
-    "s": _string, "i": _integer, "n": _number, "b": _boolean, "is": _integer_or_string, "q": _quantity,
+def _or_none(convert: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    """A field that is left out when it has Go's zero value."""
+    return lambda value, path: convert(value, path) or None
+
+
+_SCALAR: dict[str, Callable[[Any, str], Any]] = {
+    "s": _string, "i": _integer, "n": _number, "b": _boolean,
+    "s0": _or_none(_string), "i0": _or_none(_integer), "b0": _or_none(_boolean),
+    "is": _integer_or_string, "q": _quantity,
     "t": _time, "mt": _micro_time, "y": _base64, "*": _anything,
 }  # fmt: skip
 
 
-@functools.lru_cache(maxsize=4096)
-def quantity(text: str) -> float:
-    """The number a quantity stands for.
+def parse_json(text: str | bytes) -> Any:
+    """JSON as Go reads it: no NaN, no infinity.
 
-    >>> quantity("500m"), quantity("64Mi"), quantity("2e3")
-    (0.5, 67108864.0, 2000.0)
+    Raises
+    ------
+    ValueError: it does not parse.
     """
-    match = _QUANTITY.match(text)
-    if match is None:
-        raise DecodeError(f"{text!r} is no quantity")
-    suffix = match[2] or ""
-    if suffix[:1] in "eE" and suffix[1:]:
-        return float(match[1] + suffix) if suffix[1:] != "i" else float(match[1]) * _SUFFIXES[suffix]
-    return float(match[1]) * _SUFFIXES[suffix]
+    return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"invalid character in {text}")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return _no_number(text) if value in (float("inf"), float("-inf")) else value
 
 
 def parse_strictly(text: str | bytes) -> Any:
@@ -193,7 +202,7 @@ def parse_strictly(text: str | bytes) -> Any:
     ------
     DuplicateField: with the field's name.
     """
-    return json.loads(text, object_pairs_hook=_distinct)
+    return json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_number, parse_float=_finite)
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+from deployments.local.kubernetes.trees import clone
+
 Json = dict[str, Any]
 
 _CONTAINER = {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}
@@ -16,11 +18,22 @@ _POD = {
     "schedulerName": "default-scheduler",
 }
 _QUARTER = "25%"
+_PROBE = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
+_FILE_MODE = 0o644
+_SCALE_UP = {
+    "stabilizationWindowSeconds": 0,
+    "selectPolicy": "Max",
+    "policies": [
+        {"type": "Pods", "value": 4, "periodSeconds": 15},
+        {"type": "Percent", "value": 100, "periodSeconds": 15},
+    ],
+}
+_SCALE_DOWN = {"selectPolicy": "Max", "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}
 
 
 def _fill(target: Json, values: Json) -> None:
     for key, value in values.items():
-        target.setdefault(key, value)
+        target.setdefault(key, clone(value))
 
 
 def _pull_policy(image: str) -> str:
@@ -32,15 +45,61 @@ def pod_spec(spec: Json) -> None:
     """Defaults of a pod's spec or of a template's."""
     _fill(spec, _POD)
     spec.setdefault("securityContext", {})
-    for container in [*spec.get("containers", ()), *spec.get("initContainers", ())]:
-        container.setdefault("resources", {})
-        container.setdefault("imagePullPolicy", _pull_policy(container.get("image", "")))
-        _fill(container, _CONTAINER)
-        for port in container.get("ports", ()):
-            port.setdefault("protocol", "TCP")
-        resources = container["resources"]
-        if limits := resources.get("limits"):
-            resources["requests"] = {**limits, **resources.get("requests", {})}
+    if account := spec.get("serviceAccountName") or spec.get("serviceAccount"):
+        spec["serviceAccountName"] = spec["serviceAccount"] = account
+    for group in ("containers", "initContainers", "ephemeralContainers"):
+        for container in spec.get(group, ()):
+            _container(container, host_network=spec.get("hostNetwork", False))
+    for volume in spec.get("volumes", ()):
+        _volume(volume)
+
+
+def _container(container: Json, *, host_network: bool) -> None:
+    container.setdefault("resources", {})
+    container.setdefault("imagePullPolicy", _pull_policy(container.get("image", "")))
+    _fill(container, _CONTAINER)
+    for port in container.get("ports", ()):
+        port.setdefault("protocol", "TCP")
+        if host_network and "containerPort" in port:
+            port.setdefault("hostPort", port["containerPort"])
+    resources = container["resources"]
+    if limits := resources.get("limits"):
+        resources["requests"] = {**limits, **resources.get("requests", {})}
+    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if (probe := container.get(name)) is not None:
+            _fill(probe, _PROBE)
+            _http(probe)
+    for hook in container.get("lifecycle", {}).values():
+        if isinstance(hook, dict):
+            _http(hook)
+    for variable in container.get("env", ()):
+        value = variable.get("valueFrom", {})
+        if "fieldRef" in value:
+            value["fieldRef"].setdefault("apiVersion", "v1")
+        if "resourceFieldRef" in value:
+            value["resourceFieldRef"].setdefault("divisor", "0")
+
+
+def _http(handler: Json) -> None:
+    if "httpGet" in handler:
+        _fill(handler["httpGet"], {"path": "/", "scheme": "HTTP"})
+    if "grpc" in handler:
+        handler["grpc"].setdefault("service", "")
+
+
+def _volume(volume: Json) -> None:
+    if set(volume) <= {"name"}:
+        volume["emptyDir"] = {}
+    for source in ("configMap", "secret", "projected", "downwardAPI"):
+        if source in volume:
+            volume[source].setdefault("defaultMode", _FILE_MODE)
+    if "hostPath" in volume:
+        volume["hostPath"].setdefault("type", "")
+    for source in volume.get("projected", {}).get("sources", ()):
+        if "serviceAccountToken" in source:
+            source["serviceAccountToken"].setdefault("expirationSeconds", 3600)
+    if "spec" in (template := volume.get("ephemeral", {}).get("volumeClaimTemplate", {})):
+        template["spec"].setdefault("volumeMode", "Filesystem")
 
 
 def _template(obj: Json) -> None:
@@ -59,8 +118,7 @@ def _deployment(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     _fill(spec, {"replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600})
     strategy = spec.setdefault("strategy", {})
-    if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
-        _fill(strategy.setdefault("rollingUpdate", {}), {"maxUnavailable": _QUARTER, "maxSurge": _QUARTER})
+    _rolling(strategy, {"maxUnavailable": _QUARTER, "maxSurge": _QUARTER})
     _template(obj)
 
 
@@ -73,15 +131,37 @@ def _replica_set(obj: Json) -> None:
 def _stateful_set(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     _fill(spec, {"replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady"})
-    spec.setdefault("updateStrategy", {}).setdefault("type", "RollingUpdate")
+    _rolling(spec.setdefault("updateStrategy", {}), {"partition": 0})
+    _fill(
+        spec.setdefault("persistentVolumeClaimRetentionPolicy", {}), {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    )
+    for claim in spec.get("volumeClaimTemplates", ()):
+        _claim(claim)
     _template(obj)
+    _fill(obj.setdefault("status", {}), {"replicas": 0, "availableReplicas": 0})
+
+
+def _rolling(strategy: Json, values: Json) -> None:
+    if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
+        _fill(strategy.setdefault("rollingUpdate", {}), values)
 
 
 def _daemon_set(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("revisionHistoryLimit", 10)
-    spec.setdefault("updateStrategy", {}).setdefault("type", "RollingUpdate")
+    _rolling(spec.setdefault("updateStrategy", {}), {"maxUnavailable": 1, "maxSurge": 0})
     _template(obj)
+    counters = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
+    _fill(obj.setdefault("status", {}), dict.fromkeys(counters, 0))
+
+
+def _cron_job(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    _fill(spec, {"concurrencyPolicy": "Allow", "suspend": False, "successfulJobsHistoryLimit": 3,
+                 "failedJobsHistoryLimit": 1})  # fmt: skip
+    template = spec.setdefault("jobTemplate", {}).setdefault("spec", {}).setdefault("template", {})
+    _job_template(template)
+    obj.setdefault("status", {})
 
 
 def _job(obj: Json) -> None:
@@ -90,11 +170,15 @@ def _job(obj: Json) -> None:
         spec["completions"] = 1
     _fill(spec, {"parallelism": 1, "backoffLimit": 6, "completionMode": "NonIndexed", "suspend": False})
     _fill(spec, {"podReplacementPolicy": "TerminatingOrFailed", "manualSelector": False})
-    template = spec.get("template", {}).setdefault("spec", {})
-    said = template.get("restartPolicy")
-    pod_spec(template)
+    _job_template(spec.get("template", {}))
+
+
+def _job_template(template: Json) -> None:
+    spec = template.setdefault("spec", {})
+    said = spec.get("restartPolicy")
+    pod_spec(spec)
     if said is None:  # a Job's template must say it; the pods' own default would be refused under another name
-        del template["restartPolicy"]
+        del spec["restartPolicy"]
 
 
 def _service(obj: Json) -> None:
@@ -124,6 +208,9 @@ def _hpa(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("minReplicas", 1)
     spec.setdefault("metrics", [{"type": "Resource", "resource": {"name": "cpu", "target": target}}])
+    if (behavior := spec.get("behavior")) is not None:
+        _fill(behavior.setdefault("scaleUp", {}), _SCALE_UP)
+        _fill(behavior.setdefault("scaleDown", {}), _SCALE_DOWN)
 
 
 def _event(obj: Json) -> None:
@@ -139,6 +226,40 @@ def _endpoint_slice(obj: Json) -> None:
     obj.setdefault("endpoints", [])
     for port in obj.get("ports", ()):
         _fill(port, {"protocol": "TCP", "name": ""})
+
+
+def _claim(obj: Json) -> None:
+    obj.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
+    obj.setdefault("status", {}).setdefault("phase", "Pending")
+
+
+def _persistent_volume(obj: Json) -> None:
+    _fill(obj.setdefault("spec", {}), {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"})
+    obj.setdefault("status", {}).setdefault("phase", "Available")
+
+
+def _storage_class(obj: Json) -> None:
+    _fill(obj, {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"})
+
+
+def _network_policy(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("podSelector", {})
+    spec.setdefault("policyTypes", ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"])
+    for rule in [*spec.get("ingress", ()), *spec.get("egress", ())]:
+        for port in rule.get("ports", ()):
+            port.setdefault("protocol", "TCP")
+
+
+def _ingress(obj: Json) -> None:
+    obj.setdefault("spec", {})
+    obj.setdefault("status", {}).setdefault("loadBalancer", {})
+
+
+def _endpoints(obj: Json) -> None:
+    for subset in obj.get("subsets", ()):
+        for port in subset.get("ports", ()):
+            port.setdefault("protocol", "TCP")
 
 
 def _namespace(obj: Json) -> None:
@@ -165,6 +286,13 @@ DEFAULTS: dict[str, Callable[[Json], None]] = {
     "daemonsets.apps": _daemon_set,
     "jobs.batch": _job,
     "horizontalpodautoscalers.autoscaling": _hpa,
+    "cronjobs.batch": _cron_job,
+    "ingresses.networking.k8s.io": _ingress,
+    "networkpolicies.networking.k8s.io": _network_policy,
+    "persistentvolumeclaims": _claim,
+    "persistentvolumes": _persistent_volume,
+    "storageclasses.storage.k8s.io": _storage_class,
+    "endpoints": _endpoints,
     "priorityclasses.scheduling.k8s.io": _priority_class,
     "endpointslices.discovery.k8s.io": _endpoint_slice,
     "rolebindings.rbac.authorization.k8s.io": _binding,

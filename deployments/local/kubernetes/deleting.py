@@ -20,13 +20,19 @@ _FINALIZER = {"Foreground": FOREGROUND, "Orphan": ORPHAN, "Background": "", "": 
 
 
 def options_of(body: Json, query: dict[str, str]) -> DeleteOptions:
-    """Options of a DELETE, from its body (a DeleteOptions object) or its query.
+    """Options of a DELETE, from its body (a DeleteOptions object) or, where there is none, from its query.
 
     Raises
     ------
-    StatusError: 422 on a policy or dry run that does not exist.
+    StatusError: 400 on a grace period that is no number, 422 on a policy or dry run that does not exist.
     """
-    policy = str(body.get("propagationPolicy") or query.get("propagationPolicy", ""))
+    policy = str(body.get("propagationPolicy", "") if body else query.get("propagationPolicy", ""))
+    orphan = body.get("orphanDependents", {"true": True, "false": False}.get(query.get("orphanDependents", "")))
+    if policy and orphan is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        raise status.invalid_options("DeleteOptions", [status.Cause(status.INVALID, "propagationPolicy", why)])
+    if orphan is not None:
+        policy = "Orphan" if orphan else "Background"
     if policy and policy not in POLICIES:
         cause = status.Cause(status.NOT_SUPPORTED, "propagationPolicy", f'"{policy}": supported: {", ".join(POLICIES)}')
         raise status.invalid_options("DeleteOptions", [cause])
@@ -34,10 +40,17 @@ def options_of(body: Json, query: dict[str, str]) -> DeleteOptions:
     if dry_run and dry_run != ["All"]:
         cause = status.Cause(status.NOT_SUPPORTED, "dryRun", f'{dry_run}: supported values: "All"')
         raise status.invalid_options("DeleteOptions", [cause])
-    grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
+    grace = body.get("gracePeriodSeconds") if body else query.get("gracePeriodSeconds")
+    if grace is not None and not str(grace).lstrip("-").isdigit():
+        raise status.bad_request(f"gracePeriodSeconds: {grace!r} is no number")
     guard = body.get("preconditions") or {}
-    return DeleteOptions(policy, None if grace is None else int(grace), guard.get("uid", ""),
+    return DeleteOptions(policy, None if grace is None else _not_negative(int(grace)), guard.get("uid", ""),
                          guard.get("resourceVersion", ""), bool(dry_run))  # fmt: skip
+
+
+def _not_negative(grace: int) -> int:
+    """A negative grace period stands for the shortest one."""
+    return 1 if grace < 0 else grace
 
 
 def delete(backend: Backend, kind: Kind, namespace: str, name: str, options: DeleteOptions) -> tuple[Stored, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from deployments.local.kubernetes import status
@@ -18,7 +19,7 @@ BUDGETS = "poddisruptionbudgets.policy"
 _RETRY_S = 10
 
 
-def evict(backend: Backend, namespace: str, name: str, body: Json) -> None:
+def evict(backend: Backend, namespace: str, name: str, body: Json, *, dry_run: bool = False) -> None:
     """Evict a pod.
 
     Raises
@@ -30,6 +31,7 @@ def evict(backend: Backend, namespace: str, name: str, body: Json) -> None:
         raise status.bad_request("name in URL does not match name in Eviction object")
     pod = existing(backend, kind, namespace, name)
     options = options_of(body.get("deleteOptions") or {}, {})
+    options = dataclasses.replace(options, dry_run=options.dry_run or dry_run)
     unprotected = (
         "deletionTimestamp" in pod.obj["metadata"]
         or pod.obj["status"].get("phase") in ("Pending", "Succeeded", "Failed")
@@ -89,7 +91,7 @@ def _mark(backend: Backend, pod: Stored) -> None:
     backend.store.put("pods", {**pod.obj, "status": {**state, "conditions": conditions}})
 
 
-def bind(backend: Backend, namespace: str, name: str, body: Json) -> None:
+def bind(backend: Backend, namespace: str, name: str, body: Json, *, dry_run: bool = False) -> None:
     """Bind a pod to a node, as a scheduler does.
 
     Raises
@@ -102,6 +104,8 @@ def bind(backend: Backend, namespace: str, name: str, body: Json) -> None:
         raise status.bad_request("target.name: a binding names a node")
     if pod.obj["spec"].get("nodeName"):
         raise status.conflict(kind, name, f'pod {name} is already assigned to node "{pod.obj["spec"]["nodeName"]}"')
+    if dry_run:
+        return
     state = pod.obj["status"]
     conditions = with_condition(
         state.get("conditions", []), {"type": "PodScheduled", "status": "True"}, backend.timestamp()

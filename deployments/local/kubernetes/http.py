@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from deployments.local.kubernetes import access, bodies, discovery, routing, status
+from deployments.local.kubernetes import access, bodies, discovery, escalation, routing, status
+from deployments.local.kubernetes.kinds import Kind
+from deployments.local.kubernetes.list_options import TRUE
 from deployments.local.kubernetes.requests import Answer, Call, Handlers
 
 if TYPE_CHECKING:
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _NOT_FOUND = "404 page not found\n"
-_TRUE = ("1", "true", "True")
+_ONE_NAME = re.compile(r"^metadata\.name==?([^,=!]+)\Z")
+LARGEST_BODY = 3 * 1024 * 1024
+"""Bytes that a request's body may have."""
 
 
 class KubernetesApp:
@@ -53,9 +58,21 @@ class KubernetesApp:
             return _json(discovery.version())
         if (found := self._discovered(path.rstrip("/"), user, request.scope.get("root_path", ""))) is not None:
             return _json(found)
-        if not path.startswith(("/api/", "/apis/")):
-            raise routing.UnknownPath(path)
-        return await self._resource(request, path, user)
+        try:
+            if not path.startswith(("/api/", "/apis/")):
+                raise routing.UnknownPath(path)
+            target = routing.locate(self._cluster.backend.registry, path)
+        except (routing.UnknownPath, status.StatusError):
+            self._check_rights(user, routing.asked(path, request.method))
+            raise
+        return await self._resource(request, target, user)
+
+    def _check_rights(self, user: access.User, asked: access.Request) -> None:
+        if self._cluster.access.allows(user, asked):
+            return
+        if asked.path:
+            raise status.forbidden_path(user.name, asked.verb, asked.path)
+        raise access.denied(user, asked, Kind(asked.group, "", asked.resource, ""))
 
     def _discovered(self, path: str, user: access.User, prefix: str) -> Json | None:
         registry = self._cluster.backend.registry
@@ -76,23 +93,24 @@ class KubernetesApp:
         elif len(parts) == 3 and parts[0] == "apis" and parts[2] in registry.groups().get(parts[1], ()):
             found = discovery.resources(registry, parts[1], parts[2])
         if found is not None and not self._cluster.access.allows(user, access.Request("get", path=path)):
-            why = f'User "{user.name}" cannot get path "{path}"'
-            raise status.StatusError(403, "Forbidden", f"forbidden: {why}", {})
+            raise status.forbidden_path(user.name, "get", path)
         return found
 
-    async def _resource(self, request: Request, path: str, user: access.User) -> Response:
-        target = routing.locate(self._cluster.backend.registry, path)
+    async def _resource(self, request: Request, target: routing.Target, user: access.User) -> Response:
         query = dict(request.query_params)
-        watch = target.watched or query.get("watch") in _TRUE
+        watch = target.watched or query.get("watch") in TRUE
         verb = routing.verb(target, request.method, watch=watch)
-        asked = access.Request(
-            verb, target.kind.group, target.kind.plural, target.subresource, target.place, target.name
-        )
-        if not self._cluster.access.allows(user, asked):
-            raise access.denied(user, asked, target.kind)
-        call = Call(target, verb, query, await request.body(), request.headers.get("content-type", ""), user,
+        selected = _ONE_NAME.match(query.get("fieldSelector", ""))  # roles may name objects of lists and watches too
+        name = target.name or (selected[1] if selected else "")
+        self._check_rights(user, access.Request(verb, target.kind.group, target.kind.plural, target.subresource,
+                                                target.place, name))  # fmt: skip
+        body = await request.body()
+        if len(body) > LARGEST_BODY:
+            raise status.too_large(LARGEST_BODY)
+        call = Call(target, verb, query, body, request.headers.get("content-type", ""), user,
                     bodies.accepted(request.headers.get("accept", "")), request.headers.get("user-agent", ""),
-                    request.query_params.getlist("dryRun"))  # fmt: skip
+                    request.query_params.getlist("dryRun"),
+                    escalation.guard(self._cluster.access, user, target.kind))  # fmt: skip
         if verb == "watch":
             lines = await self._handlers.watch(call)
             return StreamingResponse(lines, media_type="application/json")
@@ -101,18 +119,20 @@ class KubernetesApp:
         answer = self._handlers.handle(call)
         if request.method != "GET":
             self._cluster.step()
-        return _rendered(answer, call.form)
+        return _rendered(answer, call.form, pretty=query.get("pretty") in TRUE)
 
 
 def _json(body: Json, code: int = 200) -> Response:
     return Response(json.dumps(body, separators=(",", ":")), code, media_type="application/json")
 
 
-def _rendered(answer: Answer, form: str) -> Response:
+def _rendered(answer: Answer, form: str, *, pretty: bool) -> Response:
     content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body, separators=(",", ":")).encode()
     media_type = "application/json"
     if form == "yaml":
         content, media_type = yaml.safe_dump(json.loads(content), sort_keys=False).encode(), "application/yaml"
+    elif pretty:
+        content = json.dumps(json.loads(content), indent=2, ensure_ascii=False).encode()
     response = Response(content, answer.code, media_type=media_type)
     for warning in answer.warnings:
         text = warning.replace("\\", "\\\\").replace('"', '\\"')

@@ -12,6 +12,7 @@ SUBRESOURCE_VERBS = {
     "scale": ("get", "patch", "update"),
     "eviction": ("create",),
     "binding": ("create",),
+    "token": ("create",),
 }
 
 
@@ -25,6 +26,7 @@ class Kind:
         "all" (everything but metadata and status).
     unconditional: whether a PUT without resourceVersion overwrites.
     fields: field selectors beyond metadata.name and metadata.namespace; a dotted path into the stored object.
+    created_by_put: whether a PUT creates what is not there.
     keeps_status: whether a POST keeps the status in its body.
     returned: whether DELETE answers with the object (and not a Status).
     stored_as: resource under which it is stored, when that is another version's.
@@ -40,6 +42,7 @@ class Kind:
     subresources: tuple[str, ...] = ()
     generation: str = ""
     unconditional: bool = True
+    created_by_put: bool = False
     fields: tuple[str, ...] = ()
     keeps_status: bool = False
     returned: bool = False
@@ -96,8 +99,14 @@ BUILT_IN: tuple[Kind, ...] = (
          fields=("spec.clusterIP", "spec.type")),
     Kind("", "v1", "configmaps", "ConfigMap", ("cm",)),
     Kind("", "v1", "secrets", "Secret", fields=("type",)),
-    Kind("", "v1", "events", "Event", ("ev",), fields=_EVENT_FIELDS),
-    Kind("", "v1", "serviceaccounts", "ServiceAccount", ("sa",), returned=True),
+    Kind("", "v1", "events", "Event", ("ev",), fields=_EVENT_FIELDS, created_by_put=True),
+    Kind("", "v1", "serviceaccounts", "ServiceAccount", ("sa",), subresources=("token",), returned=True),
+    Kind("", "v1", "endpoints", "Endpoints", ("ep",), created_by_put=True),
+    Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", ("pvc",), subresources=("status",),
+         returned=True),
+    Kind("", "v1", "persistentvolumes", "PersistentVolume", ("pv",), False, ("status",), returned=True),
+    Kind("", "v1", "resourcequotas", "ResourceQuota", ("quota",), subresources=("status",), returned=True),
+    Kind("", "v1", "limitranges", "LimitRange", ("limits",), created_by_put=True),
     Kind("apps", "v1", "deployments", "Deployment", ("deploy",), subresources=_WORKLOAD, generation="annotated",
          categories=("all",)),
     Kind("apps", "v1", "replicasets", "ReplicaSet", ("rs",), subresources=_WORKLOAD, generation="spec",
@@ -106,6 +115,7 @@ BUILT_IN: tuple[Kind, ...] = (
          categories=("all",)),
     Kind("apps", "v1", "daemonsets", "DaemonSet", ("ds",), subresources=("status",), generation="spec",
          categories=("all",)),
+    Kind("apps", "v1", "controllerrevisions", "ControllerRevision"),
     Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("hpa",),
          subresources=("status",), categories=("all",)),
     Kind("autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("hpa",),
@@ -116,19 +126,26 @@ BUILT_IN: tuple[Kind, ...] = (
          categories=("all",)),
     Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", ("pdb",), subresources=("status",),
          generation="spec", unconditional=False),
-    Kind("coordination.k8s.io", "v1", "leases", "Lease", unconditional=False),
+    Kind("coordination.k8s.io", "v1", "leases", "Lease", unconditional=False, created_by_put=True),
     Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", generation="all"),
-    Kind("events.k8s.io", "v1", "events", "Event", ("ev",), stored_as="events",
+    Kind("events.k8s.io", "v1", "events", "Event", ("ev",), stored_as="events", created_by_put=True,
          fields=("reason", "type", "regarding.kind", "regarding.name", "regarding.namespace")),
-    Kind("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", ("pc",), False),
-    Kind(_RBAC, "v1", "roles", "Role"),
-    Kind(_RBAC, "v1", "rolebindings", "RoleBinding"),
-    Kind(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False),
-    Kind(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
+    Kind("networking.k8s.io", "v1", "ingresses", "Ingress", ("ing",), subresources=("status",), generation="spec"),
+    Kind("networking.k8s.io", "v1", "ingressclasses", "IngressClass", namespaced=False, generation="spec"),
+    Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", ("netpol",), generation="spec"),
+    Kind("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", ("pc",), False, generation="spec"),
+    Kind("storage.k8s.io", "v1", "storageclasses", "StorageClass", ("sc",), False),
+    Kind(_RBAC, "v1", "roles", "Role", created_by_put=True),
+    Kind(_RBAC, "v1", "rolebindings", "RoleBinding", created_by_put=True),
+    Kind(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False, created_by_put=True),
+    Kind(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False, created_by_put=True),
     Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", ("crd", "crds"),
          False, ("status",), generation="spec", unconditional=False),
     Kind(_AUTHZ, "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False, verbs=("create",)),
     Kind(_AUTHZ, "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False, verbs=("create",)),
+    Kind(_AUTHZ, "v1", "localsubjectaccessreviews", "LocalSubjectAccessReview", verbs=("create",)),
+    Kind(_AUTHZ, "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview", namespaced=False, verbs=("create",)),
+    Kind("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", namespaced=False, verbs=("create",)),
     Kind("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False,
          verbs=("create",)),
 )  # fmt: skip
@@ -178,7 +195,9 @@ class Registry:
         return found
 
     def declare(self, kinds: list[Kind]) -> None:
-        """Serve more kinds: the versions of one CustomResourceDefinition."""
+        """Serve the versions of one CustomResourceDefinition, and none but these."""
+        for resource in dict.fromkeys(kind.resource for kind in kinds):
+            self.withdraw(resource)
         for kind in kinds:
             self._kinds[kind.group, kind.version, kind.plural] = kind
             self._named.setdefault(kind.plural, kind)

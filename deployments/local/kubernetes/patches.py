@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 
-from deployments.local.kubernetes import status
+from deployments.local.kubernetes import fields, status
 from deployments.local.kubernetes.schemas import Schema
 from deployments.local.kubernetes.trees import clone
 
@@ -13,6 +15,9 @@ Json = dict[str, Any]
 
 _DIRECTIVE, _ORDER, _DELETE = "$patch", "$setElementOrder/", "$deleteFromPrimitiveList/"
 _RETAIN = "$retainKeys"
+_INDEX = re.compile(r"^(0|-?[1-9]\d{0,8})\Z")
+MAX_OPERATIONS = 10_000
+"""Operations that one JSON patch may have."""
 
 
 def merge(target: Any, patch: Any) -> Any:
@@ -60,34 +65,26 @@ def strategic(target: Any, patch: Any, schema: Schema | None) -> Any:
         elif value is None:
             result.pop(key, None)
         else:
-            result[key] = _strategic_field(result.get(key), value, _child(schema, key))
+            result[key] = _strategic_field(result.get(key), value, fields.child(schema, key))
     for field, order in orders.items():
-        result[field] = _ordered(result.get(field) or [], order, _child(schema, field))
+        result[field] = _ordered(result.get(field) or [], order, fields.child(schema, field))
     return result
-
-
-def _child(schema: Schema | None, key: str) -> Schema | None:
-    if schema is None:
-        return None
-    if schema.form == "struct":
-        return schema.fields.get(key)
-    return schema.items if schema.form == "map" else None
 
 
 def _strategic_field(target: Any, value: Any, schema: Schema | None) -> Any:
     if not isinstance(value, list):
-        return strategic(target, value, schema)
+        return value if schema is not None and schema.replaced else strategic(target, value, schema)
     if schema is None or schema.form != "list":
         return value
     if schema.is_set:
         return _interleaved(value, target or [])
-    if not schema.keys:
+    if not schema.patch_key:
         return [entry for entry in value if not (isinstance(entry, dict) and _DIRECTIVE in entry)]
     return _keyed_list(target or [], value, schema)
 
 
 def _keyed_list(target: list[Json], patch: list[Any], schema: Schema) -> list[Json]:
-    key = schema.keys[0]
+    key = schema.patch_key
     if any(isinstance(entry, dict) and entry.get(_DIRECTIVE) == "replace" for entry in patch):
         return [entry for entry in patch if _DIRECTIVE not in entry]
     old, merged, gone = {entry.get(key): entry for entry in target}, {}, set()
@@ -118,7 +115,7 @@ def _interleaved(patched: list[Any], server: list[Any]) -> list[Any]:
 
 
 def _ordered(entries: list[Any], order: list[Any], schema: Schema | None) -> list[Any]:
-    key = schema.keys[0] if schema is not None and schema.keys else None
+    key = schema.patch_key if schema is not None else ""
 
     def name(entry: Any) -> Any:
         return entry.get(key) if key and isinstance(entry, dict) else entry
@@ -137,8 +134,11 @@ def json_patch(target: Any, operations: Any) -> Any:
     ------
     StatusError: 400 when it is no list of operations, 422 when one of them does not apply.
     """
-    if not isinstance(operations, list) or not all(isinstance(entry, dict) for entry in operations):
+    if not isinstance(operations, list) or not all(_is_operation(entry) for entry in operations):
         raise status.bad_request("error decoding patch: a JSON patch is a list of operations")
+    if len(operations) > MAX_OPERATIONS:
+        why = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
+        raise status.StatusError(413, "RequestEntityTooLarge", why)
     result = clone(target)
     for operation in operations:
         try:
@@ -148,10 +148,14 @@ def json_patch(target: Any, operations: Any) -> Any:
     return result
 
 
+def _is_operation(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(isinstance(entry.get(key, ""), str) for key in ("op", "path", "from"))
+
+
 def _operation(tree: Any, operation: Json) -> Any:
     name, path = operation["op"], _pointer(operation["path"])
     if name == "test":
-        if _find(tree, path, missing=None) != operation.get("value"):
+        if not _equal(_find(tree, path, missing=None), operation.get("value")):
             raise ValueError("test failed")
     elif name in ("add", "replace"):
         if not path:
@@ -177,10 +181,17 @@ def _pointer(text: str) -> list[str]:
 _NEEDED = object()
 
 
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same; Python alone would take `true` for 1."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
 def _find(tree: Any, path: list[str], missing: Any = _NEEDED) -> Any:
     for index, part in enumerate(path):
         if isinstance(tree, list):
             tree = tree[_position(part, tree)]
+        elif not isinstance(tree, dict):
+            raise TypeError(part)
         elif part in tree or missing is _NEEDED or index < len(path) - 1:
             tree = tree[part]
         else:
@@ -189,7 +200,7 @@ def _find(tree: Any, path: list[str], missing: Any = _NEEDED) -> Any:
 
 
 def _position(part: str, entries: list[Any]) -> int:
-    position = int(part)
+    position = _index(part)
     if position < 0:
         position += len(entries)
     if not 0 <= position < len(entries):
@@ -197,23 +208,41 @@ def _position(part: str, entries: list[Any]) -> int:
     return position
 
 
+def _index(part: str) -> int:
+    if not _INDEX.match(part):
+        raise ValueError(part)
+    return int(part)
+
+
 def _put(tree: Any, path: list[str], value: Any, *, insert: bool) -> None:
     parent, last = _find(tree, path[:-1]), path[-1]
     if isinstance(parent, dict):
         parent[last] = value
+    elif not isinstance(parent, list):
+        raise TypeError(last)
     elif last == "-":
         parent.append(value)
     elif insert:
-        if not 0 <= int(last) <= len(parent):
+        if not 0 <= (position := _index(last)) <= len(parent):
             raise IndexError(last)
-        parent.insert(int(last), value)
+        parent.insert(position, value)
     else:
         parent[_position(last, parent)] = value
 
 
 def _take(tree: Any, path: list[str]) -> Any:
     parent, last = _find(tree, path[:-1]), path[-1]
+    if not isinstance(parent, (dict, list)):
+        raise TypeError(last)
     return parent.pop(last) if isinstance(parent, dict) else parent.pop(_position(last, parent))
+
+
+def _directed(target: Any, patch: Any, schema: Schema | None) -> Any:
+    """A strategic merge; directives and merge keys of the wrong type make the patch a bad one."""
+    try:
+        return strategic(target, patch, schema)
+    except (TypeError, AttributeError) as error:
+        raise status.bad_request(f"invalid strategic merge patch: {error}") from error
 
 
 def function(patch_type: str, body: Any, schema: Schema | None) -> Callable[[Any], Any]:
@@ -225,7 +254,7 @@ def function(patch_type: str, body: Any, schema: Schema | None) -> Callable[[Any
     """
     known: dict[str, Callable[[Any], Any]] = {
         "merge": lambda target: merge(target, body),
-        "strategic": lambda target: strategic(target, body, schema),
+        "strategic": lambda target: _directed(target, body, schema),
         "json": lambda target: json_patch(target, body),
     }
     return known[patch_type]

@@ -11,9 +11,12 @@ from deployments.local.kubernetes import conversion, status
 from deployments.local.kubernetes.backend import Backend
 from deployments.local.kubernetes.kinds import Kind
 from deployments.local.kubernetes.selectors import Selection
-from deployments.local.kubernetes.store import Forgotten, Stored
+from deployments.local.kubernetes.store import Forgotten, Key, Stored
 
 Json = dict[str, Any]
+
+_NOW = -1
+"""Version in the token of a list that goes on in the present state, its own being forgotten."""
 
 
 class Page(NamedTuple):
@@ -32,22 +35,27 @@ class Page(NamedTuple):
     remaining: int | None = None
 
 
-def listed(backend: Backend, kind: Kind, wanted: Selection, limit: int = 0, token: str = "") -> Page:
+def listed(
+    backend: Backend, kind: Kind, wanted: Selection, limit: int = 0, token: str = "", at: int | None = None
+) -> Page:
     """The objects that a selection takes, by namespace and name; further pages come from the first page's snapshot.
+
+    Parameters
+    ----------
+    at: resourceVersion to list at; None for now.
 
     Raises
     ------
-    StatusError: 400 on a token that is none, 410 when its snapshot is forgotten.
+    StatusError: 400 on a token that is none, 410 when its snapshot or version is forgotten.
     """
-    version, start = _opened(token) if token else (backend.store.version, None)
-    try:
-        if token:
+    version, start = _opened(token) if token else (at, None)
+    if version is None or version == _NOW:
+        version, entries = backend.store.version, backend.store.sorted(kind.storage, wanted.namespace)
+    else:
+        try:
             entries = backend.store.list_at(kind.storage, version, wanted.namespace)
-        else:
-            entries = backend.store.sorted(kind.storage, wanted.namespace)
-    except Forgotten as error:
-        message = "The provided continue parameter is too old to display a consistent list result."
-        raise status.StatusError(410, "Expired", message) from error
+        except Forgotten as error:
+            raise _expired(start) from error
     if wanted.filtered or wanted.namespace is not None:
         entries = [entry for entry in entries if wanted.takes(entry.obj)]
     if start is not None:
@@ -55,14 +63,26 @@ def listed(backend: Backend, kind: Kind, wanted: Selection, limit: int = 0, toke
     if not limit or len(entries) <= limit:
         return Page(entries, version)
     page, rest = entries[:limit], len(entries) - limit
-    return Page(page, version, _token(version, page[-1]), None if wanted.filtered else rest)
+    return Page(page, version, _token(version, page[-1].key), None if wanted.filtered else rest)
 
 
-def _token(version: int, last: Stored) -> str:
-    return base64.urlsafe_b64encode(json.dumps([version, *last.key]).encode()).decode().rstrip("=")
+def _expired(start: Key | None) -> status.StatusError:
+    """410; for a page with a token to go on from the same place in the present state."""
+    if start is None:
+        return status.StatusError(410, "Expired", "The resourceVersion for the provided list is too old.")
+    message = (
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+        "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
+        "results. Continuing with the provided token results in an inconsistent list."
+    )
+    return status.StatusError(410, "Expired", message, token=_token(_NOW, start))
 
 
-def _opened(token: str) -> tuple[int, tuple[str, str]]:
+def _token(version: int, last: Key) -> str:
+    return base64.urlsafe_b64encode(json.dumps([version, *last]).encode()).decode().rstrip("=")
+
+
+def _opened(token: str) -> tuple[int, Key]:
     try:
         version, namespace, name = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         return int(version), (str(namespace), str(name))
@@ -70,9 +90,14 @@ def _opened(token: str) -> tuple[int, tuple[str, str]]:
         raise status.bad_request("continue key is not valid") from error
 
 
-def encoded(kind: Kind, entry: Stored) -> bytes:
-    """One object as JSON, with `kind` and `apiVersion`."""
+def encoded(kind: Kind, entry: Stored, form: str = "json") -> bytes:
+    """One object as JSON, with `kind` and `apiVersion`; its metadata alone in the form `metadata`."""
+    if form == "metadata":
+        return _METADATA_HEAD % b"" + json.dumps(entry.obj["metadata"], separators=(",", ":")).encode() + b"}"
     return _head(kind) + _body(kind, entry)[1:]
+
+
+_METADATA_HEAD = b'{"kind":"PartialObjectMetadata%s","apiVersion":"meta.k8s.io/v1","metadata":'
 
 
 def _head(kind: Kind) -> bytes:
@@ -85,13 +110,16 @@ def _body(kind: Kind, entry: Stored) -> bytes:
     return json.dumps(conversion.shown(kind, entry.obj), separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def encoded_list(kind: Kind, page: Page) -> bytes:
+def encoded_list(kind: Kind, page: Page, form: str = "json") -> bytes:
     """A list as JSON. Items of built-in kinds carry no `kind` of their own, custom ones do."""
     metadata: Json = {"resourceVersion": str(page.version)}
     if page.token:
         metadata["continue"] = page.token
     if page.remaining is not None:
         metadata["remainingItemCount"] = page.remaining
+    if form == "metadata":
+        items = b",".join(encoded(kind, entry, form) for entry in page.entries)
+        return _METADATA_HEAD % b"List" + json.dumps(metadata).encode() + b',"items":[' + items + b"]}"
     encode = encoded if kind.custom is not None else _body
     items = b",".join(encode(kind, entry) for entry in page.entries)
     head = f'{{"kind":"{kind.listed_as}","apiVersion":"{kind.api_version}","metadata":{json.dumps(metadata)},"items":['

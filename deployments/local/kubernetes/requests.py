@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from deployments.local.kubernetes import (
     bodies,
     deleting,
     eviction,
+    list_options,
     patches,
     reading,
     reviews,
@@ -18,6 +20,7 @@ from deployments.local.kubernetes import (
     shapes,
     status,
     tables,
+    tokens,
     watch,
     writing,
 )
@@ -27,13 +30,14 @@ from deployments.local.kubernetes.kinds import Kind
 from deployments.local.kubernetes.routing import Target
 from deployments.local.kubernetes.selectors import Selection, selection
 from deployments.local.kubernetes.store import Stored
+from deployments.local.kubernetes.validation.selectors import supported
 from deployments.local.kubernetes.watch import WatchOptions
 
 Json = dict[str, Any]
 
+LONGEST_MANAGER = 128
 VERSION_WAIT_S = 3.0
 """Wall seconds that a list waits for a resourceVersion that has not happened yet."""
-_TRUE = ("1", "true", "True")
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Call:
 
     Parameters
     ----------
-    form: the format of the answer: json, yaml or table.
+    form: the format of the answer: json, yaml, table or metadata.
+    guard: what else must hold before an object is written.
     """
 
     target: Target
@@ -54,6 +59,7 @@ class Call:
     form: str
     agent: str
     dry_run: list[str]
+    guard: Callable[[Json, Json | None], None] | None = None
 
     @property
     def kind(self) -> Kind:
@@ -75,8 +81,19 @@ class Call:
         if any(value != "All" for value in self.dry_run):
             cause = status.Cause(status.NOT_SUPPORTED, "dryRun", f'{self.dry_run}: supported values: "All"')
             raise status.invalid_options(name, [cause])
+        validation = self.query.get("fieldValidation", "")
+        causes = supported("fieldValidation", validation or None, ("Ignore", "Strict", "Warn"))
         manager = self.query.get("fieldManager") or self.agent.partition("/")[0] or "unknown"
-        return Options(bool(self.dry_run), manager, self.target.subresource, self.strict)
+        if len(self.query.get("fieldManager", "")) > LONGEST_MANAGER:
+            causes.append(
+                status.Cause(status.TOO_LONG, "fieldManager", f"may not be more than {LONGEST_MANAGER} bytes")
+            )
+        if name == "PatchOptions" and "force" in self.query and bodies.media_type(self.content_type) != bodies.APPLY:
+            causes.append(status.Cause(status.FORBIDDEN, "force", "may not be specified for non-apply patch"))
+        if causes:
+            raise status.invalid_options(name, causes)
+        return Options(bool(self.dry_run), manager[:LONGEST_MANAGER], self.target.subresource, self.strict,
+                       quiet=validation == "Ignore", guard=self.guard)  # fmt: skip
 
     def body(self, kind: Kind | None = None) -> Json:
         """The body's object.
@@ -86,6 +103,15 @@ class Call:
         StatusError: 400 or 415.
         """
         return dict(bodies.parsed(self.raw, self.content_type, kind or self.kind, strict=self.strict))
+
+    def typed(self, kind: Kind) -> Json:
+        """The body in the shape of a kind that is not stored.
+
+        Raises
+        ------
+        StatusError: 400 or 415.
+        """
+        return bodies.typed(kind, self.body(kind))
 
 
 @dataclass(frozen=True)
@@ -114,7 +140,7 @@ class Handlers:
         ------
         StatusError: it is refused.
         """
-        if call.target.subresource in ("eviction", "binding"):
+        if call.target.subresource in ("eviction", "binding", "token"):
             return self._post_subresource(call)
         return self._verbs[call.verb](call)
 
@@ -131,25 +157,20 @@ class Handlers:
         ------
         StatusError: 400 when it is no number, 504 when it does not come in time.
         """
-        text = call.query.get("resourceVersion", "")
-        if text and call.query.get("continue"):
-            raise status.bad_request("specifying resource version is not allowed when using continue")
-        if not text:
-            return
-        asked = _version(text)
+        list_options.check(call.query, watch=False)
+        asked = list_options.number(call.query, "resourceVersion") or 0
         if asked > self._backend.store.version:
             await asyncio.sleep(VERSION_WAIT_S)
         if asked > self._backend.store.version:
             raise status.too_large_version(asked, self._backend.store.version)
 
     def _list(self, call: Call) -> Answer:
-        limit = call.query.get("limit", "0")
-        if not limit.isdigit():
-            raise status.bad_request(f"limit: {limit!r} is no number")
-        page = reading.listed(self._backend, call.kind, self._wanted(call), int(limit), call.query.get("continue", ""))
+        limit = list_options.number(call.query, "limit") or 0
+        page = reading.listed(self._backend, call.kind, self._wanted(call), limit, call.query.get("continue", ""),
+                              list_options.exact(call.query))  # fmt: skip
         if call.form == "table":
             return Answer(tables.render(call.kind, page, self._backend.now_s()))
-        return Answer(reading.encoded_list(call.kind, page))
+        return Answer(reading.encoded_list(call.kind, page, call.form))
 
     async def watch(self, call: Call) -> AsyncIterator[bytes]:
         """The lines of a watch.
@@ -159,30 +180,34 @@ class Handlers:
         StatusError: 400 or 422 on options that make no sense.
         """
         query, wanted = call.query, self._wanted(call)
-        initial = query.get("sendInitialEvents") in _TRUE
-        if initial and query.get("resourceVersionMatch") != "NotOlderThan":
-            why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            raise status.invalid_options("ListOptions", [status.Cause(status.FORBIDDEN, "resourceVersionMatch", why)])
-        text = query.get("resourceVersion", "")
-        version = _version(text) if text not in ("", "0") else None
-        timeout = query.get("timeoutSeconds", "")
+        list_options.check(query, watch=True)
+        if call.form == "yaml":
+            raise status.not_acceptable((bodies.JSON,))
+        initial = query.get("sendInitialEvents") in list_options.TRUE
+        timeout = list_options.number(query, "timeoutSeconds")
         options = WatchOptions(
-            None if initial else version, float(timeout) if timeout.isdigit() else watch.DEFAULT_TIMEOUT_S,
-            query.get("allowWatchBookmarks") in _TRUE, initial,
+            None if initial else list_options.number(query, "resourceVersion") or None,
+            float(timeout) if timeout else watch.DEFAULT_TIMEOUT_S,
+            query.get("allowWatchBookmarks") in list_options.TRUE, initial,
         )  # fmt: skip
-        return watch.stream(self._backend.store, call.kind, wanted, options)
+        return watch.stream(self._backend.store, call.kind, wanted, options, lambda entry: self._encoded(call, entry))
+
+    def _encoded(self, call: Call, entry: Stored) -> bytes:
+        """One object in the form that the client wants."""
+        if call.form == "table":
+            page = reading.Page([entry], entry.version)
+            return json.dumps(tables.render(call.kind, page, self._backend.now_s())).encode()
+        return reading.encoded(call.kind, entry, call.form)
 
     def _get(self, call: Call) -> Answer:
         entry = writing.existing(self._backend, call.kind, call.target.place, call.target.name)
         if call.target.subresource == "scale":
             return Answer(scaling.shown(call.kind, entry))
-        if call.form == "table":
-            return Answer(tables.render(call.kind, reading.Page([entry], entry.version), self._backend.now_s()))
-        return Answer(reading.encoded(call.kind, entry))
+        return Answer(self._encoded(call, entry))
 
     def _create(self, call: Call) -> Answer:
         if call.kind.resource in reviews.REVIEWS:
-            return Answer(reviews.answered(self._access, call.user, call.kind, call.body()), 201)
+            return Answer(reviews.answered(self._access, call.user, call.kind, call.typed(call.kind)), 201)
         if call.kind.namespaced and call.target.namespace is None:
             raise status.bad_request("a namespace is needed to create this object")
         options = call.options("CreateOptions")
@@ -192,17 +217,17 @@ class Handlers:
     def _written(self, call: Call, entry: Stored, options: Options, code: int = 200) -> Answer:
         if call.target.subresource == "scale":
             return Answer(scaling.shown(call.kind, entry), code, options.warnings)
-        return Answer(reading.encoded(call.kind, entry), code, options.warnings)
+        return Answer(self._encoded(call, entry), code, options.warnings)
 
     def _update(self, call: Call) -> Answer:
-        target, options = call.target, call.options("UpdateOptions")
+        target, options, created = call.target, call.options("UpdateOptions"), False
         if target.subresource == "scale":
             body = call.body(Kind("autoscaling", "v1", "scales", "Scale"))
             entry = scaling.change(self._backend, call.kind, target.place, target.name, lambda _scale: body, options,
                                    patch=False)  # fmt: skip
         else:
-            entry = writing.replace(self._backend, call.kind, target.place, target.name, call.body(), options)
-        return self._written(call, entry, options)
+            entry, created = writing.replace(self._backend, call.kind, target.place, target.name, call.body(), options)
+        return self._written(call, entry, options, 201 if created else 200)
 
     def _patch(self, call: Call) -> Answer:
         target, form = call.target, bodies.media_type(call.content_type)
@@ -226,7 +251,7 @@ class Handlers:
             cause = status.Cause(status.REQUIRED, "fieldManager", "is required for apply patch")
             raise status.invalid_options("PatchOptions", [cause])
         body = bodies.parsed_patch(call.raw, bodies.APPLY)
-        force = call.query.get("force") in _TRUE
+        force = call.query.get("force") in list_options.TRUE
         entry, created = writing.apply(self._backend, call.kind, call.target.place, call.target.name, body, options,
                                        force=force)  # fmt: skip
         return self._written(call, entry, options, 201 if created else 200)
@@ -245,14 +270,14 @@ class Handlers:
         return Answer(reading.encoded_list(call.kind, reading.Page(entries, self._backend.store.version)))
 
     def _post_subresource(self, call: Call) -> Answer:
-        act = eviction.evict if call.target.subresource == "eviction" else eviction.bind
-        act(
-            self._backend, call.target.place, call.target.name, call.body(Kind("policy", "v1", "evictions", "Eviction"))
-        )
+        options, target = call.options("CreateOptions"), call.target
+        if target.subresource == "token":
+            kind = Kind("authentication.k8s.io", "v1", "tokenrequests", "TokenRequest")
+            return Answer(tokens.issue(self._backend, target.place, target.name, call.typed(kind)), 201)
+        if target.subresource == "eviction":
+            body = call.typed(Kind("policy", "v1", "evictions", "Eviction"))
+            eviction.evict(self._backend, target.place, target.name, body, dry_run=options.dry_run)
+        else:
+            body = call.typed(Kind("", "v1", "bindings", "Binding"))
+            eviction.bind(self._backend, target.place, target.name, body, dry_run=options.dry_run)
         return Answer(status.success(code=201), 201)
-
-
-def _version(text: str) -> int:
-    if not text.isdigit():
-        raise status.bad_request(f"invalid resource version: {text!r} is no number")
-    return int(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from deployments.local.kubernetes import status
+from deployments.local.kubernetes.access import Request
 from deployments.local.kubernetes.kinds import Kind, Registry
 
 
@@ -41,6 +42,7 @@ SUBRESOURCE_METHODS = {
     "scale": {"GET": "get", "PUT": "update", "PATCH": "patch"},
     "eviction": {"POST": "create"},
     "binding": {"POST": "create"},
+    "token": {"POST": "create"},
     "finalize": {"PUT": "update"},
 }
 
@@ -97,7 +99,25 @@ def verb(target: Target, method: str, *, watch: bool) -> str:
         table = SUBRESOURCE_METHODS[target.subresource]
     else:
         table = OBJECT_VERBS if target.name else COLLECTION_VERBS
+        if target.kind.namespaced and target.namespace is None:
+            table = {"GET": "list"}
     found = table.get("GET" if method == "HEAD" else method)
     if found is None or (not target.subresource and found not in target.kind.verbs):
         raise status.method_not_allowed()
-    return "watch" if watch and found in ("list", "get") and not target.subresource else found
+    watched = target.watched or (watch and found == "list")  # ?watch of a single object is ignored
+    return "watch" if watched and found in ("list", "get") and not target.subresource else found
+
+
+def asked(path: str, method: str) -> Request:
+    """What a request asks for whose path names nothing that is served: rights come before existence."""
+    parts = [part for part in path.split("/") if part]
+    start = 2 if parts[:1] == ["api"] else 3
+    wanted = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update"}.get(method, method.lower())
+    if parts[:1] not in (["api"], ["apis"]) or len(parts) <= start:
+        return Request(wanted, path=path)
+    group, rest = "" if start == 2 else parts[1], parts[start:]
+    namespace = rest[1] if rest[0] == "namespaces" and len(rest) > 2 else ""
+    resource, name, subresource, *_ = [*(rest[2:] if namespace else rest), "", "", ""]
+    if not name:
+        wanted = COLLECTION_VERBS.get(method, wanted)
+    return Request(wanted, group, resource, subresource, namespace, name)

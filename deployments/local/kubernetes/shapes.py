@@ -46,7 +46,8 @@ def shaped(kind: Kind, body: Json, options: Options, *, filled: bool = True) -> 
     if unknown and options.strict:
         faults = ", ".join(f'unknown field "{path}"' for path in unknown)
         raise status.undecodable(kind, f"strict decoding error: {faults}")
-    options.warnings.extend(f'unknown field "{path}"' for path in unknown)
+    if not options.quiet:
+        options.warnings.extend(f'unknown field "{path}"' for path in unknown)
     return dict(obj)
 
 

@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 REQUIRED, INVALID, FORBIDDEN = "FieldValueRequired", "FieldValueInvalid", "FieldValueForbidden"
 NOT_SUPPORTED, TYPE_INVALID, TOO_LONG = "FieldValueNotSupported", "FieldValueTypeInvalid", "FieldValueTooLong"
-DUPLICATE = "FieldValueDuplicate"
+DUPLICATE, NOT_FOUND = "FieldValueDuplicate", "FieldValueNotFound"
 
 _WORDS = {
     REQUIRED: "Required value",
@@ -24,6 +24,7 @@ _WORDS = {
     TYPE_INVALID: "Invalid value",
     TOO_LONG: "Too long",
     DUPLICATE: "Duplicate value",
+    NOT_FOUND: "Not found",
 }
 
 
@@ -53,15 +54,17 @@ class StatusError(ContinuumError):
     reason: machine-readable reason (`NotFound`, `Conflict`, `Invalid`, ...); "" is left out of the body.
     message: words for people.
     details: `details` of the Status body; None leaves it out.
+    token: where a client may go on with its list, though inconsistently; "" for nowhere.
     """
 
-    def __init__(self, code: int, reason: str, message: str, details: Json | None = None) -> None:
-        self.code, self.reason, self.message, self.details = code, reason, message, details
+    def __init__(self, code: int, reason: str, message: str, details: Json | None = None, token: str = "") -> None:
+        self.code, self.reason, self.message, self.details, self.token = code, reason, message, details, token
         super().__init__(message, where=f"{code} {reason}".strip())
 
     def body(self) -> Json:
         """The Status object."""
-        status: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+        metadata = {"continue": self.token} if self.token else {}
+        status: Json = {"kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure"}
         status["message"] = self.message
         if self.reason:
             status["reason"] = self.reason
@@ -158,6 +161,21 @@ def forbidden(kind: Kind, name: str, why: str, causes: Sequence[Cause] = ()) -> 
         details["causes"] = [cause.body() for cause in causes]
     subject = f'{kind.resource} "{name}"' if name else kind.resource
     return StatusError(403, "Forbidden", f"{subject} is forbidden: {why}", details)
+
+
+def forbidden_path(user: str, verb: str, path: str) -> StatusError:
+    """403: a path that is no resource."""
+    return StatusError(403, "Forbidden", f'forbidden: User "{user}" cannot {verb} path "{path}"', {})
+
+
+def untyped(why: str) -> StatusError:
+    """500: a body for server-side apply that has not its kind's shape."""
+    return StatusError(500, "", f"failed to create typed patch object: {why}")
+
+
+def too_large(limit: int) -> StatusError:
+    """413: a body beyond the limit."""
+    return StatusError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}")
 
 
 def unauthorized() -> StatusError:

@@ -6,12 +6,11 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 from deployments.local.kubernetes import status
 from deployments.local.kubernetes.kinds import Kind
-from deployments.local.kubernetes.reading import encoded
 from deployments.local.kubernetes.selectors import Selection
 from deployments.local.kubernetes.store import Event, Forgotten, Store, Stored
 
@@ -38,9 +37,13 @@ class WatchOptions(NamedTuple):
     initial_end: bool = False
 
 
-def line(kind: Kind, what: str, entry: Stored) -> bytes:
+Encode = Callable[[Stored], bytes]
+"""How a watch shows an object."""
+
+
+def line(encode: Encode, what: str, entry: Stored) -> bytes:
     """One event of a watch."""
-    return b'{"type":"' + what.encode() + b'","object":' + encoded(kind, entry) + b"}\n"
+    return b'{"type":"' + what.encode() + b'","object":' + encode(entry) + b"}\n"
 
 
 def _bookmark(kind: Kind, version: int, *, initial_end: bool = False) -> bytes:
@@ -51,15 +54,15 @@ def _bookmark(kind: Kind, version: int, *, initial_end: bool = False) -> bytes:
     return json.dumps({"type": "BOOKMARK", "object": obj}).encode() + b"\n"
 
 
-def seen(kind: Kind, wanted: Selection, event: Event) -> bytes | None:
+def seen(encode: Encode, wanted: Selection, event: Event) -> bytes | None:
     """What a watcher sees of a write: an object that stops matching is DELETED, one that starts is ADDED."""
     before = event.old is not None and wanted.takes(event.old.obj)
     after = event.new is not None and wanted.takes(event.new.obj)
     if after and event.new is not None:
-        return line(kind, "MODIFIED" if before else "ADDED", event.new)
+        return line(encode, "MODIFIED" if before else "ADDED", event.new)
     if before and event.old is not None:
         last = event.old if event.new is None else _at(event.old, event.version)
-        return line(kind, "DELETED", last)
+        return line(encode, "DELETED", last)
     return None
 
 
@@ -69,20 +72,22 @@ def _at(entry: Stored, version: int) -> Stored:
     return Stored({**entry.obj, "metadata": metadata}, version)
 
 
-async def stream(store: Store, kind: Kind, wanted: Selection, options: WatchOptions) -> AsyncIterator[bytes]:
+async def stream(
+    store: Store, kind: Kind, wanted: Selection, options: WatchOptions, encode: Encode
+) -> AsyncIterator[bytes]:
     """Lines of one watch, until its time is over or the client goes."""
     live: deque[Event] = deque()
     news = asyncio.Event()
 
     def hear(event: Event) -> None:
-        if event.resource == kind.storage:
+        if event.resource == kind.storage and event.version > (options.version or 0):
             live.append(event)
             news.set()
 
     stop = store.listen(hear)
     try:
         try:
-            for past in _past(store, kind, wanted, options):
+            for past in _past(store, kind, wanted, options, encode):
                 yield past
         except Forgotten as error:
             gone = status.expired(error.asked, error.oldest).body()
@@ -91,7 +96,7 @@ async def stream(store: Store, kind: Kind, wanted: Selection, options: WatchOpti
         end, bookmark = time.monotonic() + options.timeout_s, time.monotonic() + BOOKMARK_S
         while (now := time.monotonic()) < end:
             while live:
-                if (part := seen(kind, wanted, live.popleft())) is not None:
+                if (part := seen(encode, wanted, live.popleft())) is not None:
                     yield part
             news.clear()
             if options.bookmarks and now >= bookmark:
@@ -107,11 +112,11 @@ async def stream(store: Store, kind: Kind, wanted: Selection, options: WatchOpti
         stop()
 
 
-def _past(store: Store, kind: Kind, wanted: Selection, options: WatchOptions) -> list[bytes]:
+def _past(store: Store, kind: Kind, wanted: Selection, options: WatchOptions, encode: Encode) -> list[bytes]:
     """What happened, or what exists, before the stream was opened."""
     if options.version is not None:
-        parts = [seen(kind, wanted, event) for event in store.since(kind.storage, options.version)]
+        parts = [seen(encode, wanted, event) for event in store.since(kind.storage, options.version)]
         return [part for part in parts if part is not None]
     entries = store.sorted(kind.storage, wanted.namespace)
-    found = [line(kind, "ADDED", entry) for entry in entries if wanted.takes(entry.obj)]
+    found = [line(encode, "ADDED", entry) for entry in entries if wanted.takes(entry.obj)]
     return [*found, _bookmark(kind, store.version, initial_end=True)] if options.initial_end else found

@@ -15,6 +15,8 @@ from deployments.local.kubernetes.trees import clone, with_value
 
 Json = dict[str, Any]
 
+LONGEST_PREFIX = 58
+"""Letters of generateName that go into a name; five more make it 63."""
 _KEPT = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "namespace",
          "name", "generateName", "selfLink")  # fmt: skip
 GENERATIONS: dict[str, Callable[[Json, Json], bool]] = {
@@ -52,7 +54,7 @@ def create(backend: Backend, kind: Kind, namespace: str, body: Json, options: Op
         metadata.pop(field, None)
     metadata |= {"uid": backend.uid(), "creationTimestamp": backend.timestamp()}
     if not metadata.get("name") and metadata.get("generateName"):
-        metadata["name"] = metadata["generateName"][: 253 - 5] + backend.suffix()
+        metadata["name"] = _free_name(backend, kind, namespace, metadata["generateName"])
     metadata.pop("managedFields", None)
     return _insert(backend, kind, obj, options)
 
@@ -73,7 +75,18 @@ def _insert(backend: Backend, kind: Kind, obj: Json, options: Options, managed: 
                                          api_version=kind.api_version, now=backend.timestamp())  # fmt: skip
     if managed:
         metadata["managedFields"] = managed
+    if options.guard is not None:
+        options.guard(obj, None)
     return Stored(obj, 0) if options.dry_run else backend.store.put(kind.storage, obj)
+
+
+def _free_name(backend: Backend, kind: Kind, namespace: str, prefix: str) -> str:
+    """A generated name that is not taken, as far as eight attempts find one."""
+    for _ in range(8):
+        name = prefix[:LONGEST_PREFIX] + backend.suffix()
+        if backend.store.get(kind.storage, namespace, name) is None:
+            break
+    return name
 
 
 def _check_namespace(kind: Kind, metadata: Json, namespace: str) -> None:
@@ -101,8 +114,10 @@ def existing(backend: Backend, kind: Kind, namespace: str, name: str) -> Stored:
     return found
 
 
-def replace(backend: Backend, kind: Kind, namespace: str, name: str, body: Json, options: Options) -> Stored:
-    """PUT an object: what the body leaves out is gone.
+def replace(
+    backend: Backend, kind: Kind, namespace: str, name: str, body: Json, options: Options
+) -> tuple[Stored, bool]:
+    """PUT an object: what the body leaves out is gone; also whether it created the object.
 
     Raises
     ------
@@ -112,10 +127,12 @@ def replace(backend: Backend, kind: Kind, namespace: str, name: str, body: Json,
         new = shaped(kind, body, options)
     except DecodeError as error:
         raise status.undecodable(kind, str(error)) from error
-    current = existing(backend, kind, namespace, name)
     metadata = new["metadata"]
     _check_name(metadata, name)
     _check_namespace(kind, metadata, namespace)
+    if kind.created_by_put and not options.subresource and backend.store.get(kind.storage, namespace, name) is None:
+        return create(backend, kind, namespace, body, options), True
+    current = existing(backend, kind, namespace, name)
     if not metadata.get("resourceVersion") and not _unconditional(kind):
         cause = status.Cause(status.INVALID, "metadata.resourceVersion", "0: must be specified for an update")
         raise status.invalid(kind, name, [cause], label=kind.plural)
@@ -126,7 +143,7 @@ def replace(backend: Backend, kind: Kind, namespace: str, name: str, body: Json,
             f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {current.uid}"
         )
         raise status.conflict(kind, name, why)
-    return update(backend, kind, current, new, options)
+    return update(backend, kind, current, new, options), False
 
 
 def _unconditional(kind: Kind) -> bool:
@@ -191,6 +208,8 @@ def update(
     defaults.fill(kind.storage, new)
     conversion.keep_allocated(kind, new, old)
     _refuse(kind, current.key[1], [*custom.check(kind, new), *validation.check_change(kind, new, old)])
+    if options.guard is not None:
+        options.guard(new, old)
     if _raises_generation(kind, new, old):
         metadata["generation"] = metadata.get("generation", 0) + 1
     explicit = metadata.pop("managedFields", None)
@@ -244,6 +263,8 @@ def _identity(new: Json, old: Json, kind: Kind) -> list[status.Cause]:
 
 def _within_subresource(kind: Kind, new: Json, old: Json, subresource: str) -> Json:
     """The part of a new state that may be written here: all but status, or status and a little metadata."""
+    if kind.resource == "namespaces" and subresource != "finalize":
+        new = {**new, "spec": clone(old.get("spec", {}))}
     if subresource == "status":
         metadata = new["metadata"] if kind.custom is None else {**old["metadata"]}
         result = {**{key: clone(value) for key, value in old.items() if key != "status"}, "metadata": metadata}
@@ -285,10 +306,14 @@ def apply(
     """
     if isinstance(body, dict) and isinstance(body.get("metadata"), dict) and body["metadata"].get("managedFields"):
         raise status.bad_request("metadata.managedFields must be nil")
+    unknown = Options()
     try:
-        wanted = shaped(kind, body, options, filled=False)
+        wanted = shaped(kind, body, unknown, filled=False)
     except DecodeError as error:
-        raise status.bad_request(f"failed to create typed patch object: {error}") from error
+        raise status.untyped(str(error)) from error
+    if unknown.warnings:
+        path = unknown.warnings[0].removeprefix("unknown field ").strip('"')
+        raise status.untyped(f".{path}: field not declared in schema")
     _check_name(wanted["metadata"], name)
     _check_namespace(kind, wanted["metadata"], namespace)
     current = backend.store.get(kind.storage, namespace, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deployments.local.kubernetes.controllers.base import Controller
+from deployments.local.kubernetes.controllers.claims import Claims
 from deployments.local.kubernetes.controllers.custom_resources import CustomResources
 from deployments.local.kubernetes.controllers.deployments import Deployments
 from deployments.local.kubernetes.controllers.disruption import DisruptionBudgets
@@ -31,6 +32,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     Deployments,  # rollouts
     ReplicaSets,  # as many pods as wanted
     Jobs,  # pods until enough have succeeded
+    Claims,  # volumes for claims
     Scheduler,  # a node for every pod
     Endpoints,  # addresses behind Services
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from deployments.local.kubernetes.kinds import Kind
 from deployments.local.kubernetes.status import Cause
-from deployments.local.kubernetes.validation import changes, objects, workloads
+from deployments.local.kubernetes.validation import changes, network, objects, storage, workloads
 from deployments.local.kubernetes.validation.metadata import check_metadata, check_metadata_change
 
 Json = dict[str, Any]
@@ -15,15 +15,23 @@ Json = dict[str, Any]
 VALIDATORS: dict[str, Callable[[Json], list[Cause]]] = {
     "nodes": objects.node,
     "pods": workloads.pod,
-    "services": objects.service,
+    "services": network.service,
     "configmaps": objects.config_map,
     "secrets": objects.secret,
     "events": objects.event,
     "deployments.apps": workloads.deployment,
     "replicasets.apps": workloads.replica_set,
-    "statefulsets.apps": workloads.replica_set,
+    "statefulsets.apps": workloads.stateful_set,
     "daemonsets.apps": workloads.daemon_set,
     "jobs.batch": workloads.job,
+    "cronjobs.batch": workloads.cron_job,
+    "ingresses.networking.k8s.io": network.ingress,
+    "networkpolicies.networking.k8s.io": network.network_policy,
+    "persistentvolumeclaims": storage.claim,
+    "persistentvolumes": storage.volume,
+    "storageclasses.storage.k8s.io": storage.storage_class,
+    "roles.rbac.authorization.k8s.io": objects.role,
+    "clusterroles.rbac.authorization.k8s.io": objects.role,
     "horizontalpodautoscalers.autoscaling": objects.autoscaler,
     "poddisruptionbudgets.policy": objects.disruption_budget,
     "leases.coordination.k8s.io": objects.lease,

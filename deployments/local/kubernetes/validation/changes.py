@@ -8,6 +8,7 @@ from typing import Any
 from deployments.local.kubernetes.kinds import Kind
 from deployments.local.kubernetes.status import FORBIDDEN, INVALID, Cause
 from deployments.local.kubernetes.trees import clone, dig
+from deployments.local.kubernetes.validation.storage import claim_change, storage_class_change
 
 Json = dict[str, Any]
 
@@ -19,6 +20,14 @@ IMMUTABLE: dict[str, tuple[str, ...]] = {
     "daemonsets.apps": ("spec.selector",),
     "jobs.batch": ("spec.selector", "spec.completionMode", "spec.template"),
     "secrets": ("type",),
+    "ingressclasses.networking.k8s.io": ("spec.controller",),
+    "controllerrevisions.apps": ("data",),
+    "customresourcedefinitions.apiextensions.k8s.io": (
+        "spec.group",
+        "spec.scope",
+        "spec.names.kind",
+        "spec.names.plural",
+    ),
     "endpointslices.discovery.k8s.io": ("addressType",),
     "rolebindings.rbac.authorization.k8s.io": ("roleRef",),
     "clusterrolebindings.rbac.authorization.k8s.io": ("roleRef",),
@@ -98,4 +107,6 @@ _SPECIAL: dict[str, Callable[[Json, Json], list[Cause]]] = {
     "jobs.batch": _job,
     "services": _service,
     "priorityclasses.scheduling.k8s.io": _priority_class,
+    "persistentvolumeclaims": claim_change,
+    "storageclasses.storage.k8s.io": storage_class_change,
 }

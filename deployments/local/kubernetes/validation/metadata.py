@@ -6,16 +6,19 @@ import re
 from typing import Any
 
 from deployments.local.kubernetes.kinds import Kind
-from deployments.local.kubernetes.status import FORBIDDEN, INVALID, REQUIRED, Cause
+from deployments.local.kubernetes.status import FORBIDDEN, INVALID, REQUIRED, TOO_LONG, Cause
 
 Json = dict[str, Any]
 
-_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-_SERVICE = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
-_SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-_PATH_SEGMENT = re.compile(r"^(?!\.{1,2}$)[^/%]+$")
-_QUALIFIED = re.compile(r"^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$")
-_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
+MAX_ANNOTATIONS = 256 * 1024
+"""Bytes of all annotations together."""
+
+_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+_SERVICE = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?\Z")
+_SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+_PATH_SEGMENT = re.compile(r"^(?!\.{1,2}$)[^/%]+\Z")
+_QUALIFIED = re.compile(r"^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]\Z")
+_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?\Z")
 
 _LABEL_RULE = "a name of lower case letters, digits and '-' that begins and ends with a letter or digit"
 _SUBDOMAIN_RULE = "a name of lower case letters, digits, '-' and '.' that begins and ends with a letter or digit"
@@ -38,20 +41,33 @@ _ANY_NAME = (_SUBDOMAIN, _SUBDOMAIN_RULE, 253)
 def check_metadata(kind: Kind, metadata: Json, *, named: bool = True) -> list[Cause]:
     """Faults of an object's metadata taken by itself."""
     causes = _names(kind, metadata) if named else []
-    for key, value in metadata.get("labels", {}).items():
-        causes += _qualified("metadata.labels", key)
-        if len(value) > 63 or not _VALUE.match(value):
-            causes.append(Cause(INVALID, "metadata.labels", f'"{value}": {_VALUE_RULE}'))
+    causes += check_labels(metadata.get("labels", {}), "metadata.labels")
     for key in metadata.get("annotations", {}):
-        causes += _qualified("metadata.annotations", key.lower())
+        causes += qualified("metadata.annotations", key.lower())
     for index, owner in enumerate(metadata.get("ownerReferences", ())):
         for field in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(field):
                 path = f"metadata.ownerReferences[{index}].{field}"
                 causes.append(Cause(INVALID, path, f'"": {field} must not be empty'))
+    if sum(1 for owner in metadata.get("ownerReferences", ()) if owner.get("controller")) > 1:
+        why = "Only one reference can have Controller set to true"
+        causes.append(Cause(INVALID, "metadata.ownerReferences", why))
+    size = sum(len(key) + len(value) for key, value in metadata.get("annotations", {}).items())
+    if size > MAX_ANNOTATIONS:
+        causes.append(Cause(TOO_LONG, "metadata.annotations", f"may not be more than {MAX_ANNOTATIONS} bytes"))
     for finalizer in metadata.get("finalizers", ()):
         if finalizer not in ("orphan", "foregroundDeletion", "kubernetes"):
-            causes += _qualified("metadata.finalizers", finalizer)
+            causes += qualified("metadata.finalizers", finalizer)
+    return causes
+
+
+def check_labels(labels: dict[str, str], path: str) -> list[Cause]:
+    """Faults of a map of labels."""
+    causes = []
+    for key, value in labels.items():
+        causes += qualified(path, key)
+        if len(value) > 63 or not _VALUE.match(value):
+            causes.append(Cause(INVALID, path, f'"{value}": {_VALUE_RULE}'))
     return causes
 
 
@@ -71,7 +87,8 @@ def _names(kind: Kind, metadata: Json) -> list[Cause]:
     return causes
 
 
-def _qualified(field: str, key: str) -> list[Cause]:
+def qualified(field: str, key: str) -> list[Cause]:
+    """Faults of a qualified name, such as a label's key."""
     prefix, slash, name = key.rpartition("/")
     causes = []
     if slash and (len(prefix) > 253 or not _SUBDOMAIN.match(prefix)):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from deployments.local.kubernetes.status import FORBIDDEN, INVALID, REQUIRED, Cause
+from deployments.local.kubernetes.status import FORBIDDEN, INVALID, REQUIRED, TOO_LONG, Cause
 from deployments.local.kubernetes.trees import dig
-from deployments.local.kubernetes.validation.workloads import int_or_percent, non_negative, supported
+from deployments.local.kubernetes.validation.selectors import int_or_percent, label_selector, non_negative, supported
 
 Json = dict[str, Any]
 
 HIGHEST_USER_PRIORITY = 1_000_000_000
 SYSTEM_CLASSES = ("system-cluster-critical", "system-node-critical")
 
-_CONFIG_KEY = re.compile(r"^[-._a-zA-Z0-9]{1,253}$")
+_CONFIG_KEY = re.compile(r"^(?!\.{1,2}\Z)[-._a-zA-Z0-9]{1,253}\Z")
+_TOTAL_BYTES = 1024 * 1024
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _NEEDED_KEYS = {
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
@@ -46,14 +47,23 @@ def config_map(obj: Json) -> list[Cause]:
     binary = obj.get("binaryData", {})
     both = [Cause(INVALID, f"data[{key}]", f'"{key}": duplicate of key present in binaryData')
             for key in obj.get("data", {}) if key in binary]  # fmt: skip
-    return [*_config_keys(obj, "data"), *both, *_config_keys(obj, "binaryData")]
+    return [*_config_keys(obj, "data"), *both, *_config_keys(obj, "binaryData"), *_size(obj, "data", "binaryData")]
+
+
+def _size(obj: Json, *fields: str) -> list[Cause]:
+    size = sum(len(value) for field in fields for value in obj.get(field, {}).values())
+    return [Cause(TOO_LONG, "", f"may not be more than {_TOTAL_BYTES} bytes")] if size > _TOTAL_BYTES else []
 
 
 def secret(obj: Json) -> list[Cause]:
     """Faults of a Secret."""
     data = obj.get("data", {})
     needed = _NEEDED_KEYS.get(obj.get("type", ""), ())
-    return [*_config_keys(obj, "data"), *(Cause(REQUIRED, f"data[{key}]") for key in needed if key not in data)]
+    return [
+        *_config_keys(obj, "data"),
+        *_size(obj, "data"),
+        *(Cause(REQUIRED, f"data[{key}]") for key in needed if key not in data),
+    ]
 
 
 def event(obj: Json) -> list[Cause]:
@@ -62,21 +72,6 @@ def event(obj: Json) -> list[Cause]:
     if about and about != own:
         return [Cause(INVALID, "involvedObject.namespace", f'"{about}": does not match event.namespace')]
     return []
-
-
-def service(obj: Json) -> list[Cause]:
-    """Faults of a Service."""
-    spec = obj["spec"]
-    kinds = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-    causes = []
-    if not spec.get("ports") and spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
-        causes.append(Cause(REQUIRED, "spec.ports"))
-    for index, port in enumerate(spec.get("ports", ())):
-        if not 1 <= port.get("port", 0) <= 65535:
-            causes.append(Cause(INVALID, f"spec.ports[{index}].port", "must be between 1 and 65535"))
-        if len(spec["ports"]) > 1 and not port.get("name"):
-            causes.append(Cause(REQUIRED, f"spec.ports[{index}].name"))
-    return [*causes, *supported("spec.type", spec.get("type"), kinds)]
 
 
 def autoscaler(obj: Json) -> list[Cause]:
@@ -104,6 +99,7 @@ def disruption_budget(obj: Json) -> list[Cause]:
     for field in ("minAvailable", "maxUnavailable"):
         causes += int_or_percent(f"spec.{field}", spec.get(field))
     policies = ("IfHealthyBudget", "AlwaysAllow")
+    causes += label_selector(spec.get("selector"), "spec.selector")
     return [*causes, *supported("spec.unhealthyPodEvictionPolicy", spec.get("unhealthyPodEvictionPolicy"), policies)]
 
 
@@ -131,10 +127,34 @@ def priority_class(obj: Json) -> list[Cause]:
     return [*causes, *supported("preemptionPolicy", obj.get("preemptionPolicy"), ("Never", "PreemptLowerPriority"))]
 
 
+def role(obj: Json) -> list[Cause]:
+    """Faults of a Role or ClusterRole."""
+    causes = []
+    for index, rule in enumerate(obj.get("rules", ())):
+        path = f"rules[{index}]"
+        if not rule.get("verbs"):
+            causes.append(Cause(REQUIRED, f"{path}.verbs", "verbs must contain at least one value"))
+        if rule.get("nonResourceURLs"):
+            if obj["metadata"].get("namespace"):
+                why = "namespaced rules cannot apply to non-resource URLs"
+                causes.append(Cause(INVALID, f"{path}.nonResourceURLs", why))
+            continue
+        for field in ("apiGroups", "resources"):
+            if not rule.get(field):
+                causes.append(Cause(REQUIRED, f"{path}.{field}", f"resource rules must supply at least one of {field}"))
+    return causes
+
+
 def role_binding(obj: Json) -> list[Cause]:
     """Faults of a RoleBinding or ClusterRoleBinding."""
     causes = [] if dig(obj, "roleRef", "name") else [Cause(REQUIRED, "roleRef.name")]
+    kinds = ("Role", "ClusterRole") if obj["metadata"].get("namespace") else ("ClusterRole",)
+    causes += supported("roleRef.kind", dig(obj, "roleRef", "kind", default=""), kinds)
     for index, subject in enumerate(obj.get("subjects", ())):
+        path = f"subjects[{index}]"
         if not subject.get("name"):
-            causes.append(Cause(REQUIRED, f"subjects[{index}].name"))
+            causes.append(Cause(REQUIRED, f"{path}.name"))
+        causes += supported(f"{path}.kind", subject.get("kind", ""), ("Group", "ServiceAccount", "User"))
+        if subject.get("kind") == "ServiceAccount" and not subject.get("namespace"):
+            causes.append(Cause(REQUIRED, f"{path}.namespace"))
     return causes

@@ -1,81 +1,21 @@
-"""Rules for pods and for what makes pods: Deployments, ReplicaSets, DaemonSets, Jobs."""
+"""Rules for pods and for what makes pods: Deployments, ReplicaSets, DaemonSets, Jobs, CronJobs."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from deployments.local.kubernetes.decoding import quantity
 from deployments.local.kubernetes.selectors import selects
-from deployments.local.kubernetes.status import DUPLICATE, FORBIDDEN, INVALID, NOT_SUPPORTED, REQUIRED, Cause
+from deployments.local.kubernetes.status import FORBIDDEN, INVALID, REQUIRED, Cause
 from deployments.local.kubernetes.trees import dig
+from deployments.local.kubernetes.validation.metadata import check_labels
+from deployments.local.kubernetes.validation.pods import pod_spec
+from deployments.local.kubernetes.validation.selectors import int_or_percent, label_selector, non_negative, supported
 
 Json = dict[str, Any]
 
-_PERCENT = re.compile(r"^\d+%$")
-_DNS_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-_RESTART = ("Always", "OnFailure", "Never")
-_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-
-
-def non_negative(obj: Json, *path: str) -> list[Cause]:
-    """A number that may not fall below 0."""
-    value = dig(obj, *path)
-    if isinstance(value, int) and value < 0:
-        return [Cause(INVALID, ".".join(path), f"{value}: must be greater than or equal to 0")]
-    return []
-
-
-def supported(field: str, value: Any, allowed: tuple[str, ...]) -> list[Cause]:
-    """A value out of a fixed set."""
-    if value is None or value in allowed:
-        return []
-    words = ", ".join(f'"{entry}"' for entry in allowed)
-    return [Cause(NOT_SUPPORTED, field, f'"{value}": supported values: {words}')]
-
-
-def pod_spec(spec: Json, path: str) -> list[Cause]:
-    """Faults of a pod's spec, at a path."""
-    causes = supported(f"{path}.restartPolicy", spec.get("restartPolicy"), _RESTART)
-    if not spec.get("containers"):
-        causes.append(Cause(REQUIRED, f"{path}.containers"))
-    causes += non_negative({"terminationGracePeriodSeconds": spec.get("terminationGracePeriodSeconds")},
-                           "terminationGracePeriodSeconds")  # fmt: skip
-    volumes = {volume.get("name") for volume in spec.get("volumes", ())}
-    for group in ("initContainers", "containers"):
-        names: set[str] = set()
-        for index, container in enumerate(spec.get(group, ())):
-            causes += _container(container, f"{path}.{group}[{index}]", names, volumes)
-    for index, toleration in enumerate(spec.get("tolerations", ())):
-        causes += supported(f"{path}.tolerations[{index}].effect", toleration.get("effect"), _EFFECTS)
-    return causes
-
-
-def _container(container: Json, path: str, names: set[str], volumes: set[Any]) -> list[Cause]:
-    causes = []
-    name = container.get("name", "")
-    if not name:
-        causes.append(Cause(REQUIRED, f"{path}.name"))
-    elif not _DNS_LABEL.match(name):
-        causes.append(Cause(INVALID, f"{path}.name", f'"{name}": must be a DNS label'))
-    elif name in names:
-        causes.append(Cause(DUPLICATE, f"{path}.name", f'"{name}"'))
-    names.add(name)
-    if not container.get("image"):
-        causes.append(Cause(REQUIRED, f"{path}.image"))
-    for index, port in enumerate(container.get("ports", ())):
-        if not 1 <= port.get("containerPort", 0) <= 65535:
-            causes.append(Cause(INVALID, f"{path}.ports[{index}].containerPort", "must be between 1 and 65535"))
-    for index, mount in enumerate(container.get("volumeMounts", ())):
-        if mount.get("name") not in volumes:
-            where = f"{path}.volumeMounts[{index}].name"
-            causes.append(Cause("FieldValueNotFound", where, f'"{mount.get("name")}"'))
-    limits, requests = dig(container, "resources", "limits", default={}), dig(container, "resources", "requests")
-    for resource, request in (requests or {}).items():
-        if resource in limits and quantity(request) > quantity(limits[resource]):
-            why = f'"{request}": must be less than or equal to {resource} limit of {limits[resource]}'
-            causes.append(Cause(INVALID, f"{path}.resources.requests", why))
-    return causes
+CRON_JOB_NAME = 52
+"""Longest name: the controller adds eleven letters for each Job."""
+_SCHEDULES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 
 
 def pod(obj: Json) -> list[Cause]:
@@ -91,6 +31,9 @@ def _selected_template(obj: Json) -> list[Cause]:
         causes.append(Cause(REQUIRED, "spec.selector"))
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
         causes.append(Cause(INVALID, "spec.selector", "{}: empty selector is invalid"))
+    causes += label_selector(selector, "spec.selector")
+    if causes and selector:
+        return causes
     if not selects(selector, labels) and (selector is None or selector):
         why = f"{labels}: `selector` does not match template `labels`"
         causes.append(Cause(INVALID, "spec.template.metadata.labels", why))
@@ -102,7 +45,9 @@ def _always(spec: Json) -> list[Cause]:
 
 
 def _template(obj: Json) -> list[Cause]:
-    return pod_spec(dig(obj, "spec", "template", "spec", default={}), "spec.template.spec")
+    labels = dig(obj, "spec", "template", "metadata", "labels", default={})
+    spec = dig(obj, "spec", "template", "spec", default={})
+    return [*check_labels(labels, "spec.template.labels"), *pod_spec(spec, "spec.template.spec")]
 
 
 def _is_zero(value: Any) -> bool:
@@ -123,15 +68,6 @@ def _rolling_update(strategy: Json) -> list[Cause]:
     return causes
 
 
-def int_or_percent(field: str, value: Any) -> list[Cause]:
-    """A count that is not negative, or a percentage."""
-    if isinstance(value, str) and not _PERCENT.match(value):
-        return [Cause(INVALID, field, f'"{value}": a valid percent string must be digits followed by "%"')]
-    if isinstance(value, int) and value < 0:
-        return [Cause(INVALID, field, f"{value}: must be greater than or equal to 0")]
-    return []
-
-
 def deployment(obj: Json) -> list[Cause]:
     """Faults of a Deployment."""
     spec = obj["spec"]
@@ -147,14 +83,29 @@ def deployment(obj: Json) -> list[Cause]:
 
 
 def replica_set(obj: Json) -> list[Cause]:
-    """Faults of a ReplicaSet or a StatefulSet."""
+    """Faults of a ReplicaSet."""
     counts = [*non_negative(obj, "spec", "replicas"), *non_negative(obj, "spec", "minReadySeconds")]
     return [*counts, *_selected_template(obj), *_template(obj), *_always(obj["spec"])]
 
 
+def stateful_set(obj: Json) -> list[Cause]:
+    """Faults of a StatefulSet."""
+    spec = obj["spec"]
+    policy = supported("spec.podManagementPolicy", spec.get("podManagementPolicy"), ("OrderedReady", "Parallel"))
+    return [*policy, *_update_strategy(spec), *replica_set(obj)]
+
+
+def _update_strategy(spec: Json) -> list[Cause]:
+    strategy, path = spec.get("updateStrategy", {}), "spec.updateStrategy"
+    causes = supported(f"{path}.type", strategy.get("type"), ("RollingUpdate", "OnDelete"))
+    for field in ("maxUnavailable", "maxSurge", "partition"):
+        causes += int_or_percent(f"{path}.rollingUpdate.{field}", dig(strategy, "rollingUpdate", field))
+    return causes
+
+
 def daemon_set(obj: Json) -> list[Cause]:
     """Faults of a DaemonSet."""
-    return [*_selected_template(obj), *_template(obj), *_always(obj["spec"])]
+    return [*_update_strategy(obj["spec"]), *_selected_template(obj), *_template(obj), *_always(obj["spec"])]
 
 
 def job(obj: Json) -> list[Cause]:
@@ -168,3 +119,25 @@ def job(obj: Json) -> list[Cause]:
     elif policy == "Always":
         causes += supported(path, policy, ("OnFailure", "Never"))
     return causes
+
+
+def cron_job(obj: Json) -> list[Cause]:
+    """Faults of a CronJob."""
+    spec = obj["spec"]
+    causes = (
+        []
+        if _is_schedule(spec.get("schedule", ""))
+        else [Cause(INVALID, "spec.schedule", f'"{spec.get("schedule", "")}": no schedule of five fields')]
+    )
+    causes += supported("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace"))
+    for field in ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        causes += non_negative(obj, "spec", field)
+    if len(obj["metadata"].get("name", "")) > CRON_JOB_NAME:
+        causes.append(Cause(INVALID, "metadata.name", f"must be no more than {CRON_JOB_NAME} characters"))
+    inner = job({"spec": dig(spec, "jobTemplate", "spec", default={})})
+    return [*causes, *(cause._replace(field=f"spec.jobTemplate.{cause.field}") for cause in inner)]
+
+
+def _is_schedule(text: str) -> bool:
+    fields = text.split()
+    return len(fields) == 5 or text in _SCHEDULES or text.startswith("@every ")
