@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from deployments.local.clock import SimulatedClock
-from deployments.local.kubernetes import SimulatedCluster, StatusError, eviction, watch
+from deployments.local.kubernetes import SimulatedCluster, StatusError, eviction, reading, watch
 from deployments.local.kubernetes.decoding import quantity
 from deployments.local.kubernetes.selectors import selection
 from deployments.local.kubernetes.trees import is_true
@@ -169,8 +169,9 @@ class Interleavings(RuleBasedStateMachine):
 
     async def _events(self, resource: str) -> list[Json]:
         kind = self.cluster.kind(resource)
+        wanted, options = selection(kind, None, "", ""), WatchOptions(self.version, 0.0)
         lines = watch.stream(
-            self.cluster.backend.store, kind, selection(kind, None, "", ""), WatchOptions(self.version, 0.0)
+            self.cluster.backend.store, kind, wanted, options, lambda entry: reading.encoded(kind, entry)
         )
         return [json.loads(line) async for line in lines]
 

@@ -71,7 +71,8 @@ def test_an_object_of_any_content_is_made_and_changed_or_refused(data: st.DataOb
 
 @settings(max_examples=40, deadline=None)
 @given(st.recursive(JUNK, lambda inner: st.dictionaries(st.sampled_from(
-    ["metadata", "name", "labels", "spec", "replicas", "template", "containers", "$patch", "$setElementOrder/containers",
+    ["metadata", "name", "labels", "spec", "replicas", "template", "containers", "$patch",
+     "$setElementOrder/containers",
      "$retainKeys", "$deleteFromPrimitiveList/finalizers", "kind", "ownerReferences", "uid", "deleteOptions", "target",
      "preconditions", "resourceAttributes", "managedFields", "finalizers"]), inner, max_size=3), max_leaves=8),
     st.sampled_from(["POST", "PUT", "PATCH", "DELETE"]))  # fmt: skip
@@ -83,7 +84,9 @@ def test_a_body_of_any_shape_gets_a_status(body: Any, method: str) -> None:
     paths = {"POST": [root, reviews, "/api/v1/namespaces/default/pods/p/eviction",
                       "/api/v1/namespaces/default/serviceaccounts/default/token"]}  # fmt: skip
     for path in paths.get(method, [f"{root}/web", f"{root}/web/status", f"{root}/web/scale"]):
-        for form in ("application/merge-patch+json", STRATEGIC, JSON_PATCH) if method == "PATCH" else ("application/json",):
+        for form in (
+            ("application/merge-patch+json", STRATEGIC, JSON_PATCH) if method == "PATCH" else ("application/json",)
+        ):
             answer = API(method, path, body, kind=form, fieldManager="m")
             assert answer.code < 500, (path, form, answer.raw)
     API.advance(1)
@@ -92,7 +95,8 @@ def test_a_body_of_any_shape_gets_a_status(body: Any, method: str) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.fixed_dictionaries({
     "op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test", "x"]),
-    "path": st.sampled_from(["", "/", "/spec", "/spec/replicas", "/spec/template/spec/containers/0", "/metadata/labels/a~1b",
+    "path": st.sampled_from(["", "/", "/spec", "/spec/replicas", "/spec/template/spec/containers/0",
+                             "/metadata/labels/a~1b",
                              "/spec/template/spec/containers/-", "/spec/template/spec/containers/00", "x",
                              "/spec/replicas/x"]),
 }, optional={"value": JUNK, "from": st.sampled_from(["", "/spec", "/spec/replicas", "/metadata", "/nothing"])}),
