@@ -7,7 +7,7 @@ import binascii
 import json
 from typing import Any, NamedTuple
 
-from deployments.local.kubernetes import conversion, status
+from deployments.local.kubernetes import conversion, resource_metrics, status, writing
 from deployments.local.kubernetes.backend import Backend
 from deployments.local.kubernetes.kinds import Kind
 from deployments.local.kubernetes.selectors import Selection
@@ -21,7 +21,7 @@ class Page(NamedTuple):
 
     Parameters
     ----------
-    version: resourceVersion of the whole list.
+    version: resourceVersion of the whole list; 0 where the objects are computed.
     token: where the next page begins; "" on the last.
     remaining: how many objects follow; None where the list is selected or complete.
     """
@@ -39,6 +39,9 @@ def listed(backend: Backend, kind: Kind, wanted: Selection, limit: int = 0, toke
     ------
     StatusError: 400 on a token that is none, 410 when its snapshot is forgotten.
     """
+    if kind.computed:
+        return Page([entry for entry in resource_metrics.computed(backend, kind, wanted.namespace) if
+                     wanted.takes(entry.obj)], 0)  # fmt: skip
     version, start = _opened(token) if token else (backend.store.version, None)
     try:
         if token:
@@ -56,6 +59,18 @@ def listed(backend: Backend, kind: Kind, wanted: Selection, limit: int = 0, toke
         return Page(entries, version)
     page, rest = entries[:limit], len(entries) - limit
     return Page(page, version, _token(version, page[-1]), None if wanted.filtered else rest)
+
+
+def found(backend: Backend, kind: Kind, namespace: str, name: str) -> Stored:
+    """The object of that name, stored or computed.
+
+    Raises
+    ------
+    StatusError: 404.
+    """
+    if kind.computed:
+        return resource_metrics.computed_one(backend, kind, namespace, name)
+    return writing.existing(backend, kind, namespace, name)
 
 
 def _token(version: int, last: Stored) -> str:
@@ -85,11 +100,15 @@ def _body(kind: Kind, entry: Stored) -> bytes:
     return json.dumps(conversion.shown(kind, entry.obj), separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def metadata_of(page: Page) -> Json:
+    """`metadata` of a list that a page is part of."""
+    metadata: Json = {"resourceVersion": str(page.version)} if page.version else {}
+    return {**metadata, "continue": page.token} if page.token else metadata
+
+
 def encoded_list(kind: Kind, page: Page) -> bytes:
     """A list as JSON. Items of built-in kinds carry no `kind` of their own, custom ones do."""
-    metadata: Json = {"resourceVersion": str(page.version)}
-    if page.token:
-        metadata["continue"] = page.token
+    metadata = metadata_of(page)
     if page.remaining is not None:
         metadata["remainingItemCount"] = page.remaining
     encode = encoded if kind.custom is not None else _body

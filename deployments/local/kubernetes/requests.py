@@ -173,7 +173,7 @@ class Handlers:
         return watch.stream(self._backend.store, call.kind, wanted, options)
 
     def _get(self, call: Call) -> Answer:
-        entry = writing.existing(self._backend, call.kind, call.target.place, call.target.name)
+        entry = reading.found(self._backend, call.kind, call.target.place, call.target.name)
         if call.target.subresource == "scale":
             return Answer(scaling.shown(call.kind, entry))
         if call.form == "table":
