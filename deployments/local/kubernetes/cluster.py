@@ -193,9 +193,7 @@ class SimulatedCluster:
         version, state, gauss = snapshot["random"]
         source = random.Random(seed)
         source.setstate((version, tuple(state), gauss))
-        cluster._open(
-            snapshot["name"], clock, source, tokens, snapshot["version"], metrics_server=metrics_server
-        )
+        cluster._open(snapshot["name"], clock, source, tokens, snapshot["version"], metrics_server=metrics_server)
         for resource, objects in snapshot["objects"].items():
             cluster.backend.store.restore(resource, objects)
         cluster._engine.see_all(cluster.backend)
