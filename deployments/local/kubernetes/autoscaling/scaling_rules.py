@@ -145,7 +145,7 @@ def up_limit(history: History, rules: Json, present: int, now_s: float) -> int:
     def allowed(policy: Json, start: int) -> int:
         if policy["type"] == "Pods":
             return int(start + policy["value"])
-        return int(math.ceil(start * (1 + policy["value"] / 100)))  # up, so that one replica can ever become two
+        return math.ceil(start * (1 + int(policy["value"]) / 100))  # up, so that one replica can ever become two
 
     return _chosen(history, rules, present, now_s, allowed, {"Max": max, "Min": min})
 
