@@ -42,7 +42,7 @@ class Call:
 
     Parameters
     ----------
-    form: the format of the answer: json, yaml or table.
+    form: the format of the answer: json, yaml, table, or metadata (PartialObjectMetadata).
     """
 
     target: Target
@@ -64,6 +64,11 @@ class Call:
     def strict(self) -> bool:
         """Whether unknown and duplicate fields are refused."""
         return self.query.get("fieldValidation") == "Strict"
+
+    @property
+    def included(self) -> str:
+        """What comes with the rows of a table."""
+        return self.query.get("includeObject", "Metadata")
 
     def options(self, name: str) -> Options:
         """Options of a write.
@@ -148,7 +153,9 @@ class Handlers:
             raise status.bad_request(f"limit: {limit!r} is no number")
         page = reading.listed(self._backend, call.kind, self._wanted(call), int(limit), call.query.get("continue", ""))
         if call.form == "table":
-            return Answer(tables.render(call.kind, page, self._backend.now_s()))
+            return Answer(tables.table(call.kind, page, self._backend.now_s(), call.included))
+        if call.form == "metadata":
+            return Answer(tables.partial_list(page))
         return Answer(reading.encoded_list(call.kind, page))
 
     async def watch(self, call: Call) -> AsyncIterator[bytes]:
@@ -170,14 +177,18 @@ class Handlers:
             None if initial else version, float(timeout) if timeout.isdigit() else watch.DEFAULT_TIMEOUT_S,
             query.get("allowWatchBookmarks") in _TRUE, initial,
         )  # fmt: skip
-        return watch.stream(self._backend.store, call.kind, wanted, options)
+        shape = watch.Shape(*tables.watched(call.kind, call.form, call.included, self._backend.now_s))
+        return watch.stream(self._backend.store, call.kind, wanted, options, shape)
 
     def _get(self, call: Call) -> Answer:
         entry = reading.found(self._backend, call.kind, call.target.place, call.target.name)
         if call.target.subresource == "scale":
             return Answer(scaling.shown(call.kind, entry))
         if call.form == "table":
-            return Answer(tables.render(call.kind, reading.Page([entry], entry.version), self._backend.now_s()))
+            page = reading.Page([entry], entry.version)
+            return Answer(tables.table(call.kind, page, self._backend.now_s(), call.included))
+        if call.form == "metadata":
+            return Answer(tables.partial(entry))
         return Answer(reading.encoded(call.kind, entry))
 
     def _create(self, call: Call) -> Answer:

@@ -6,12 +6,11 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 from deployments.local.kubernetes import status
 from deployments.local.kubernetes.kinds import Kind
-from deployments.local.kubernetes.reading import encoded
 from deployments.local.kubernetes.selectors import Selection
 from deployments.local.kubernetes.store import Event, Forgotten, Store, Stored
 
@@ -38,28 +37,34 @@ class WatchOptions(NamedTuple):
     initial_end: bool = False
 
 
-def line(kind: Kind, what: str, entry: Stored) -> bytes:
+class Shape(NamedTuple):
+    """How a watch shows objects: `kind` and `apiVersion` of what it sends, and the JSON of one object."""
+
+    head: Json
+    encode: Callable[[Stored], bytes]
+
+
+def line(shape: Shape, what: str, entry: Stored) -> bytes:
     """One event of a watch."""
-    return b'{"type":"' + what.encode() + b'","object":' + encoded(kind, entry) + b"}\n"
+    return b'{"type":"' + what.encode() + b'","object":' + shape.encode(entry) + b"}\n"
 
 
-def _bookmark(kind: Kind, version: int, *, initial_end: bool = False) -> bytes:
+def _bookmark(shape: Shape, version: int, *, initial_end: bool = False) -> bytes:
     metadata: Json = {"resourceVersion": str(version), "creationTimestamp": None}
     if initial_end:
         metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-    obj = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
-    return json.dumps({"type": "BOOKMARK", "object": obj}).encode() + b"\n"
+    return json.dumps({"type": "BOOKMARK", "object": {**shape.head, "metadata": metadata}}).encode() + b"\n"
 
 
-def seen(kind: Kind, wanted: Selection, event: Event) -> bytes | None:
+def seen(shape: Shape, wanted: Selection, event: Event) -> bytes | None:
     """What a watcher sees of a write: an object that stops matching is DELETED, one that starts is ADDED."""
     before = event.old is not None and wanted.takes(event.old.obj)
     after = event.new is not None and wanted.takes(event.new.obj)
     if after and event.new is not None:
-        return line(kind, "MODIFIED" if before else "ADDED", event.new)
+        return line(shape, "MODIFIED" if before else "ADDED", event.new)
     if before and event.old is not None:
         last = event.old if event.new is None else _at(event.old, event.version)
-        return line(kind, "DELETED", last)
+        return line(shape, "DELETED", last)
     return None
 
 
@@ -69,7 +74,9 @@ def _at(entry: Stored, version: int) -> Stored:
     return Stored({**entry.obj, "metadata": metadata}, version)
 
 
-async def stream(store: Store, kind: Kind, wanted: Selection, options: WatchOptions) -> AsyncIterator[bytes]:
+async def stream(
+    store: Store, kind: Kind, wanted: Selection, options: WatchOptions, shape: Shape
+) -> AsyncIterator[bytes]:
     """Lines of one watch, until its time is over or the client goes."""
     live: deque[Event] = deque()
     news = asyncio.Event()
@@ -82,7 +89,7 @@ async def stream(store: Store, kind: Kind, wanted: Selection, options: WatchOpti
     stop = store.listen(hear)
     try:
         try:
-            for past in _past(store, kind, wanted, options):
+            for past in _past(store, kind, wanted, options, shape):
                 yield past
         except Forgotten as error:
             gone = status.expired(error.asked, error.oldest).body()
@@ -91,27 +98,27 @@ async def stream(store: Store, kind: Kind, wanted: Selection, options: WatchOpti
         end, bookmark = time.monotonic() + options.timeout_s, time.monotonic() + BOOKMARK_S
         while (now := time.monotonic()) < end:
             while live:
-                if (part := seen(kind, wanted, live.popleft())) is not None:
+                if (part := seen(shape, wanted, live.popleft())) is not None:
                     yield part
             news.clear()
             if options.bookmarks and now >= bookmark:
                 bookmark = now + BOOKMARK_S
-                yield _bookmark(kind, store.version)
+                yield _bookmark(shape, store.version)
             try:
                 await asyncio.wait_for(news.wait(), min(end, bookmark) - now)
             except TimeoutError:
                 continue
         if options.bookmarks:
-            yield _bookmark(kind, store.version)
+            yield _bookmark(shape, store.version)
     finally:
         stop()
 
 
-def _past(store: Store, kind: Kind, wanted: Selection, options: WatchOptions) -> list[bytes]:
+def _past(store: Store, kind: Kind, wanted: Selection, options: WatchOptions, shape: Shape) -> list[bytes]:
     """What happened, or what exists, before the stream was opened."""
     if options.version is not None:
-        parts = [seen(kind, wanted, event) for event in store.since(kind.storage, options.version)]
+        parts = [seen(shape, wanted, event) for event in store.since(kind.storage, options.version)]
         return [part for part in parts if part is not None]
     entries = store.sorted(kind.storage, wanted.namespace)
-    found = [line(kind, "ADDED", entry) for entry in entries if wanted.takes(entry.obj)]
-    return [*found, _bookmark(kind, store.version, initial_end=True)] if options.initial_end else found
+    found = [line(shape, "ADDED", entry) for entry in entries if wanted.takes(entry.obj)]
+    return [*found, _bookmark(shape, store.version, initial_end=True)] if options.initial_end else found
