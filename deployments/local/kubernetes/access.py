@@ -51,7 +51,11 @@ ROLES: dict[str, list[Json]] = {
 }  # fmt: skip
 _EVERYBODY: list[Json] = [
     {"nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"], "verbs": ["get"]},
-    {"apiGroups": ["authorization.k8s.io"], "resources": ["selfsubjectaccessreviews"], "verbs": ["create"]},
+    {
+        "apiGroups": ["authorization.k8s.io"],
+        "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+        "verbs": ["create"],
+    },
     {"apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"], "verbs": ["create"]},
 ]
 
@@ -126,16 +130,20 @@ class Access:
         """Whether any role bound to the user grants a request."""
         if MASTERS in user.groups:
             return True
+        return any(_grants(rule, request) for rule in self.rules(user, request.namespace))
+
+    def rules(self, user: User, namespace: str) -> list[Json]:
+        """Every rule bound to a user, in a namespace ("": at the cluster scope)."""
         bindings = [(entry.obj, "") for entry in self._store.all(f"clusterrolebindings.{RBAC}")]
-        if request.namespace:
-            bindings += [(entry.obj, request.namespace)
-                         for entry in self._store.all(f"rolebindings.{RBAC}", request.namespace)]  # fmt: skip
-        return any(
-            _grants(rule, request)
-            for binding, namespace in bindings
+        if namespace:
+            found = self._store.all(f"rolebindings.{RBAC}", namespace)
+            bindings += [(entry.obj, namespace) for entry in found]
+        return [
+            rule
+            for binding, place in bindings
             if any(_is(subject, user) for subject in binding.get("subjects", ()))
-            for rule in self._rules(binding["roleRef"], namespace)
-        )
+            for rule in self._rules(binding["roleRef"], place)
+        ]
 
     def _rules(self, reference: Json, namespace: str) -> list[Json]:
         if reference["kind"] == "ClusterRole":

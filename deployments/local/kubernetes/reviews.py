@@ -11,12 +11,13 @@ from deployments.local.kubernetes.trees import dig
 
 Json = dict[str, Any]
 
-_SELF, _OTHER, _WHO = (
+_SELF, _OTHER, _WHO, _RULES = (
     "selfsubjectaccessreviews.authorization.k8s.io",
     "subjectaccessreviews.authorization.k8s.io",
     "selfsubjectreviews.authentication.k8s.io",
+    "selfsubjectrulesreviews.authorization.k8s.io",
 )
-REVIEWS = (_SELF, _OTHER, _WHO)
+REVIEWS = (_SELF, _OTHER, _WHO, _RULES)
 
 
 def answered(access: Access, user: User, kind: Kind, body: Json) -> Json:
@@ -29,6 +30,8 @@ def answered(access: Access, user: User, kind: Kind, body: Json) -> Json:
     shown = {**body, "kind": kind.kind, "apiVersion": kind.api_version, "metadata": body.get("metadata", {})}
     if kind.resource == _WHO:
         return {**shown, "status": {"userInfo": {"username": user.name, "groups": list(user.groups)}}}
+    if kind.resource == _RULES:
+        return {**shown, "status": _rules(access.rules(user, dig(body, "spec", "namespace", default="")))}
     if kind.resource == _OTHER:
         user = User(dig(body, "spec", "user", default=""), tuple(dig(body, "spec", "groups", default=())))
     asked = dig(body, "spec", "resourceAttributes")
@@ -40,3 +43,12 @@ def answered(access: Access, user: User, kind: Kind, body: Json) -> Json:
     else:
         raise status.bad_request("spec needs resourceAttributes or nonResourceAttributes")
     return {**shown, "status": {"allowed": access.allows(user, request)}}
+
+
+def _rules(rules: list[Json]) -> Json:
+    """Rules as a SelfSubjectRulesReview tells them: of resources, and of paths that are none."""
+    return {
+        "resourceRules": [rule for rule in rules if rule.get("resources")],
+        "nonResourceRules": [rule for rule in rules if rule.get("nonResourceURLs")],
+        "incomplete": False,
+    }
