@@ -31,9 +31,10 @@ _LINES: dict[str, str] = {
     "Pod": "1:metadata:ObjectMeta 2:spec:PodSpec 3:status:-",
     "PodTemplate": "1:metadata:ObjectMeta 2:spec:PodSpec",
     "PodSpec": "2:containers:[Container] 3:restartPolicy:s 4:terminationGracePeriodSeconds:i? "
-    "5:activeDeadlineSeconds:i? 6:dnsPolicy:s 7:nodeSelector:{s} 8:serviceAccountName:s 9:serviceAccount:s 10:nodeName:s 11:hostNetwork:b "
-    "12:hostPID:b 13:hostIPC:b 16:hostname:s 17:subdomain:s 19:schedulerName:s 20:initContainers:[Container] "
-    "21:automountServiceAccountToken:b? 22:tolerations:[Toleration] 24:priorityClassName:s",
+    "5:activeDeadlineSeconds:i? 6:dnsPolicy:s 7:nodeSelector:{s} 8:serviceAccountName:s 9:serviceAccount:s "
+    "10:nodeName:s 11:hostNetwork:b 12:hostPID:b 13:hostIPC:b 16:hostname:s 17:subdomain:s 19:schedulerName:s "
+    "20:initContainers:[Container] 21:automountServiceAccountToken:b? 22:tolerations:[Toleration] "
+    "24:priorityClassName:s",
     "Toleration": "1:key:s 2:operator:s 3:value:s 4:effect:s 5:tolerationSeconds:i?",
     "Container": "1:name:s 2:image:s 3:command:[s] 4:args:[s] 5:workingDir:s 6:ports:[ContainerPort] 7:env:[EnvVar] "
     "8:resources:Resources 13:terminationMessagePath:s 14:imagePullPolicy:s 16:stdin:b 17:stdinOnce:b 18:tty:b "
