@@ -143,6 +143,7 @@ TYPES: dict[str, str] = {
     "RoleReference": "apiGroup:s kind:s name:s",
     "CustomResourceDefinition": "metadata:ObjectMeta spec:* status:*",
     "SelfSubjectAccessReview": "metadata:ObjectMeta spec:*",
+    "SelfSubjectRulesReview": "metadata:ObjectMeta spec:*",
     "SubjectAccessReview": "metadata:ObjectMeta spec:*",
     "SelfSubjectReview": "metadata:ObjectMeta",
     "CustomResource": "metadata:ObjectMeta",
