@@ -68,7 +68,10 @@ class Simulation:
         """A fleet at `start_s` (seconds since 1970 UTC) whose pools hold what demand needs then."""
         tokens = new_tokens(fleet)
         clock = SimulatedClock(start_s - SETTLING_S, speed=0)
-        clusters = {name: SimulatedCluster(name, clock, seed, tokens=_roles(held)) for name, held in tokens.items()}
+        clusters = {
+            name: SimulatedCluster(name, clock, seed, tokens=_roles(held), metrics_server=True)
+            for name, held in tokens.items()
+        }
         simulation = cls(fleet, seed=seed, start_s=start_s, tokens=tokens, clock=clock, clusters=clusters)
         simulation.node_pools.populate(simulation._first_sizes())
         simulation.demand.start()
@@ -89,7 +92,9 @@ class Simulation:
         seed, tokens = snapshot["seed"], snapshot["tokens"]
         clock = SimulatedClock(snapshot["now_s"], speed=0)
         clusters = {
-            name: SimulatedCluster.restore(snapshot["clusters"][name], clock, seed, tokens=_roles(held))
+            name: SimulatedCluster.restore(
+                snapshot["clusters"][name], clock, seed, tokens=_roles(held), metrics_server=True
+            )
             for name, held in tokens.items()
         }
         simulation = cls(fleet, seed=seed, start_s=snapshot["start_s"], tokens=tokens, clock=clock, clusters=clusters)

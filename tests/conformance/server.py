@@ -20,10 +20,12 @@ SPEED, TICK_S, TOKEN, VIEWER = 10.0, 0.02, "conformance", "conformance-viewer"
 class Server(threading.Thread):
     """A simulated cluster served by uvicorn on a loopback port, its clock and controllers ticking."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, metrics_server: bool = False) -> None:
         super().__init__(daemon=True)
         self.clock = SimulatedClock(1_900_000_000.0, SPEED)
-        self.cluster = SimulatedCluster("conformance", self.clock, 7, {TOKEN: "admin", VIEWER: "viewer"})
+        self.cluster = SimulatedCluster(
+            "conformance", self.clock, 7, {TOKEN: "admin", VIEWER: "viewer"}, metrics_server=metrics_server
+        )
         app = Starlette(routes=[Mount("/clusters/conformance", app=self.cluster.asgi)])
         self.server = uvicorn.Server(
             uvicorn.Config(app, "127.0.0.1", 0, log_level="critical", timeout_graceful_shutdown=1)

@@ -41,12 +41,13 @@ ROLES: dict[str, list[Json]] = {
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": _LOCKS},
         {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": _READ},
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": _READ},
+        {"apiGroups": ["metrics.k8s.io"], "resources": ["nodes", "pods"], "verbs": ["get", "list"]},
     ],
     "viewer": [
         {"apiGroups": [""], "verbs": _READ,
          "resources": ["nodes", "pods", "namespaces", "services", "events", "configmaps", "serviceaccounts"]},
         {"apiGroups": ["apps", "autoscaling", "batch", "policy", "coordination.k8s.io", "discovery.k8s.io",
-                       "events.k8s.io", "scheduling.k8s.io"], "resources": ["*"], "verbs": _READ},
+                       "events.k8s.io", "metrics.k8s.io", "scheduling.k8s.io"], "resources": ["*"], "verbs": _READ},
     ],
 }  # fmt: skip
 _EVERYBODY: list[Json] = [

@@ -118,6 +118,14 @@ def typed(kind: Kind, body: Json) -> Json:
         raise status.undecodable(kind, str(error)) from error
 
 
+_SHAPES = {
+    "": "json",
+    "as=Table": "table",
+    "as=PartialObjectMetadata": "metadata",
+    "as=PartialObjectMetadataList": "metadata",
+}
+
+
 def accepted(header: str) -> str:
     """The format to answer in: `json`, `yaml`, `table` or `metadata`, the first that the client names and we have.
 
@@ -128,12 +136,9 @@ def accepted(header: str) -> str:
     for entry in (header or "*/*").split(","):
         form, *parameters = (part.strip() for part in entry.split(";"))
         if form in (JSON, "*/*", "application/*"):
-            if "as=Table" in parameters:
-                return "table"
-            if "as=PartialObjectMetadata" in parameters or "as=PartialObjectMetadataList" in parameters:
-                return "metadata"
-            if not any(part.startswith("as=") for part in parameters):
-                return "json"
+            shape = next((part for part in parameters if part.startswith("as=")), "")
+            if shape in _SHAPES:
+                return _SHAPES[shape]
         elif form == YAML:
             return "yaml"
     raise status.not_acceptable(SERVED)

@@ -14,7 +14,7 @@ from deployments.local.kubernetes.controllers import CONTROLLERS
 from deployments.local.kubernetes.controllers.base import Engine
 from deployments.local.kubernetes.deleting import delete
 from deployments.local.kubernetes.http import KubernetesApp
-from deployments.local.kubernetes.kinds import Kind, Registry
+from deployments.local.kubernetes.kinds import METRICS, Kind, Registry
 from deployments.local.kubernetes.outages import Outages
 from deployments.local.kubernetes.selectors import selection
 from deployments.local.kubernetes.store import FIRST_VERSION, Store
@@ -47,13 +47,24 @@ class SimulatedCluster:
     clock: simulated time; controllers ask it to wake them when their next timer is due.
     seed: equal seeds and equal calls give equal objects, down to uids and names.
     tokens: role (admin, operator, viewer) by bearer token.
+    metrics_server: whether metrics.k8s.io is served. GKE, AKS and k3s bring it; a plain cluster, and the recorded one,
+        has none.
 
     The verbs answer with copies that the caller may change, and raise StatusError as the HTTP API does. They do not
     run controllers: call `step` for that.
     """
 
-    def __init__(self, name: str, clock: Clock, seed: int = 0, tokens: Mapping[str, str] | None = None) -> None:
-        self._open(name, clock, random.Random(f"{seed} {name}"), tokens, FIRST_VERSION)
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        seed: int = 0,
+        tokens: Mapping[str, str] | None = None,
+        *,
+        metrics_server: bool = False,
+    ) -> None:
+        source = random.Random(f"{seed} {name}")
+        self._open(name, clock, source, tokens, FIRST_VERSION, metrics_server=metrics_server)
         for namespace in NAMESPACES:
             self.create("namespaces", {"metadata": {"name": namespace}})
         for resource, obj in bootstrap():
@@ -64,12 +75,20 @@ class SimulatedCluster:
         self.step()
 
     def _open(
-        self, name: str, clock: Clock, source: random.Random, tokens: Mapping[str, str] | None, version: int
+        self,
+        name: str,
+        clock: Clock,
+        source: random.Random,
+        tokens: Mapping[str, str] | None,
+        version: int,
+        *,
+        metrics_server: bool,
     ) -> None:
         self.name, self._clock = name, clock
         self._woken_s = float("inf")
         self._engine = Engine(clock.now, self._wake)
-        self.backend = Backend(Store(version), Registry(), self._engine.now_s, source)
+        registry = Registry(METRICS if metrics_server else ())
+        self.backend = Backend(Store(version), registry, self._engine.now_s, source)
         self.access = Access(self.backend, tokens or {})
         self._engine.start(self.backend, CONTROLLERS)
 
@@ -115,7 +134,7 @@ class SimulatedCluster:
     def get(self, resource: str, name: str, namespace: str | None = None) -> Json:
         """The object of that name."""
         kind = self.kind(resource)
-        return shapes.presented(kind, writing.existing(self.backend, kind, _namespace(kind, namespace), name))
+        return shapes.presented(kind, reading.found(self.backend, kind, _namespace(kind, namespace), name))
 
     def list(
         self, resource: str, namespace: str | None = None, label_selector: str | None = None, field_selector: str = ""
@@ -161,13 +180,21 @@ class SimulatedCluster:
         }
 
     @classmethod
-    def restore(cls, snapshot: Json, clock: Clock, seed: int = 0, tokens: Mapping[str, str] | None = None) -> Self:
+    def restore(
+        cls,
+        snapshot: Json,
+        clock: Clock,
+        seed: int = 0,
+        tokens: Mapping[str, str] | None = None,
+        *,
+        metrics_server: bool = False,
+    ) -> Self:
         """A cluster that goes on where a snapshot was taken. Watches from before it answer 410."""
         cluster = cls.__new__(cls)
         version, state, gauss = snapshot["random"]
         source = random.Random(seed)
         source.setstate((version, tuple(state), gauss))
-        cluster._open(snapshot["name"], clock, source, tokens, snapshot["version"])
+        cluster._open(snapshot["name"], clock, source, tokens, snapshot["version"], metrics_server=metrics_server)
         cluster.backend.outages = Outages.restore(snapshot["outages"])
         for resource, objects in snapshot["objects"].items():
             cluster.backend.store.restore(resource, objects)

@@ -20,15 +20,6 @@ _POD = {
 _QUARTER = "25%"
 _PROBE = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
 _FILE_MODE = 0o644
-_SCALE_UP = {
-    "stabilizationWindowSeconds": 0,
-    "selectPolicy": "Max",
-    "policies": [
-        {"type": "Pods", "value": 4, "periodSeconds": 15},
-        {"type": "Percent", "value": 100, "periodSeconds": 15},
-    ],
-}
-_SCALE_DOWN = {"selectPolicy": "Max", "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}
 
 
 def _fill(target: Json, values: Json) -> None:
@@ -203,14 +194,25 @@ def _secret(obj: Json) -> None:
         obj.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
 
 
+# scaleDown's stabilizationWindowSeconds stays open: the controller's own default is meant.
+_SCALING: Json = {
+    "scaleUp": {
+        "stabilizationWindowSeconds": 0, "selectPolicy": "Max",
+        "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15},
+                     {"type": "Percent", "value": 100, "periodSeconds": 15}],
+    },
+    "scaleDown": {"selectPolicy": "Max", "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]},
+}  # fmt: skip
+
+
 def _hpa(obj: Json) -> None:
     target = {"type": "Utilization", "averageUtilization": 80}
     spec = obj.setdefault("spec", {})
     spec.setdefault("minReplicas", 1)
     spec.setdefault("metrics", [{"type": "Resource", "resource": {"name": "cpu", "target": target}}])
-    if (behavior := spec.get("behavior")) is not None:
-        _fill(behavior.setdefault("scaleUp", {}), _SCALE_UP)
-        _fill(behavior.setdefault("scaleDown", {}), _SCALE_DOWN)
+    if spec.get("behavior") is not None:
+        for direction, rules in _SCALING.items():
+            _fill(spec["behavior"].setdefault(direction, {}), rules)
 
 
 def _event(obj: Json) -> None:

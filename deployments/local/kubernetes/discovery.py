@@ -76,28 +76,3 @@ def _resource(kind: Kind) -> Json:
 def _subresource(kind: Kind, name: str) -> Json:
     return {"name": f"{kind.plural}/{name}", "singularName": "", "namespaced": kind.namespaced, "kind": kind.kind,
             **_FOREIGN.get(name, {}), "verbs": list(SUBRESOURCE_VERBS[name])}  # fmt: skip
-
-
-def openapi_index(registry: Registry, prefix: str = "") -> Json:
-    """/openapi/v3: which documents there are. kubectl takes the URLs as they are, so they carry the mount's prefix."""
-    places = ["api/v1"]
-    places += [f"apis/{name}/{entry}" for name, versions in registry.groups().items() if name for entry in versions]
-    return {"paths": {place: {"serverRelativeURL": f"{prefix}/openapi/v3/{place}?hash=0"} for place in places}}
-
-
-def openapi(registry: Registry, place: str) -> Json:
-    """/openapi/v3/PLACE: that objects can be patched, and with which options; no schemas.
-
-    kubectl asks it whether the server itself validates fields, and falls back on what it knows about types.
-    """
-    group_name, version_name = ("", "v1") if place == "api/v1" else tuple(place.split("/")[1:3])
-    options = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in ("dryRun", "fieldValidation")]
-    paths = {}
-    for kind in registry:
-        if (kind.group, kind.version) == (group_name, version_name) and "patch" in kind.verbs:
-            served = {"group": kind.group, "version": kind.version, "kind": kind.kind}
-            scope = "namespaces/{namespace}/" if kind.namespaced else ""
-            operation = {"parameters": options, "responses": {}, "x-kubernetes-group-version-kind": served}
-            paths[f"/{place}/{scope}{kind.plural}/{{name}}"] = {"patch": operation}
-    return {"openapi": "3.0.0", "info": {"title": f"simulated {place}", "version": GIT_VERSION}, "paths": paths,
-            "components": {"schemas": {}}}  # fmt: skip

@@ -10,7 +10,7 @@ import yaml
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from deployments.local.kubernetes import access, bodies, discovery, escalation, routing, status
+from deployments.local.kubernetes import access, bodies, discovery, escalation, openapi, routing, status
 from deployments.local.kubernetes.kinds import Kind
 from deployments.local.kubernetes.list_options import TRUE
 from deployments.local.kubernetes.requests import Answer, Call, Handlers
@@ -58,6 +58,8 @@ class KubernetesApp:
             return _json(discovery.version())
         if (found := self._discovered(path.rstrip("/"), user, request.scope.get("root_path", ""))) is not None:
             return _json(found)
+        if path == "/openapi/v2" and openapi.V2_ASKED in headers.get("accept", ""):
+            return Response(openapi.second_version(), media_type=openapi.V2_TYPE)
         try:
             if not path.startswith(("/api/", "/apis/")):
                 raise routing.UnknownPath(path)
@@ -79,9 +81,9 @@ class KubernetesApp:
         parts = path.split("/")[1:]
         found: Json | None = None
         if parts == ["openapi", "v3"]:
-            found = discovery.openapi_index(registry, prefix)
+            found = openapi.index(registry, prefix)
         elif parts[:2] == ["openapi", "v3"]:
-            found = discovery.openapi(registry, "/".join(parts[2:]))
+            found = openapi.document(registry, "/".join(parts[2:]))
         elif parts == ["api"]:
             found = discovery.core_versions()
         elif parts == ["apis"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ class Kind:
     created_by_put: whether a PUT creates what is not there.
     keeps_status: whether a POST keeps the status in its body.
     returned: whether DELETE answers with the object (and not a Status).
+    computed: whether its objects are worked out when they are read, and not stored.
     stored_as: resource under which it is stored, when that is another version's.
     custom: the version of a CustomResourceDefinition behind it; None for a built-in kind.
     """
@@ -46,6 +47,7 @@ class Kind:
     fields: tuple[str, ...] = ()
     keeps_status: bool = False
     returned: bool = False
+    computed: bool = False
     stored_as: str = ""
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
@@ -117,9 +119,10 @@ BUILT_IN: tuple[Kind, ...] = (
          categories=("all",)),
     Kind("apps", "v1", "controllerrevisions", "ControllerRevision"),
     Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("hpa",),
-         subresources=("status",), categories=("all",)),
+         subresources=("status",), generation="spec", categories=("all",)),
     Kind("autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("hpa",),
-         subresources=("status",), categories=("all",), stored_as="horizontalpodautoscalers.autoscaling"),
+         subresources=("status",), generation="spec", categories=("all",),
+         stored_as="horizontalpodautoscalers.autoscaling"),
     Kind("batch", "v1", "jobs", "Job", subresources=("status",), generation="spec", fields=("status.successful",),
          categories=("all",)),
     Kind("batch", "v1", "cronjobs", "CronJob", ("cj",), subresources=("status",), generation="spec",
@@ -150,15 +153,22 @@ BUILT_IN: tuple[Kind, ...] = (
          verbs=("create",)),
 )  # fmt: skip
 
+# What metrics-server adds to a cluster that has it.
+METRICS: tuple[Kind, ...] = (
+    Kind("metrics.k8s.io", "v1beta1", "nodes", "NodeMetrics", namespaced=False, computed=True, verbs=("get", "list")),
+    Kind("metrics.k8s.io", "v1beta1", "pods", "PodMetrics", computed=True, verbs=("get", "list")),
+)
+
 
 class Registry:
-    """The kinds served now: the built-in ones and those that CustomResourceDefinitions declare."""
+    """The kinds served now: the built-in ones, those of add-ons, those that CustomResourceDefinitions declare."""
 
-    def __init__(self) -> None:
+    def __init__(self, addons: Iterable[Kind] = ()) -> None:
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in BUILT_IN}
         self._named = {kind.plural: kind for kind in reversed(BUILT_IN)}
         self._named |= {kind.resource: kind for kind in reversed(BUILT_IN)}
         self._stored = {kind.storage: kind for kind in BUILT_IN if not kind.stored_as}
+        self.declare(addons)
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(self._kinds.values())
@@ -194,8 +204,9 @@ class Registry:
                 versions.append(kind.version)
         return found
 
-    def declare(self, kinds: list[Kind]) -> None:
-        """Serve the versions of one CustomResourceDefinition, and none but these."""
+    def declare(self, kinds: Iterable[Kind]) -> None:
+        """Serve more kinds: an add-on's, or the versions of one CustomResourceDefinition and none but these."""
+        kinds = list(kinds)
         for resource in dict.fromkeys(kind.resource for kind in kinds):
             self.withdraw(resource)
         for kind in kinds:

@@ -1,35 +1,21 @@
-"""Kubernetes' protobuf envelope, read only as far as kubectl sends it: create namespace, evict, delete, can-i."""
+"""Kubernetes' protobuf envelope, read only as far as kubectl sends it."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
 from deployments.local.kubernetes import status
+from deployments.local.kubernetes.protobuf_messages import Field, message, root
 
 Json = dict[str, Any]
 
 MAGIC = b"k8s\x00"
-# Field numbers by message: name and type. s string, i integer, [s] strings, {s} a map, else another message.
-MESSAGES: dict[str, dict[int, tuple[str, str]]] = {
-    "Unknown": {1: ("type", "TypeMeta"), 2: ("raw", "bytes")},
-    "TypeMeta": {1: ("apiVersion", "s"), 2: ("kind", "s")},
-    "ObjectMeta": {1: ("name", "s"), 2: ("generateName", "s"), 3: ("namespace", "s"), 11: ("labels", "{s}"),
-                   12: ("annotations", "{s}"), 14: ("finalizers", "[s]")},
-    "Entry": {1: ("key", "s"), 2: ("value", "s")},
-    "Namespace": {1: ("metadata", "ObjectMeta")},
-    "ServiceAccount": {1: ("metadata", "ObjectMeta")},
-    "ConfigMap": {1: ("metadata", "ObjectMeta"), 2: ("data", "{s}")},
-    "Eviction": {1: ("metadata", "ObjectMeta"), 2: ("deleteOptions", "DeleteOptions")},
-    "DeleteOptions": {1: ("gracePeriodSeconds", "i"), 2: ("preconditions", "Preconditions"),
-                      4: ("propagationPolicy", "s"), 5: ("dryRun", "[s]")},
-    "SelfSubjectAccessReview": {1: ("metadata", "ObjectMeta"), 2: ("spec", "AccessSpec")},
-    "AccessSpec": {1: ("resourceAttributes", "Resource"), 2: ("nonResourceAttributes", "NonResource")},
-    "Resource": {1: ("namespace", "s"), 2: ("verb", "s"), 3: ("group", "s"), 4: ("version", "s"), 5: ("resource", "s"),
-                 6: ("subresource", "s"), 7: ("name", "s")},
-    "NonResource": {1: ("path", "s"), 2: ("verb", "s")},
-    "Preconditions": {1: ("uid", "s"), 2: ("resourceVersion", "s")},
-}  # fmt: skip
+
+
+class _Unread(ValueError):
+    """A field that says something and is not in the table."""
 
 
 def decode(raw: bytes) -> Json:
@@ -37,41 +23,69 @@ def decode(raw: bytes) -> Json:
 
     Raises
     ------
-    StatusError: 415 for kinds that are not read here (a client then sends JSON), 400 for a broken body.
+    StatusError: 415 for kinds and fields that are not read here (JSON is), 400 for a broken body.
     """
     if not raw.startswith(MAGIC):
         raise status.bad_request("the body is no Kubernetes protobuf object")
     try:
         envelope = _message(raw[len(MAGIC) :], "Unknown")
-        kind = envelope.get("type", {}).get("kind", "")
-        if kind not in MESSAGES:
-            raise status.unsupported_media_type(("application/json", "application/yaml"))
-        body = _message(envelope.get("raw", b""), kind)
+        about = envelope.get("type", {})
+        name = root(about.get("apiVersion", ""), about.get("kind", ""))
+        if not name:
+            raise _Unread(about.get("kind", ""))
+        body = _message(envelope.get("raw", b""), name)
+    except _Unread as error:
+        raise status.unsupported_media_type(("application/json", "application/yaml")) from error
     except (IndexError, UnicodeDecodeError, ValueError) as error:
         raise status.bad_request(f"the protobuf body does not parse: {error}") from error
-    return {**envelope["type"], **body}
+    return {**about, **body}
 
 
 def _message(data: bytes, name: str) -> Json:
-    known = MESSAGES[name]
+    known = message(name)
     found: Json = {}
-    for number, value in _fields(data):
-        if number not in known:
+    for number, raw in _fields(data):
+        field = known.get(number)
+        if field is None:
+            if name != "Unknown" and raw:
+                raise _Unread(f"{name} {number}")
             continue
-        key, kind = known[number]
-        if kind == "{s}":
-            entry = _message(value, "Entry")
-            found.setdefault(key, {})[entry.get("key", "")] = entry.get("value", "")
-        elif kind == "[s]":
-            found.setdefault(key, []).append(value.decode())
-        elif kind in ("i", "bytes"):
-            found[key] = value
-        elif kind == "s":
-            if text := value.decode():
-                found[key] = text
-        else:
-            found[key] = _message(value, kind)
+        if field.type == "-":
+            continue
+        if field.form == "map":
+            key, value = _entry(raw, field)
+            found.setdefault(field.name, {})[key] = value
+        elif field.form == "list":
+            found.setdefault(field.name, []).append(_value(raw, field.type))
+        elif field.form == "inline":
+            found |= _message(raw, field.type)
+        elif (value := _value(raw, field.type)) or field.pointer:
+            found[field.name] = value
     return found
+
+
+def _entry(data: bytes, field: Field) -> tuple[str, Any]:
+    parts = dict(_fields(data))
+    return _value(parts.get(1, b""), "s"), _value(parts.get(2, b""), field.type)
+
+
+def _value(raw: Any, kind: str) -> Any:
+    if kind == "s":
+        return raw.decode()
+    if kind == "i":
+        return raw - 2**64 if raw >= 2**63 else raw  # int32 and int64 alike: two's complement in ten bytes
+    if kind == "b":
+        return bool(raw)
+    if kind == "raw":
+        return raw
+    if kind == "y":
+        return base64.b64encode(raw).decode()
+    if kind == "q":
+        return _message(raw, "Quantity").get("string", "0")
+    if kind == "is":
+        parts = _message(raw, "IntOrString")
+        return parts.get("strVal", "") if parts.get("type") else parts.get("intVal", 0)
+    return _message(raw, kind)
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:

@@ -7,7 +7,7 @@ import binascii
 import json
 from typing import Any, NamedTuple
 
-from deployments.local.kubernetes import conversion, status
+from deployments.local.kubernetes import conversion, resource_metrics, status, writing
 from deployments.local.kubernetes.backend import Backend
 from deployments.local.kubernetes.kinds import Kind
 from deployments.local.kubernetes.selectors import Selection
@@ -24,7 +24,7 @@ class Page(NamedTuple):
 
     Parameters
     ----------
-    version: resourceVersion of the whole list.
+    version: resourceVersion of the whole list; 0 where the objects are computed.
     token: where the next page begins; "" on the last.
     remaining: how many objects follow; None where the list is selected or complete.
     """
@@ -48,6 +48,9 @@ def listed(
     ------
     StatusError: 400 on a token that is none, 410 when its snapshot or version is forgotten.
     """
+    if kind.computed:
+        return Page([entry for entry in resource_metrics.computed(backend, kind, wanted.namespace) if
+                     wanted.takes(entry.obj)], 0)  # fmt: skip
     version, start = _opened(token) if token else (at, None)
     if version is None or version == _NOW:
         version, entries = backend.store.version, backend.store.sorted(kind.storage, wanted.namespace)
@@ -78,6 +81,18 @@ def _expired(start: Key | None) -> status.StatusError:
     return status.StatusError(410, "Expired", message, token=_token(_NOW, start))
 
 
+def found(backend: Backend, kind: Kind, namespace: str, name: str) -> Stored:
+    """The object of that name, stored or computed.
+
+    Raises
+    ------
+    StatusError: 404.
+    """
+    if kind.computed:
+        return resource_metrics.computed_one(backend, kind, namespace, name)
+    return writing.existing(backend, kind, namespace, name)
+
+
 def _token(version: int, last: Key) -> str:
     return base64.urlsafe_b64encode(json.dumps([version, *last]).encode()).decode().rstrip("=")
 
@@ -90,14 +105,9 @@ def _opened(token: str) -> tuple[int, Key]:
         raise status.bad_request("continue key is not valid") from error
 
 
-def encoded(kind: Kind, entry: Stored, form: str = "json") -> bytes:
-    """One object as JSON, with `kind` and `apiVersion`; its metadata alone in the form `metadata`."""
-    if form == "metadata":
-        return _METADATA_HEAD % b"" + json.dumps(entry.obj["metadata"], separators=(",", ":")).encode() + b"}"
+def encoded(kind: Kind, entry: Stored) -> bytes:
+    """One object as JSON, with `kind` and `apiVersion`."""
     return _head(kind) + _body(kind, entry)[1:]
-
-
-_METADATA_HEAD = b'{"kind":"PartialObjectMetadata%s","apiVersion":"meta.k8s.io/v1","metadata":'
 
 
 def _head(kind: Kind) -> bytes:
@@ -110,16 +120,17 @@ def _body(kind: Kind, entry: Stored) -> bytes:
     return json.dumps(conversion.shown(kind, entry.obj), separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def encoded_list(kind: Kind, page: Page, form: str = "json") -> bytes:
+def metadata_of(page: Page) -> Json:
+    """`metadata` of a list that a page is part of."""
+    metadata: Json = {"resourceVersion": str(page.version)} if page.version else {}
+    return {**metadata, "continue": page.token} if page.token else metadata
+
+
+def encoded_list(kind: Kind, page: Page) -> bytes:
     """A list as JSON. Items of built-in kinds carry no `kind` of their own, custom ones do."""
-    metadata: Json = {"resourceVersion": str(page.version)}
-    if page.token:
-        metadata["continue"] = page.token
+    metadata = metadata_of(page)
     if page.remaining is not None:
         metadata["remainingItemCount"] = page.remaining
-    if form == "metadata":
-        items = b",".join(encoded(kind, entry, form) for entry in page.entries)
-        return _METADATA_HEAD % b"List" + json.dumps(metadata).encode() + b',"items":[' + items + b"]}"
     encode = encoded if kind.custom is not None else _body
     items = b",".join(encode(kind, entry) for entry in page.entries)
     head = f'{{"kind":"{kind.listed_as}","apiVersion":"{kind.api_version}","metadata":{json.dumps(metadata)},"items":['

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,7 +45,7 @@ class Call:
 
     Parameters
     ----------
-    form: the format of the answer: json, yaml, table or metadata.
+    form: the format of the answer: json, yaml, table, or metadata (PartialObjectMetadata).
     guard: what else must hold before an object is written.
     """
 
@@ -70,6 +69,11 @@ class Call:
     def strict(self) -> bool:
         """Whether unknown and duplicate fields are refused."""
         return self.query.get("fieldValidation") == "Strict"
+
+    @property
+    def included(self) -> str:
+        """What comes with the rows of a table."""
+        return self.query.get("includeObject", "Metadata")
 
     def options(self, name: str) -> Options:
         """Options of a write.
@@ -169,8 +173,10 @@ class Handlers:
         page = reading.listed(self._backend, call.kind, self._wanted(call), limit, call.query.get("continue", ""),
                               list_options.exact(call.query))  # fmt: skip
         if call.form == "table":
-            return Answer(tables.render(call.kind, page, self._backend.now_s()))
-        return Answer(reading.encoded_list(call.kind, page, call.form))
+            return Answer(tables.table(call.kind, page, self._backend.now_s(), call.included))
+        if call.form == "metadata":
+            return Answer(tables.partial_list(page))
+        return Answer(reading.encoded_list(call.kind, page))
 
     async def watch(self, call: Call) -> AsyncIterator[bytes]:
         """The lines of a watch.
@@ -190,20 +196,21 @@ class Handlers:
             float(timeout) if timeout else watch.DEFAULT_TIMEOUT_S,
             query.get("allowWatchBookmarks") in list_options.TRUE, initial,
         )  # fmt: skip
-        return watch.stream(self._backend.store, call.kind, wanted, options, lambda entry: self._encoded(call, entry))
+        shape = watch.Shape(*tables.watched(call.kind, call.form, call.included, self._backend.now_s))
+        return watch.stream(self._backend.store, call.kind, wanted, options, shape)
 
-    def _encoded(self, call: Call, entry: Stored) -> bytes:
+    def _get(self, call: Call) -> Answer:
+        entry = reading.found(self._backend, call.kind, call.target.place, call.target.name)
+        if call.target.subresource == "scale":
+            return Answer(scaling.shown(call.kind, entry))
+        return Answer(self._shown(call, entry))
+
+    def _shown(self, call: Call, entry: Stored) -> Json | bytes:
         """One object in the form that the client wants."""
         if call.form == "table":
             page = reading.Page([entry], entry.version)
-            return json.dumps(tables.render(call.kind, page, self._backend.now_s())).encode()
-        return reading.encoded(call.kind, entry, call.form)
-
-    def _get(self, call: Call) -> Answer:
-        entry = writing.existing(self._backend, call.kind, call.target.place, call.target.name)
-        if call.target.subresource == "scale":
-            return Answer(scaling.shown(call.kind, entry))
-        return Answer(self._encoded(call, entry))
+            return tables.table(call.kind, page, self._backend.now_s(), call.included)
+        return tables.partial(entry) if call.form == "metadata" else reading.encoded(call.kind, entry)
 
     def _create(self, call: Call) -> Answer:
         if call.kind.resource in reviews.REVIEWS:
@@ -217,7 +224,7 @@ class Handlers:
     def _written(self, call: Call, entry: Stored, options: Options, code: int = 200) -> Answer:
         if call.target.subresource == "scale":
             return Answer(scaling.shown(call.kind, entry), code, options.warnings)
-        return Answer(self._encoded(call, entry), code, options.warnings)
+        return Answer(self._shown(call, entry), code, options.warnings)
 
     def _update(self, call: Call) -> Answer:
         target, options, created = call.target, call.options("UpdateOptions"), False

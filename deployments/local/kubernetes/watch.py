@@ -37,32 +37,34 @@ class WatchOptions(NamedTuple):
     initial_end: bool = False
 
 
-Encode = Callable[[Stored], bytes]
-"""How a watch shows an object."""
+class Shape(NamedTuple):
+    """How a watch shows objects: `kind` and `apiVersion` of what it sends, and the JSON of one object."""
+
+    head: Json
+    encode: Callable[[Stored], bytes]
 
 
-def line(encode: Encode, what: str, entry: Stored) -> bytes:
+def line(shape: Shape, what: str, entry: Stored) -> bytes:
     """One event of a watch."""
-    return b'{"type":"' + what.encode() + b'","object":' + encode(entry) + b"}\n"
+    return b'{"type":"' + what.encode() + b'","object":' + shape.encode(entry) + b"}\n"
 
 
-def _bookmark(kind: Kind, version: int, *, initial_end: bool = False) -> bytes:
+def _bookmark(shape: Shape, version: int, *, initial_end: bool = False) -> bytes:
     metadata: Json = {"resourceVersion": str(version), "creationTimestamp": None}
     if initial_end:
         metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-    obj = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
-    return json.dumps({"type": "BOOKMARK", "object": obj}).encode() + b"\n"
+    return json.dumps({"type": "BOOKMARK", "object": {**shape.head, "metadata": metadata}}).encode() + b"\n"
 
 
-def seen(encode: Encode, wanted: Selection, event: Event) -> bytes | None:
+def seen(shape: Shape, wanted: Selection, event: Event) -> bytes | None:
     """What a watcher sees of a write: an object that stops matching is DELETED, one that starts is ADDED."""
     before = event.old is not None and wanted.takes(event.old.obj)
     after = event.new is not None and wanted.takes(event.new.obj)
     if after and event.new is not None:
-        return line(encode, "MODIFIED" if before else "ADDED", event.new)
+        return line(shape, "MODIFIED" if before else "ADDED", event.new)
     if before and event.old is not None:
         last = event.old if event.new is None else _at(event.old, event.version)
-        return line(encode, "DELETED", last)
+        return line(shape, "DELETED", last)
     return None
 
 
@@ -73,7 +75,7 @@ def _at(entry: Stored, version: int) -> Stored:
 
 
 async def stream(
-    store: Store, kind: Kind, wanted: Selection, options: WatchOptions, encode: Encode
+    store: Store, kind: Kind, wanted: Selection, options: WatchOptions, shape: Shape
 ) -> AsyncIterator[bytes]:
     """Lines of one watch, until its time is over or the client goes."""
     live: deque[Event] = deque()
@@ -87,7 +89,7 @@ async def stream(
     stop = store.listen(hear)
     try:
         try:
-            for past in _past(store, kind, wanted, options, encode):
+            for past in _past(store, kind, wanted, options, shape):
                 yield past
         except Forgotten as error:
             gone = status.expired(error.asked, error.oldest).body()
@@ -96,27 +98,27 @@ async def stream(
         end, bookmark = time.monotonic() + options.timeout_s, time.monotonic() + BOOKMARK_S
         while (now := time.monotonic()) < end:
             while live:
-                if (part := seen(encode, wanted, live.popleft())) is not None:
+                if (part := seen(shape, wanted, live.popleft())) is not None:
                     yield part
             news.clear()
             if options.bookmarks and now >= bookmark:
                 bookmark = now + BOOKMARK_S
-                yield _bookmark(kind, store.version)
+                yield _bookmark(shape, store.version)
             try:
                 await asyncio.wait_for(news.wait(), min(end, bookmark) - now)
             except TimeoutError:
                 continue
         if options.bookmarks:
-            yield _bookmark(kind, store.version)
+            yield _bookmark(shape, store.version)
     finally:
         stop()
 
 
-def _past(store: Store, kind: Kind, wanted: Selection, options: WatchOptions, encode: Encode) -> list[bytes]:
+def _past(store: Store, kind: Kind, wanted: Selection, options: WatchOptions, shape: Shape) -> list[bytes]:
     """What happened, or what exists, before the stream was opened."""
     if options.version is not None:
-        parts = [seen(encode, wanted, event) for event in store.since(kind.storage, options.version)]
+        parts = [seen(shape, wanted, event) for event in store.since(kind.storage, options.version)]
         return [part for part in parts if part is not None]
     entries = store.sorted(kind.storage, wanted.namespace)
-    found = [line(encode, "ADDED", entry) for entry in entries if wanted.takes(entry.obj)]
-    return [*found, _bookmark(kind, store.version, initial_end=True)] if options.initial_end else found
+    found = [line(shape, "ADDED", entry) for entry in entries if wanted.takes(entry.obj)]
+    return [*found, _bookmark(shape, store.version, initial_end=True)] if options.initial_end else found

@@ -1,12 +1,8 @@
-"""The official Python client and kubectl work against a simulated cluster, path prefix and all."""
+"""The official Python client works against a simulated cluster, path prefix and all."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import kubernetes as k8s
@@ -63,22 +59,3 @@ def test_a_viewer_reads_and_is_refused_to_write(server: Server) -> None:
     with pytest.raises(k8s.client.ApiException) as refused:
         api.patch_node("py", {"spec": {"unschedulable": True}})
     assert refused.value.status == 403
-
-
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-def test_kubectl_gets_cordons_and_drains(server: Server, tmp_path: Path) -> None:
-    api = k8s.client.CoreV1Api(client(server))
-    api.create_node(node("kc"))
-    until_ready(api, "kc")
-    address = server.url.replace("http://", f"http://kubectl:{TOKEN}@")
-
-    def kubectl(*words: str) -> str:
-        command = ["kubectl", f"--server={address}", "--request-timeout=20s", *words]
-        environment = {**os.environ, "HOME": str(tmp_path)}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
-
-    assert "Ready" in kubectl("get", "node", "kc")
-    assert "cordoned" in kubectl("cordon", "kc")
-    assert "Ready,SchedulingDisabled" in kubectl("get", "nodes")
-    assert "drained" in kubectl("drain", "kc", "--force", "--timeout=20s")
-    assert "uncordoned" in kubectl("uncordon", "kc")

@@ -15,7 +15,7 @@ from deployments.local.kubernetes import SimulatedCluster, StatusError, eviction
 from deployments.local.kubernetes.decoding import quantity
 from deployments.local.kubernetes.selectors import selection
 from deployments.local.kubernetes.trees import is_true
-from deployments.local.kubernetes.watch import WatchOptions
+from deployments.local.kubernetes.watch import Shape, WatchOptions
 
 Json = dict[str, Any]
 
@@ -170,9 +170,8 @@ class Interleavings(RuleBasedStateMachine):
     async def _events(self, resource: str) -> list[Json]:
         kind = self.cluster.kind(resource)
         wanted, options = selection(kind, None, "", ""), WatchOptions(self.version, 0.0)
-        lines = watch.stream(
-            self.cluster.backend.store, kind, wanted, options, lambda entry: reading.encoded(kind, entry)
-        )
+        shape = Shape({}, lambda entry: reading.encoded(kind, entry))
+        lines = watch.stream(self.cluster.backend.store, kind, wanted, options, shape)
         return [json.loads(line) async for line in lines]
 
 

@@ -64,8 +64,8 @@ def test_every_kind_can_be_made_listed_labelled_replaced_and_deleted(api: Api, k
     assert api.patch(path, {"metadata": {"labels": {"a": "b"}}}).body["metadata"]["labels"]["a"] == "b"
     present = api("GET", path).body
     assert api("PUT", path, present).code == 200
-    assert [row["cells"][0] for row in api("GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io").body[
-        "rows"]] == [name]  # fmt: skip
+    table = api("GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io").body
+    assert [row["object"]["metadata"]["name"] for row in table["rows"]] == [name]
     assert api("DELETE", path).code == 200
     api.advance(60)
     assert api("GET", path).code == 404

@@ -1,0 +1,1 @@
+"""The arithmetic of HorizontalPodAutoscalers: how many replicas metrics ask for, and how fast to get there."""
