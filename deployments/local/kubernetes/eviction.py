@@ -102,9 +102,12 @@ def bind(backend: Backend, namespace: str, name: str, body: Json) -> None:
         raise status.bad_request("target.name: a binding names a node")
     if pod.obj["spec"].get("nodeName"):
         raise status.conflict(kind, name, f'pod {name} is already assigned to node "{pod.obj["spec"]["nodeName"]}"')
-    state = pod.obj["status"]
-    conditions = with_condition(
-        state.get("conditions", []), {"type": "PodScheduled", "status": "True"}, backend.timestamp()
-    )
-    spec = {**pod.obj["spec"], "nodeName": node}
-    backend.store.put("pods", {**pod.obj, "spec": spec, "status": {**state, "conditions": conditions}})
+    backend.store.put("pods", assigned(pod.obj, node, backend.timestamp()))
+
+
+def assigned(pod: Json, node: str, now: str) -> Json:
+    """A pod bound to a node; a claim to room on some node ends (ClearingNominatedNodeNameAfterBinding, v1.35)."""
+    state = {name: value for name, value in pod["status"].items() if name != "nominatedNodeName"}
+    kept = [entry for entry in state.get("conditions", []) if entry["type"] != "PodScheduled"]
+    conditions = with_condition(kept, {"type": "PodScheduled", "status": "True"}, now)
+    return {**pod, "spec": {**pod["spec"], "nodeName": node}, "status": {**state, "conditions": conditions}}
