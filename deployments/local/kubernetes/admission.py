@@ -17,6 +17,8 @@ NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unr
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 TOLERATION_S = 300
 """Seconds that every pod stays on a node that went away, unless it says otherwise."""
+GATED = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+         "message": "Scheduling is blocked due to non-empty scheduling gates"}  # fmt: skip
 SERVICE_NETWORK, FIRST_NODE_PORT, LAST_NODE_PORT = "10.96", 30000, 32767
 
 
@@ -72,6 +74,8 @@ def _pod(backend: Backend, kind: Kind, obj: Json) -> None:
             tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute",
                                 "tolerationSeconds": TOLERATION_S})  # fmt: skip
     obj["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
+    if spec.get("schedulingGates"):
+        obj["status"]["conditions"] = [dict(GATED)]
 
 
 def _covers(toleration: Json, key: str) -> bool:
@@ -87,18 +91,26 @@ def _service_account(backend: Backend, kind: Kind, spec: Json, namespace: str, n
 
 
 def _priority(backend: Backend, kind: Kind, spec: Json, name: str) -> None:
-    wanted = spec.get("priorityClassName", "")
+    wanted = spec.get("priorityClassName") or _default_class(backend)
     value, preemption = 0, "PreemptLowerPriority"
     if wanted:
         found = backend.store.get("priorityclasses.scheduling.k8s.io", "", wanted)
         if found is None:
             raise status.forbidden(kind, name, f"no PriorityClass with name {wanted} was found")
+        spec["priorityClassName"] = wanted
         value, preemption = found.obj.get("value", 0), found.obj.get("preemptionPolicy", preemption)
     said = spec.get("priority")
     if said is not None and said != value:
         why = f"the integer value of priority ({said}) must not be provided in pod spec; admission computed {value}"
         raise status.forbidden(kind, name, why)
     spec["priority"], spec["preemptionPolicy"] = value, preemption
+
+
+def _default_class(backend: Backend) -> str:
+    """The PriorityClass of pods that name none: the lowest of those that are the global default."""
+    found = [entry for entry in backend.store.sorted("priorityclasses.scheduling.k8s.io")
+             if entry.obj.get("globalDefault")]  # fmt: skip
+    return min(found, key=lambda entry: int(entry.obj.get("value", 0))).key[1] if found else ""
 
 
 def _quality(spec: Json) -> str:

@@ -94,7 +94,7 @@ def bind(backend: Backend, namespace: str, name: str, body: Json) -> None:
 
     Raises
     ------
-    StatusError: 404, 409 when it is bound already, 400 without a target.
+    StatusError: 404, 409 when it is bound already or gated, 400 without a target.
     """
     kind = backend.registry.of("pods")
     pod, node = existing(backend, kind, namespace, name), dig(body, "target", "name")
@@ -102,6 +102,8 @@ def bind(backend: Backend, namespace: str, name: str, body: Json) -> None:
         raise status.bad_request("target.name: a binding names a node")
     if pod.obj["spec"].get("nodeName"):
         raise status.conflict(kind, name, f'pod {name} is already assigned to node "{pod.obj["spec"]["nodeName"]}"')
+    if pod.obj["spec"].get("schedulingGates"):
+        raise status.conflict(kind, name, f"pod {name} has non-empty .spec.schedulingGates")
     backend.store.put("pods", assigned(pod.obj, node, backend.timestamp()))
 
 

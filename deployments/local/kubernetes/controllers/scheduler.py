@@ -33,6 +33,7 @@ class Scheduler(Controller):
     """Tries waiting pods, highest priority first, whenever something changed for one of them."""
 
     resources = frozenset({"pods", "nodes"})
+    component = "default-scheduler"
 
     def prepare(self) -> None:
         """Nothing is known yet."""
@@ -48,6 +49,8 @@ class Scheduler(Controller):
             self._see(event.key)
         if self._queue.active:
             yield _ROUND
+        else:
+            self._cache.forget_changes()
 
     def reconcile(self, _key: Work) -> None:
         """Try every active pod once."""

@@ -54,8 +54,8 @@ class Cache:
     nodes: by name; one that has pods but no Node object is there too, with nothing to offer.
     census: per namespace, pods of each class (and whether they are being deleted) on each node.
     social: how many placed pods of each class have rules about other pods.
-    placements: what came and went since the scheduler last emptied the list.
-    touched: nodes where anything changed since then.
+    placements: what came and went since the changes were last forgotten.
+    touched: nodes where anything did.
     freed: how often a pod gave up its room or its claim to some.
     """
 
@@ -71,7 +71,7 @@ class Cache:
         self._seen: dict[Key, Stored] = {}
         self._ready: list[NodeInfo] | None = None
 
-    def begin_round(self) -> None:
+    def forget_changes(self) -> None:
         """Forget what came and went so far."""
         self.placements.clear()
         self.touched.clear()

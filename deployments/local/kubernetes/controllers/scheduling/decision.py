@@ -40,7 +40,7 @@ class Round:
         self._cache, self._store, self._now_s = cache, store, now_s
         self._classes: dict[PodInfo, tuple[Candidates, Preemption]] = {}
         self._hopeless: dict[PodInfo, tuple[tuple[int, int], Decision]] = {}
-        cache.begin_round()
+        cache.forget_changes()
 
     def decide(self, key: Key, state: PodState) -> Decision:
         """What to do about a pod."""

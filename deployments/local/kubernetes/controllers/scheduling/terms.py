@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ Json = dict[str, Any]
 Labels = dict[str, str]
 
 _UNBOUNDED, _BOUNDED = ("In", "NotIn", "Exists", "DoesNotExist"), ("Gt", "Lt")
+_INTEGER = re.compile(r"-?[0-9]+")
 _NOTHING = Requirement("", "Exists")
 """No label has an empty key."""
 
@@ -27,7 +29,7 @@ def _requirements(expressions: Iterable[Json]) -> tuple[Requirement, ...] | None
 
 def _is_valid(entry: Requirement) -> bool:
     if entry.operator in _BOUNDED:
-        return len(entry.values) == 1 and all(value.removeprefix("-").isdigit() for value in entry.values)
+        return len(entry.values) == 1 and all(map(_INTEGER.fullmatch, entry.values))
     return entry.operator in _UNBOUNDED
 
 
