@@ -18,6 +18,10 @@ UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 TOLERATION_S = 300
 """Seconds that every pod stays on a node that went away, unless it says otherwise."""
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+GATED = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+         "message": "Scheduling is blocked due to non-empty scheduling gates"}  # fmt: skip
+MOST_PODS = 20_000
+"""So many pods of one cluster fit in memory; a real one has no such limit of its own."""
 SERVICE_NETWORK, FIRST_NODE_PORT, LAST_NODE_PORT = "10.96", 30000, 32767
 
 
@@ -59,12 +63,14 @@ def _node(_backend: Backend, _kind: Kind, obj: Json) -> None:
     """A new node takes no pods before a controller has seen it Ready."""
     spec = obj.setdefault("spec", {})
     taints = spec.setdefault("taints", [])
-    if not any(taint["key"] == NOT_READY and taint["effect"] == "NoSchedule" for taint in taints):
+    if not any(taint.get("key") == NOT_READY and taint.get("effect") == "NoSchedule" for taint in taints):
         taints.append({"key": NOT_READY, "effect": "NoSchedule"})
 
 
 def _pod(backend: Backend, kind: Kind, obj: Json) -> None:
     spec, name = obj.setdefault("spec", {}), obj["metadata"].get("name", "")
+    if backend.store.count("pods") >= MOST_PODS:
+        raise status.forbidden(kind, name, f"a simulated cluster holds at most {MOST_PODS} pods")
     _service_account(backend, kind, spec, obj["metadata"]["namespace"], name)
     _priority(backend, kind, spec, name)
     tolerations = spec.setdefault("tolerations", [])
@@ -73,6 +79,8 @@ def _pod(backend: Backend, kind: Kind, obj: Json) -> None:
             tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute",
                                 "tolerationSeconds": TOLERATION_S})  # fmt: skip
     obj["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
+    if spec.get("schedulingGates"):
+        obj["status"]["conditions"] = [dict(GATED)]
 
 
 def _covers(toleration: Json, key: str) -> bool:
@@ -88,18 +96,26 @@ def _service_account(backend: Backend, kind: Kind, spec: Json, namespace: str, n
 
 
 def _priority(backend: Backend, kind: Kind, spec: Json, name: str) -> None:
-    wanted = spec.get("priorityClassName", "")
+    wanted = spec.get("priorityClassName") or _default_class(backend)
     value, preemption = 0, "PreemptLowerPriority"
     if wanted:
         found = backend.store.get("priorityclasses.scheduling.k8s.io", "", wanted)
         if found is None:
             raise status.forbidden(kind, name, f"no PriorityClass with name {wanted} was found")
+        spec["priorityClassName"] = wanted
         value, preemption = found.obj.get("value", 0), found.obj.get("preemptionPolicy", preemption)
     said = spec.get("priority")
     if said is not None and said != value:
         why = f"the integer value of priority ({said}) must not be provided in pod spec; admission computed {value}"
         raise status.forbidden(kind, name, why)
     spec["priority"], spec["preemptionPolicy"] = value, preemption
+
+
+def _default_class(backend: Backend) -> str:
+    """The PriorityClass of pods that name none: the lowest of those that are the global default."""
+    found = [entry for entry in backend.store.sorted("priorityclasses.scheduling.k8s.io")
+             if entry.obj.get("globalDefault")]  # fmt: skip
+    return min(found, key=lambda entry: int(entry.obj.get("value", 0))).key[1] if found else ""
 
 
 def _quality(spec: Json) -> str:

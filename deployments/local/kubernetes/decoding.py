@@ -90,15 +90,24 @@ def _string(value: Any, path: str) -> str:
     return value
 
 
+_LONG = frozenset({
+    "generation", "observedGeneration", "deletionGracePeriodSeconds", "terminationGracePeriodSeconds",
+    "activeDeadlineSeconds", "tolerationSeconds", "startingDeadlineSeconds", "expirationSeconds", "revision", "limit",
+    "timeoutSeconds", "gracePeriodSeconds",
+})  # fmt: skip
+"""Fields of 64 bits; all other whole numbers have 32."""
+
+
 def _integer(value: Any, path: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not _fits(value):
-        raise _wrong(value, path, "int")
+    bits = 64 if path.rpartition(".")[2] in _LONG else 32
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not _fits(value, bits):
+        raise _wrong(value, path, f"int{bits}")
     return int(value)
 
 
-def _fits(value: float) -> bool:
-    """Whether a number is whole and has room in 64 bits."""
-    return -(2**63) <= value < 2**63 and value == int(value)
+def _fits(value: float, bits: int) -> bool:
+    """Whether a number is whole and has room."""
+    return -(2 ** (bits - 1)) <= value < 2 ** (bits - 1) and value == int(value)
 
 
 def _number(value: Any, path: str) -> float:

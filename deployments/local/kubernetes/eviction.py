@@ -96,7 +96,7 @@ def bind(backend: Backend, namespace: str, name: str, body: Json, *, dry_run: bo
 
     Raises
     ------
-    StatusError: 404, 409 when it is bound already, 400 without a target.
+    StatusError: 404, 409 when it is bound already or gated, 400 without a target.
     """
     kind = backend.registry.of("pods")
     pod, node = existing(backend, kind, namespace, name), dig(body, "target", "name")
@@ -104,11 +104,15 @@ def bind(backend: Backend, namespace: str, name: str, body: Json, *, dry_run: bo
         raise status.bad_request("target.name: a binding names a node")
     if pod.obj["spec"].get("nodeName"):
         raise status.conflict(kind, name, f'pod {name} is already assigned to node "{pod.obj["spec"]["nodeName"]}"')
-    if dry_run:
-        return
-    state = pod.obj["status"]
-    conditions = with_condition(
-        state.get("conditions", []), {"type": "PodScheduled", "status": "True"}, backend.timestamp()
-    )
-    spec = {**pod.obj["spec"], "nodeName": node}
-    backend.store.put("pods", {**pod.obj, "spec": spec, "status": {**state, "conditions": conditions}})
+    if pod.obj["spec"].get("schedulingGates"):
+        raise status.conflict(kind, name, f"pod {name} has non-empty .spec.schedulingGates")
+    if not dry_run:
+        backend.store.put("pods", assigned(pod.obj, node, backend.timestamp()))
+
+
+def assigned(pod: Json, node: str, now: str) -> Json:
+    """A pod bound to a node; a claim to room on some node ends (ClearingNominatedNodeNameAfterBinding, v1.35)."""
+    state = {name: value for name, value in pod["status"].items() if name != "nominatedNodeName"}
+    kept = [entry for entry in state.get("conditions", []) if entry["type"] != "PodScheduled"]
+    conditions = with_condition(kept, {"type": "PodScheduled", "status": "True"}, now)
+    return {**pod, "spec": {**pod["spec"], "nodeName": node}, "status": {**state, "conditions": conditions}}

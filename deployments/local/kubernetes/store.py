@@ -107,6 +107,10 @@ class Store:
         for space in spaces:
             yield from space.values()
 
+    def count(self, resource: str) -> int:
+        """How many objects of a resource there are."""
+        return sum(map(len, self._tables.get(resource, {}).values()))
+
     def resources(self) -> list[str]:
         """Resources that have objects."""
         return [resource for resource, table in self._tables.items() if any(table.values())]

@@ -1,204 +1,177 @@
-"""The scheduler: a node for every pod, by requests, selectors, affinity, taints and cordons."""
+"""The scheduler: a node for every pod, or room made for it, or the reason why there is none."""
 
 from __future__ import annotations
 
-import functools
-from collections import Counter
+import re
 from collections.abc import Iterable
 from typing import Any
 
-from deployments.local.kubernetes.admission import UNSCHEDULABLE
+from deployments.local.kubernetes.backend import DeleteOptions
 from deployments.local.kubernetes.controllers.base import Controller, Work
-from deployments.local.kubernetes.controllers.evictions import tolerates
-from deployments.local.kubernetes.decoding import quantity
-from deployments.local.kubernetes.selectors import Requirement, matches
+from deployments.local.kubernetes.controllers.scheduling.cache import Cache, PodState
+from deployments.local.kubernetes.controllers.scheduling.decision import Decision, Round
+from deployments.local.kubernetes.controllers.scheduling.filters import refusal, unfit
+from deployments.local.kubernetes.controllers.scheduling.pod_info import PodInfo
+from deployments.local.kubernetes.controllers.scheduling.preemption import PREEMPTED, Victims
+from deployments.local.kubernetes.controllers.scheduling.queue import Queue
+from deployments.local.kubernetes.controllers.scheduling.resources import requests
+from deployments.local.kubernetes.deleting import delete
+from deployments.local.kubernetes.eviction import assigned
 from deployments.local.kubernetes.store import Event, Key, Stored
-from deployments.local.kubernetes.trees import condition, dig, with_condition
+from deployments.local.kubernetes.trees import condition, with_condition
+
+__all__ = ["Scheduler", "requests", "unfit"]
 
 Json = dict[str, Any]
 
-_ALL = "unscheduled pods"
-_ENDED = ("Succeeded", "Failed")
-
-
-@functools.lru_cache(maxsize=2048)
-def _sums(wanted: tuple[tuple[str, str], ...]) -> dict[str, float]:
-    total: Counter[str] = Counter()
-    for name, text in wanted:
-        total[name] += quantity(text)  # type: ignore[assignment]
-    return dict(total)
-
-
-def requests(spec: Json) -> dict[str, float]:
-    """What a pod asks for: its containers together, one pod place included.
-
-    >>> requests({"containers": [{"resources": {"requests": {"cpu": "500m"}}}] * 2})
-    {'cpu': 1.0, 'pods': 1.0}
-    """
-    wanted = tuple(
-        item for container in spec.get("containers", ())
-        for item in sorted(dig(container, "resources", "requests", default={}).items())
-    )  # fmt: skip
-    return {**_sums(wanted), "pods": 1.0}
+_ROUND = "round"
+_TOPOLOGICAL = ("InterPodAffinity", "PodTopologySpread")
+_NUMBER = re.compile(r"\d+")
 
 
 class Scheduler(Controller):
-    """Binds pending pods, highest priority first, to the emptiest node that takes them."""
+    """Tries waiting pods, highest priority first, whenever something changed for one of them."""
 
     resources = frozenset({"pods", "nodes"})
+    component = "default-scheduler"
 
     def prepare(self) -> None:
-        """Nothing is bound yet."""
-        self._used: dict[str, dict[str, float]] = {}
-        self._waiting: dict[Key, None] = {}
-        self._counted: set[int] = set()
+        """Nothing is known yet."""
+        self._cache, self._queue = Cache(self.store), Queue()
 
     def keys(self, event: Event) -> Iterable[Work]:
-        """One key for all: a new pod may go anywhere, and freed room may serve any pod."""
+        """One key for all pods: they compete. The present state counts; it may be newer than the event."""
         if event.resource == "nodes":
-            if (
-                event.new is not None
-                and self._waiting
-                and (event.old is None or _offer(event.old) != _offer(event.new))
-            ):
-                yield _ALL
-            return
-        freed = self._count(event)
-        pod = event.new
-        if pod is not None and _unbound(pod):
-            new = event.key not in self._waiting
-            self._waiting[event.key] = None
-            if new or (event.old is not None and event.old.obj["spec"] != pod.obj["spec"]):
-                yield _ALL
+            name = event.key[1]
+            if self._cache.see_node(name, self.store.get("nodes", "", name)):
+                self._node_changed(name)
         else:
-            self._waiting.pop(event.key, None)
-        if freed and self._waiting:
-            yield _ALL
-
-    def _count(self, event: Event) -> bool:
-        """Keep the sums of each node; whether room was freed."""
-        before, after = _room(event.old), _room(event.new)
-        if event.version in self._counted:
-            self._counted.remove(event.version)
-            return False
-        if before == after:
-            return False
-        for place, sign in ((before, -1.0), (after, 1.0)):
-            if place is not None:
-                used = self._used.setdefault(place[0], {})
-                for name, amount in place[1].items():
-                    used[name] = used.get(name, 0.0) + sign * amount
-        return before is not None
+            self._see(event.key)
+        if self._queue.active:
+            yield _ROUND
+        else:
+            self._cache.forget_changes()
 
     def reconcile(self, _key: Work) -> None:
-        """Try every waiting pod once."""
-        waiting = [pod for key in self._waiting if (pod := self.store.get("pods", *key)) is not None]
-        waiting.sort(key=lambda pod: (-pod.obj["spec"].get("priority", 0), pod.obj["metadata"]["creationTimestamp"]))
-        nodes = self.store.sorted("nodes") if waiting else []
-        for pod in waiting:
-            self._place(pod, nodes)
-
-    def _place(self, pod: Stored, nodes: list[Stored]) -> None:
-        wanted = requests(pod.obj["spec"])
-        reasons: Counter[str] = Counter()
-        fitting: list[tuple[float, str]] = []
-        for node in nodes:
-            why = unfit(pod.obj["spec"], wanted, node.obj, self._used.get(node.key[1], {}))
-            if why:
-                reasons.update(why)
+        """Try every active pod once."""
+        decide = Round(self._cache, self.store, self.backend.now_s()).decide
+        for key in self._in_order():
+            state = self._cache.pods.get(key)
+            if state is None or key not in self._queue.active:
+                continue
+            decision = decide(key, state)
+            if decision.node:
+                self._bind(key, decision.node)
             else:
-                fitting.append((self._load(node, wanted), node.key[1]))
-        if fitting:
-            self._bind(pod, min(fitting)[1])
-        else:
-            self._refuse(pod, len(nodes), reasons)
+                self._refuse(key, state, decision)
 
-    def _load(self, node: Stored, wanted: dict[str, float]) -> float:
-        """Share of a node that is requested with this pod on it, averaged over cpu and memory."""
-        used, room = self._used.get(node.key[1], {}), dig(node.obj, "status", "allocatable", default={})
-        shares = [(used.get(name, 0.0) + wanted.get(name, 0.0)) / (quantity(room[name]) or 1.0)
-                  for name in ("cpu", "memory") if name in room]  # fmt: skip
-        crowd = used.get("pods", 0.0) / (quantity(room["pods"]) or 1.0) if "pods" in room else 0.0
-        return sum(shares) / len(shares) + crowd / 1000 if shares else crowd
+    def _in_order(self) -> list[Key]:
+        found = [(key, pod) for key in self._queue.active if (pod := self.store.get("pods", *key)) is not None]
+        found.sort(key=lambda item: (-item[1].obj["spec"].get("priority", 0),
+                                     item[1].obj["metadata"]["creationTimestamp"]))  # fmt: skip
+        return [key for key, _ in found]
 
-    def _bind(self, pod: Stored, node: str) -> None:
-        now, state = self.backend.timestamp(), pod.obj["status"]
-        conditions = [entry for entry in state.get("conditions", []) if entry["type"] != "PodScheduled"]
-        conditions = with_condition(conditions, {"type": "PodScheduled", "status": "True"}, now)
-        spec = {**pod.obj["spec"], "nodeName": node}
-        self._waiting.pop(pod.key, None)
-        # The sums are kept here as well as by the event, which comes after the next pod has been placed.
-        bound = self.store.put("pods", {**pod.obj, "spec": spec, "status": {**state, "conditions": conditions}})
-        self._count(Event("pods", bound.version, bound.key, pod, bound))
-        self._counted.add(bound.version)
-
-    def _refuse(self, pod: Stored, nodes: int, reasons: Counter[str]) -> None:
-        why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-        message = f"0/{nodes} nodes are available: {why}." if why else "no nodes available to schedule pods"
-        old = condition(pod.obj, "PodScheduled")
-        if old is not None and old.get("message") == message:
+    def _see(self, key: Key) -> None:
+        """Take in a pod's present state, and wake those for whom it changes something."""
+        before, after = self._cache.see_pod(key, self.store.get("pods", *key))
+        if before is after:
             return
-        entry = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-        state = pod.obj["status"]
-        conditions = with_condition(state.get("conditions", []), entry, self.backend.timestamp())
-        self.set_status("pods", pod, {**state, "conditions": conditions})
-        self.note(pod, "Pod", "v1", reason="FailedScheduling", message=message, warning=True)
+        if after is None or not after.waits:
+            self._queue.drop(key)
+        elif before is None or not before.waits or before.info is not after.info:
+            self._queue.add(key, after.info)
+        if before is not None and (place := before.node or before.nominated) and _gave_up(before, after):
+            self._room_freed(place)
+        if (before is not None and before.node) or (after is not None and after.node):
+            self._wake_topological()
+
+    def _room_freed(self, name: str) -> None:
+        """Wake the classes that fit a node now, and the pods for which its room is held."""
+        node = self._cache.nodes.get(name)
+        if node is None or not node.exists:
+            return
+        for info, plugins in self._queue.parked():
+            if not plugins or refusal(info, node.with_nominated(info)) is None:
+                self._queue.wake(info)
+        for key in node.nominated:
+            self._queue.wake_pod(key)
+
+    def _node_changed(self, name: str) -> None:
+        """Wake the classes that the node may take now, be it by preemption."""
+        node = self._cache.nodes.get(name)
+        for info, plugins in self._queue.parked():
+            if node is None or not node.exists:
+                helps = False
+            else:
+                found = refusal(info, node.with_nominated(info))
+                lower = any(other.priority < info.priority for other in node.pods.values())
+                helps = found is None or (found.resolvable and info.preempts and lower)
+            if helps or not plugins:
+                self._queue.wake(info)
+        self._wake_topological()
+
+    def _wake_topological(self) -> None:
+        for info, plugins in self._queue.parked():
+            if any(plugin in plugins for plugin in _TOPOLOGICAL):
+                self._queue.wake(info)
+
+    def _bind(self, key: Key, node: str) -> None:
+        pod = self.store.get("pods", *key)
+        if pod is None:
+            return
+        # What was written is seen at once: the next pod's turn comes before the event.
+        bound = self.store.put("pods", assigned(pod.obj, node, self.backend.timestamp()))
+        self._see(key)
+        self.note(bound, "Pod", "v1", reason="Scheduled", warning=False,
+                  message=f"Successfully assigned {key[0]}/{key[1]} to {node}")  # fmt: skip
+
+    def _refuse(self, key: Key, state: PodState, decision: Decision) -> None:
+        self._queue.park(key, decision.plugins)  # first: a victim without grace is gone at once, and wakes it
+        if decision.victims is not None:
+            self._preempt(state.info, state.uid, decision.victims)
+        pod = self.store.get("pods", *key)
+        if pod is None:
+            return
+        old = condition(pod.obj, "PodScheduled") or {}
+        if old.get("message") == decision.message and state.nominated == decision.nominated:
+            return
+        entry = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": decision.message}
+        conditions = with_condition(pod.obj["status"].get("conditions", []), entry, self.backend.timestamp())
+        self._set_nominated(pod, decision.nominated, conditions)
+        # A message in which only numbers changed is in the condition; thousands of waiting pods make no new Events.
+        if _NUMBER.sub("", old.get("message", "")) != _NUMBER.sub("", decision.message):
+            self.note(pod, "Pod", "v1", reason="FailedScheduling", message=decision.message, warning=True)
+
+    def _set_nominated(self, pod: Stored, node: str, conditions: list[Json]) -> None:
+        state = {name: value for name, value in pod.obj["status"].items() if name != "nominatedNodeName"}
+        status = {**state, "conditions": conditions, **({"nominatedNodeName": node} if node else {})}
+        self.set_status("pods", pod, status)
+        self._see(pod.key)
+
+    def _preempt(self, info: PodInfo, uid: str, victims: Victims) -> None:
+        """Delete the victims; pods of lower priority lose their claim to the node."""
+        for key in victims.pods:
+            pod = self.store.get("pods", *key)
+            if pod is not None and "deletionTimestamp" not in pod.obj["metadata"]:
+                self._evict(pod, f"Preempted by pod {uid} on node {victims.node}")
+        for key, other in list(self._cache.nodes[victims.node].nominated.items()):
+            pod = self.store.get("pods", *key)
+            if other.priority < info.priority and pod is not None:
+                self._set_nominated(pod, "", pod.obj["status"].get("conditions", []))
+                self._queue.wake_pod(key)
+
+    def _evict(self, pod: Stored, message: str) -> None:
+        entry = {"type": "DisruptionTarget", "status": "True", "reason": PREEMPTED,
+                 "message": "default-scheduler: preempting to accommodate a higher priority pod"}  # fmt: skip
+        conditions = with_condition(pod.obj["status"].get("conditions", []), entry, self.backend.timestamp())
+        self.set_status("pods", pod, {**pod.obj["status"], "conditions": conditions})
+        self.note(pod, "Pod", "v1", reason="Preempted", message=message, warning=False)
+        delete(self.backend, self.backend.registry.of("pods"), *pod.key, DeleteOptions())
+        self._see(pod.key)
 
 
-def _unbound(pod: Stored) -> bool:
-    spec = pod.obj["spec"]
-    ours = spec.get("schedulerName", "default-scheduler") == "default-scheduler"
-    gone = "deletionTimestamp" in pod.obj["metadata"] or pod.obj["status"].get("phase") in _ENDED
-    return ours and not gone and not spec.get("nodeName") and not spec.get("schedulingGates")
-
-
-def _room(pod: Stored | None) -> tuple[str, dict[str, float]] | None:
-    """Node and requests of a pod that takes up room."""
-    if pod is None or not pod.obj["spec"].get("nodeName") or pod.obj["status"].get("phase") in _ENDED:
-        return None
-    return pod.obj["spec"]["nodeName"], requests(pod.obj["spec"])
-
-
-def _offer(node: Stored) -> Json:
-    """What of a node matters for placing pods."""
-    return {"labels": node.obj["metadata"].get("labels"), "spec": node.obj.get("spec"),
-            "room": dig(node.obj, "status", "allocatable")}  # fmt: skip
-
-
-def unfit(spec: Json, wanted: dict[str, float], node: Json, used: dict[str, float]) -> list[str]:
-    """Why a node does not take a pod; empty when it does. The first kind of reason hides the others."""
-    tolerations = spec.get("tolerations", [])
-    taints = dig(node, "spec", "taints", default=[])
-    cordon = {"key": UNSCHEDULABLE, "effect": "NoSchedule"}
-    if dig(node, "spec", "unschedulable") and not any(tolerates(entry, cordon) for entry in tolerations):
-        return ["node(s) were unschedulable"]
-    for taint in taints:
-        if taint["effect"] != "PreferNoSchedule" and not any(tolerates(entry, taint) for entry in tolerations):
-            return [f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"]
-    labels = node["metadata"].get("labels", {})
-    if any(labels.get(key) != value for key, value in spec.get("nodeSelector", {}).items()):
-        return ["node(s) didn't match Pod's node affinity/selector"]
-    if not _affine(spec, node):
-        return ["node(s) didn't match Pod's node affinity/selector"]
-    room = dig(node, "status", "allocatable", default={})
-    short = [name for name, amount in wanted.items()
-             if used.get(name, 0.0) + amount > quantity(room.get(name, "0")) + 1e-9]  # fmt: skip
-    return [("Too many pods" if name == "pods" else f"Insufficient {name}") for name in short]
-
-
-def _affine(spec: Json, node: Json) -> bool:
-    path = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
-    terms = dig(spec, *path)
-    if not terms:
+def _gave_up(before: PodState, after: PodState | None) -> bool:
+    """Whether a pod left its room, or its claim to some without taking it."""
+    if after is None or after.info is not before.info:
         return True
-    labels, name = node["metadata"].get("labels", {}), {"metadata.name": node["metadata"]["name"]}
-    return any(
-        (term.get("matchExpressions") or term.get("matchFields"))
-        and matches(_requirements(term.get("matchExpressions", ())), labels)
-        and matches(_requirements(term.get("matchFields", ())), name)
-        for term in terms
-    )
-
-
-def _requirements(expressions: Iterable[Json]) -> list[Requirement]:
-    return [Requirement(entry["key"], entry["operator"], frozenset(entry.get("values", ()))) for entry in expressions]
+    return after.node != before.node if before.node else not after.node and after.nominated != before.nominated

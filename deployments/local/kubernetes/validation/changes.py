@@ -8,6 +8,7 @@ from typing import Any
 from deployments.local.kubernetes.kinds import Kind
 from deployments.local.kubernetes.status import FORBIDDEN, INVALID, Cause
 from deployments.local.kubernetes.trees import clone, dig
+from deployments.local.kubernetes.validation import gates
 from deployments.local.kubernetes.validation.storage import claim_change, storage_class_change
 
 Json = dict[str, Any]
@@ -60,8 +61,8 @@ def _frozen_data(new: Json, old: Json) -> list[Cause]:
 
 
 def _pod(new: Json, old: Json) -> list[Cause]:
-    """Of a pod's spec only images, the deadline and more tolerations may change."""
-    mended = clone(new["spec"])
+    """Of a pod's spec only images, the deadline and more tolerations may change, and what its gates permit."""
+    mended = clone(gates.without_permitted(new["spec"], old["spec"]))
     for group in ("containers", "initContainers"):
         for container, before in zip(mended.get(group, ()), old["spec"].get(group, ()), strict=False):
             container["image"] = before.get("image")
@@ -74,6 +75,8 @@ def _pod(new: Json, old: Json) -> list[Cause]:
             mended[field] = old["spec"][field]
         elif not mended.get(field):
             mended.pop(field, None)
+    if faults := gates.added(new["spec"], old["spec"]):
+        return faults
     if mended == old["spec"]:
         return []
     why = "a pod's spec is fixed but for container images, activeDeadlineSeconds and additional tolerations"
