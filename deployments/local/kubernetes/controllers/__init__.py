@@ -10,8 +10,9 @@ from deployments.local.kubernetes.controllers.endpoints import Endpoints
 from deployments.local.kubernetes.controllers.evictions import TaintEvictions
 from deployments.local.kubernetes.controllers.garbage import GarbageCollector
 from deployments.local.kubernetes.controllers.jobs import Jobs
-from deployments.local.kubernetes.controllers.kubelet import NodeKubelet, PodKubelet
+from deployments.local.kubernetes.controllers.kubelet import DiskPressure, NodeKubelet, PodKubelet
 from deployments.local.kubernetes.controllers.namespaces import Namespaces
+from deployments.local.kubernetes.controllers.node_health import NodeMonitor
 from deployments.local.kubernetes.controllers.nodes import NodeTaints
 from deployments.local.kubernetes.controllers.pod_autoscaler import PodAutoscaler
 from deployments.local.kubernetes.controllers.replica_sets import ReplicaSets
@@ -22,9 +23,11 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     CustomResources,  # serves what definitions declare
     Namespaces,  # fills new namespaces, empties deleted ones
     GarbageCollector,  # dependents follow their owners
-    NodeKubelet,  # nodes report, or fall silent
+    NodeKubelet,  # nodes report
+    NodeMonitor,  # nodes that do not are lost
     NodeTaints,  # taints from conditions and cordons
     TaintEvictions,  # pods leave nodes they do not tolerate
+    DiskPressure,  # pods make room on full disks
     PodKubelet,  # pods start and end
     DisruptionBudgets,  # how many pods may be disrupted
     PodAutoscaler,  # floors and ceilings of replicas
