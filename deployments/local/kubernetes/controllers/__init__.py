@@ -7,6 +7,7 @@ from deployments.local.kubernetes.controllers.custom_resources import CustomReso
 from deployments.local.kubernetes.controllers.deployments import Deployments
 from deployments.local.kubernetes.controllers.disruption import DisruptionBudgets
 from deployments.local.kubernetes.controllers.endpoints import Endpoints
+from deployments.local.kubernetes.controllers.event_expiry import EventExpiry
 from deployments.local.kubernetes.controllers.evictions import TaintEvictions
 from deployments.local.kubernetes.controllers.garbage import GarbageCollector
 from deployments.local.kubernetes.controllers.jobs import Jobs
@@ -35,5 +36,6 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ReplicaSets,  # as many pods as wanted
     Jobs,  # pods until enough have succeeded
     Scheduler,  # a node for every pod
+    EventExpiry,  # old Events are forgotten
     Endpoints,  # addresses behind Services
 )
