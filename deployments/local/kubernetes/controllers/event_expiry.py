@@ -32,7 +32,7 @@ class EventExpiry(Controller):
 
     def reconcile(self, key: Work) -> None:
         """Delete what is too old or too much."""
-        now_s, late = self.backend.now_s(), []
+        now_s, late = self.backend.now_s(), list[Key]()
         for place, written_s in self._written.items():
             if written_s + TTL_S > now_s and len(self._written) - len(late) <= MOST:
                 self.again_at(written_s + TTL_S, key)

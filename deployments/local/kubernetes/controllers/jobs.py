@@ -7,7 +7,7 @@ from typing import Any
 
 from deployments.local.kubernetes.backend import DeleteOptions, Options
 from deployments.local.kubernetes.controllers.base import Controller, Work
-from deployments.local.kubernetes.controllers.replica_sets import controller_of, is_active, owned_by
+from deployments.local.kubernetes.controllers.pod_owner import controller_of, is_active, owned_by
 from deployments.local.kubernetes.deleting import delete
 from deployments.local.kubernetes.store import Event, Stored
 from deployments.local.kubernetes.trees import clone, is_true, with_condition, with_value
