@@ -106,6 +106,7 @@ BUILT_IN: tuple[Kind, ...] = (
          categories=("all",)),
     Kind("apps", "v1", "daemonsets", "DaemonSet", ("ds",), subresources=("status",), generation="spec",
          categories=("all",)),
+    Kind("apps", "v1", "controllerrevisions", "ControllerRevision"),
     Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("hpa",),
          subresources=("status",), categories=("all",)),
     Kind("autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("hpa",),

@@ -85,6 +85,7 @@ TYPES: dict[str, str] = {
     "DaemonSet": "metadata:ObjectMeta spec:DaemonSetSpec status:*",
     "DaemonSetSpec": "selector:LabelSelector! template:PodTemplate updateStrategy:DeploymentStrategy minReadySeconds:i "
     "revisionHistoryLimit:i",
+    "ControllerRevision": "metadata:ObjectMeta data:* revision:i",
     "Job": "metadata:ObjectMeta spec:JobSpec status:JobStatus",
     "JobSpec": "parallelism:i completions:i activeDeadlineSeconds:i podFailurePolicy:* successPolicy:* backoffLimit:i "
     "backoffLimitPerIndex:i maxFailedIndexes:i selector:LabelSelector! manualSelector:b template:PodTemplate "

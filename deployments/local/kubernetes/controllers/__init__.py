@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from deployments.local.kubernetes.controllers.base import Controller
+from deployments.local.kubernetes.controllers.cron_jobs import CronJobs
 from deployments.local.kubernetes.controllers.custom_resources import CustomResources
+from deployments.local.kubernetes.controllers.daemon_sets import DaemonSets
 from deployments.local.kubernetes.controllers.deployments import Deployments
 from deployments.local.kubernetes.controllers.disruption import DisruptionBudgets
 from deployments.local.kubernetes.controllers.endpoints import Endpoints
@@ -18,6 +20,7 @@ from deployments.local.kubernetes.controllers.nodes import NodeTaints
 from deployments.local.kubernetes.controllers.pod_autoscaler import PodAutoscaler
 from deployments.local.kubernetes.controllers.replica_sets import ReplicaSets
 from deployments.local.kubernetes.controllers.scheduler import Scheduler
+from deployments.local.kubernetes.controllers.stateful_sets import StatefulSets
 
 # In the order in which they act on a change.
 CONTROLLERS: tuple[type[Controller], ...] = (
@@ -34,6 +37,9 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     PodAutoscaler,  # floors and ceilings of replicas
     Deployments,  # rollouts
     ReplicaSets,  # as many pods as wanted
+    StatefulSets,  # pods with numbers
+    DaemonSets,  # a pod for every node
+    CronJobs,  # Jobs when they are due
     Jobs,  # pods until enough have succeeded
     Scheduler,  # a node for every pod
     EventExpiry,  # old Events are forgotten
