@@ -112,6 +112,8 @@ class SimulatedCluster:
 
     def set_outages(self, outages: Outages) -> None:
         """Switch parts of the cluster off, or on again: what is not named works."""
+        if self.backend.outages.halted and not outages.halted:
+            self._engine.skip()
         self.backend.outages = outages
         self._engine.look_again()
         self.step()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import itertools
 from collections import deque
@@ -41,9 +42,11 @@ class Controller:
     Attributes
     ----------
     resources: whose writes it wants to hear of.
+    component: who its Events say they come from.
     """
 
     resources: ClassVar[frozenset[str]] = frozenset()
+    component: ClassVar[str] = "simulated-control-plane"
 
     def __init__(self, backend: Backend, after: Callable[[Controller, Work, float], None]) -> None:
         self.backend = backend
@@ -79,26 +82,31 @@ class Controller:
         new = {**entry.obj, "status": status, **more}
         return entry if new == entry.obj else self.store.put(resource, new)
 
-    def note(self, about: Stored, kind: str, api_version: str, *, reason: str, message: str, warning: bool) -> None:
-        """Write an Event about an object; a repeat of the same one is counted."""
+    def note(
+        self, about: Stored, kind: str, api_version: str, *, reason: str, message: str, warning: bool, path: str = ""
+    ) -> None:
+        """Write an Event about an object, or about a part of it; a repeat of the same one is counted."""
         namespace, name = about.key
-        event_name = f"{name}.{about.uid[:8]}.{reason.lower()}"
+        event_name = f"{name}.{_fingerprint(about.uid, self.component, reason, path, message)}"
         now = self.backend.timestamp()
         old = self.store.get("events", namespace or "default", event_name)
         if old is not None:
-            self.store.put(
-                "events", {**old.obj, "message": message, "count": old.obj["count"] + 1, "lastTimestamp": now}
-            )
+            self.store.put("events", {**old.obj, "count": old.obj.get("count", 0) + 1, "lastTimestamp": now})
             return
+        where = {"namespace": namespace} if namespace else {}
         self.store.put("events", {
             "metadata": {"name": event_name, "namespace": namespace or "default", "uid": self.backend.uid(),
                          "creationTimestamp": now},
-            "involvedObject": {"kind": kind, "apiVersion": api_version, "name": name, "uid": about.uid,
-                               **({"namespace": namespace} if namespace else {})},
+            "involvedObject": {"kind": kind, "apiVersion": api_version, "name": name, "uid": about.uid, **where,
+                               **({"fieldPath": path} if path else {})},
             "reason": reason, "message": message, "type": "Warning" if warning else "Normal", "count": 1,
-            "firstTimestamp": now, "lastTimestamp": now, "source": {"component": "simulated-control-plane"},
-            "reportingComponent": "simulated-control-plane", "reportingInstance": "",
+            "firstTimestamp": now, "lastTimestamp": now, "source": {"component": self.component},
+            "reportingComponent": self.component, "reportingInstance": "",
         })  # fmt: skip
+
+
+def _fingerprint(*parts: str) -> str:
+    return hashlib.sha1("\0".join(parts).encode(), usedforsecurity=False).hexdigest()[:16]
 
 
 class Engine:
@@ -117,6 +125,7 @@ class Engine:
         self._pending: deque[Event] = deque()
         self._dirty: dict[tuple[Controller, Work], None] = {}
         self._timers: list[tuple[float, int, Controller, Work]] = []
+        self._set: set[tuple[float, Controller, Work]] = set()
         self._order = itertools.count()
         self._playing_s: float | None = None
 
@@ -141,6 +150,13 @@ class Engine:
             for key in controller.affected():
                 self._dirty[controller, key] = None
 
+    def skip(self) -> None:
+        """Let everything that should have happened by now happen now: nobody acted in between."""
+        late, now_s = sorted(self._timers), self._clock_s()
+        self._timers, self._set = [], set()
+        for when_s, _, controller, key in late:
+            self._set_timer(controller, key, max(when_s, now_s))
+
     def step(self) -> int:
         """Run up to the clock's present time; the number of reconciliations.
 
@@ -157,6 +173,7 @@ class Engine:
             done = self._settle()
             while self._timers and self._timers[0][0] <= target_s:
                 self._playing_s, _, controller, key = heapq.heappop(self._timers)
+                self._set.discard((self._playing_s, controller, key))
                 self._dirty[controller, key] = None
                 if not (self._timers and self._timers[0][0] <= self._playing_s):
                     done += self._settle()
@@ -188,4 +205,6 @@ class Engine:
         return done
 
     def _set_timer(self, controller: Controller, key: Work, when_s: float) -> None:
-        heapq.heappush(self._timers, (when_s, next(self._order), controller, key))
+        if (when_s, controller, key) not in self._set:
+            self._set.add((when_s, controller, key))
+            heapq.heappush(self._timers, (when_s, next(self._order), controller, key))

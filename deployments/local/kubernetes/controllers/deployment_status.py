@@ -1,16 +1,18 @@
-"""What a Deployment reports: counters (absent while zero), Available, Progressing."""
+"""What a Deployment reports: counters (absent while zero), Available, Progressing, ReplicaFailure."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from deployments.local.kubernetes.controllers.replica_sets import FAILURE
 from deployments.local.kubernetes.store import Stored
-from deployments.local.kubernetes.trees import dig, epoch_s, timestamp, with_condition
+from deployments.local.kubernetes.trees import condition, dig, epoch_s, timestamp, with_condition
 
 Json = dict[str, Any]
 
 _LATE = "ProgressDeadlineExceeded"
 _DONE = "NewReplicaSetAvailable"
+_PAUSED, _RESUMED = "DeploymentPaused", "DeploymentResumed"
 _NO_DEADLINE_S = 2**31 - 1
 
 
@@ -40,6 +42,8 @@ def summary(
     status: Json = {"observedGeneration": deployment.obj["metadata"].get("generation", 1)}
     status |= {name: count for name, count in counts.items() if count}
     status["terminatingReplicas"] = _sum(sets, "terminatingReplicas")
+    if "collisionCount" in old:
+        status["collisionCount"] = old["collisionCount"]
     now = timestamp(now_s)
     enough = counts["availableReplicas"] >= floor
     available = {
@@ -55,7 +59,16 @@ def summary(
             conditions = [
                 {**entry, "lastUpdateTime": now} if entry["type"] == "Progressing" else entry for entry in conditions
             ]
-    return {**status, "conditions": conditions}
+    return {**status, "conditions": _with_failure(conditions, [*present, *sets], now)}
+
+
+def _with_failure(conditions: list[Json], sets: list[Stored], now: str) -> list[Json]:
+    """Conditions with the first ReplicaFailure of the ReplicaSets, the new one's before others."""
+    found = [failure for entry in sets if (failure := condition(entry.obj, FAILURE)) is not None]
+    if not found:
+        return [entry for entry in conditions if entry["type"] != FAILURE]
+    entry = {key: found[0].get(key, "") for key in ("type", "status", "reason", "message")}
+    return with_condition(conditions, entry, now, updates=True)
 
 
 def _moved(old: Json, counts: Json) -> bool:
@@ -73,6 +86,11 @@ def _progress(
         return None
     name = new.key[1] if new is not None else deployment.key[1]
     before = next((entry for entry in old.get("conditions", ()) if entry["type"] == "Progressing"), None)
+    late = before is not None and before["reason"] == _LATE
+    if spec.get("paused"):
+        return before if late else _condition("Unknown", _PAUSED, "Deployment is paused")
+    if before is not None and before["reason"] == _PAUSED:
+        return _condition("Unknown", _RESUMED, "Deployment is resumed")
     target = spec.get("replicas", 1)
     complete = counts["updatedReplicas"] == target == counts["replicas"] == counts["availableReplicas"]
     if reason:
@@ -81,10 +99,10 @@ def _progress(
     same_generation = old.get("observedGeneration") == deployment.obj["metadata"].get("generation", 1)
     if complete or (settled and counts["updatedReplicas"] == counts["replicas"]):
         return _condition("True", _DONE, f'ReplicaSet "{name}" has successfully progressed.')
-    if before is None or _moved(old, counts) or (before["reason"] == _LATE and not same_generation):
+    if before is None or _moved(old, counts) or (late and not same_generation):
         return _condition("True", "ReplicaSetUpdated", f'ReplicaSet "{name}" is progressing.')
     since = epoch_s(before.get("lastUpdateTime", timestamp(now_s)))
-    if before["status"] == "True" and now_s >= since + spec["progressDeadlineSeconds"]:
+    if not late and now_s >= since + spec["progressDeadlineSeconds"]:
         return _condition("False", _LATE, f'ReplicaSet "{name}" has timed out progressing.')
     return _condition(before["status"], before["reason"], before.get("message", ""))
 
@@ -96,7 +114,7 @@ def _condition(value: str, reason: str, message: str) -> Json:
 def progress_due_s(deployment: Stored, now_s: float) -> float | None:
     """When a rollout that stands still will have missed its deadline; None when nothing is due."""
     for entry in dig(deployment.obj, "status", "conditions", default=()):
-        if entry["type"] == "Progressing" and entry["status"] == "True" and entry["reason"] != _DONE:
+        if entry["type"] == "Progressing" and entry["reason"] not in (_DONE, _LATE, _PAUSED):
             due = epoch_s(entry["lastUpdateTime"]) + deployment.obj["spec"]["progressDeadlineSeconds"]
             return due if due > now_s else now_s + 1.0
     return None

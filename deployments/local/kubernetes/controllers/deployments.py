@@ -1,59 +1,31 @@
-"""Deployments: rolling updates within maxSurge and maxUnavailable, revisions, progress."""
+"""Deployments: rolling updates within maxSurge and maxUnavailable, scaling in mid-rollout, pauses, history."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 from collections.abc import Iterable
 from typing import Any
 
-from deployments.local.kubernetes.backend import SUFFIX_LETTERS, DeleteOptions, Options
+from deployments.local.kubernetes.backend import DeleteOptions
 from deployments.local.kubernetes.controllers.base import Controller, Work
+from deployments.local.kubernetes.controllers.deployment_revisions import (
+    DEPLOYMENTS,
+    Revisions,
+    revision,
+    same_template,
+)
 from deployments.local.kubernetes.controllers.deployment_status import progress_due_s, summary
-from deployments.local.kubernetes.controllers.replica_sets import REPLICA_SETS, controller_of, owned_by
+from deployments.local.kubernetes.controllers.pod_owner import controller_of, owned_by
+from deployments.local.kubernetes.controllers.replica_sets import REPLICA_SETS
+from deployments.local.kubernetes.controllers.rollout_sizes import Size, grown, limits, proportional, shrunk
 from deployments.local.kubernetes.deleting import delete
 from deployments.local.kubernetes.selectors import selects
 from deployments.local.kubernetes.store import Event, Stored
-from deployments.local.kubernetes.trees import clone, dig, with_value
-from deployments.local.kubernetes.writing import create
+from deployments.local.kubernetes.trees import dig, with_value
 
 Json = dict[str, Any]
 
-DEPLOYMENTS = "deployments.apps"
-HASH = "pod-template-hash"
-REVISION = "deployment.kubernetes.io/revision"
-_NOT_COPIED = ("deployment.kubernetes.io/", "kubectl.kubernetes.io/last-applied")
-
-
-def share(value: Any, of: int, *, up: bool) -> int:
-    """A count, or a percentage of a number, rounded as the field demands.
-
-    >>> share("25%", 4, up=True), share("25%", 3, up=False), share(2, 10, up=True)
-    (1, 0, 2)
-    """
-    if isinstance(value, int):
-        return value
-    exact = int(value.rstrip("%")) * of / 100
-    return math.ceil(exact) if up else math.floor(exact)
-
-
-def limits(spec: Json) -> tuple[int, int]:
-    """MaxSurge and maxUnavailable in pods; never both 0."""
-    replicas, rolling = spec.get("replicas", 1), dig(spec, "strategy", "rollingUpdate", default={})
-    surge = share(rolling.get("maxSurge", "25%"), replicas, up=True)
-    unavailable = share(rolling.get("maxUnavailable", "25%"), replicas, up=False)
-    return surge, min(unavailable if surge or unavailable else 1, replicas)
-
-
-def template_hash(template: Json) -> str:
-    """A short name for a pod template, the same for equal templates."""
-    number = int.from_bytes(hashlib.sha256(json.dumps(template, sort_keys=True).encode()).digest()[:8], "big")
-    letters = []
-    for _ in range(10):
-        number, rest = divmod(number, len(SUFFIX_LETTERS))
-        letters.append(SUFFIX_LETTERS[rest])
-    return "".join(letters)
+DESIRED = "deployment.kubernetes.io/desired-replicas"
+MOST = "deployment.kubernetes.io/max-replicas"
 
 
 def wanted(entry: Stored) -> int:
@@ -61,19 +33,27 @@ def wanted(entry: Stored) -> int:
     return int(entry.obj["spec"].get("replicas", 1))
 
 
-def available(entry: Stored) -> int:
-    """Replicas of a ReplicaSet that are available."""
-    return int(dig(entry.obj, "status", "availableReplicas", default=0))
+def _noted(entry: Stored, name: str) -> int | None:
+    """A count that this controller left in an annotation."""
+    text = str(entry.obj["metadata"].get("annotations", {}).get(name, ""))
+    return int(text) if text.isdecimal() else None
 
 
-def _revision(entry: Stored) -> int:
-    return int(entry.obj["metadata"].get("annotations", {}).get(REVISION, "0"))
+def _size(deployment: Stored, entry: Stored) -> Size:
+    most = _noted(entry, MOST) or dig(deployment.obj, "status", "replicas", default=0)
+    available = int(dig(entry.obj, "status", "availableReplicas", default=0))
+    return Size(wanted(entry), available, most, entry.obj["metadata"]["creationTimestamp"])
 
 
 class Deployments(Controller):
     """Moves replicas from old ReplicaSets to the one of the present template."""
 
     resources = frozenset({DEPLOYMENTS, REPLICA_SETS})
+    component = "deployment-controller"
+
+    def prepare(self) -> None:
+        """Revisions are kept in ReplicaSets."""
+        self._revisions = Revisions(self.backend)
 
     def keys(self, event: Event) -> Iterable[Work]:
         """The Deployment itself, or the controller of a ReplicaSet."""
@@ -93,115 +73,89 @@ class Deployments(Controller):
         sets = self._claimed(deployment)
         if "deletionTimestamp" in deployment.obj["metadata"]:
             return
-        new = next((entry for entry in sets if _same_template(entry, deployment)), None)
-        paused = deployment.obj["spec"].get("paused", False)
-        reason = ""
-        if not paused:
-            deployment, new, reason = self._present(deployment, sets, new)
+        new = next((entry for entry in sets if same_template(entry, deployment)), None)
         old = [entry for entry in sets if new is None or entry.uid != new.uid]
-        if not paused and new is not None:
-            self._roll(deployment, new, old)
-            self._forget(deployment, old)
-        elif new is not None:
-            self._set_replicas(new, wanted(deployment))
+        reason = ""
+        if deployment.obj["spec"].get("paused") or _is_scaled(deployment, sets):
+            self._scale(deployment, new, old)
+        elif dig(deployment.obj, "spec", "strategy", "type") == "Recreate":
+            reason = self._recreate(deployment, new, old)
+        else:
+            reason = self._roll(deployment, new, old)
+        self._forget(deployment, old)
         self._report(deployment.key, reason)
 
     def _claimed(self, deployment: Stored) -> list[Stored]:
-        """This Deployment's ReplicaSets, orphans that fit its selector included."""
+        """This Deployment's ReplicaSets, orphans that fit its selector included, oldest revision first."""
         for entry in list(self.store.all(REPLICA_SETS, deployment.key[0])):
             fits = selects(deployment.obj["spec"].get("selector"), entry.obj["metadata"].get("labels", {}))
             if fits and controller_of(entry.obj) is None and "deletionTimestamp" not in deployment.obj["metadata"]:
-                owners = [
-                    *entry.obj["metadata"].get("ownerReferences", ()),
-                    owned_by(deployment, "Deployment", "apps/v1"),
-                ]
+                own = owned_by(deployment, "Deployment", "apps/v1")
+                owners = [*entry.obj["metadata"].get("ownerReferences", ()), own]
                 self.store.put(REPLICA_SETS, with_value(entry.obj, ("metadata", "ownerReferences"), owners))
-        return sorted(
-            self.store.owned_objects(deployment.uid, REPLICA_SETS), key=lambda entry: (_revision(entry), entry.key)
-        )
+        found = self.store.owned_objects(deployment.uid, REPLICA_SETS)
+        return sorted(found, key=lambda entry: (revision(entry), entry.key))
 
-    def _present(self, deployment: Stored, sets: list[Stored], new: Stored | None) -> tuple[Stored, Stored, str]:
-        """The ReplicaSet of the present template, made if need be, with the highest revision."""
-        others = [entry for entry in sets if new is None or entry.uid != new.uid]
-        revision, reason = max((_revision(entry) for entry in others), default=0) + 1, ""
+    def _set_replicas(self, deployment: Stored, entry: Stored, count: int) -> bool:
+        """Scale one ReplicaSet, leaving on it what it was scaled for; whether its count changed."""
+        entry = self.store.get(REPLICA_SETS, *entry.key) or entry
+        before, target = wanted(entry), wanted(deployment)
+        surge, _ = limits(deployment.obj["spec"])
+        annotations = {**entry.obj["metadata"].get("annotations", {}), DESIRED: str(target), MOST: str(target + surge)}
+        obj = with_value(entry.obj, ("metadata", "annotations"), annotations)
+        if before != count:
+            obj = with_value(obj, ("spec", "replicas"), count)
+            obj = with_value(obj, ("metadata", "generation"), obj["metadata"].get("generation", 1) + 1)
+            way = "up" if count > before else "down"
+            message = f"Scaled {way} replica set {entry.key[1]} from {before} to {count}"
+            self.note(deployment, "Deployment", "apps/v1", reason="ScalingReplicaSet", message=message, warning=False)
+        if obj != entry.obj:
+            self.store.put(REPLICA_SETS, obj)
+        return before != count
+
+    def _scale(self, deployment: Stored, new: Stored | None, old: list[Stored]) -> None:
+        """Give a Deployment its number of replicas without moving its rollout on."""
+        present = [] if new is None else [new]
+        active = [entry for entry in [*old, *present] if wanted(entry)]
+        target = wanted(deployment)
+        if len(active) <= 1:
+            latest = active or present or old[-1:]
+            for entry in latest:
+                self._set_replicas(deployment, entry, target)
+        elif new is not None and wanted(new) == target == _size(deployment, new).available:
+            for entry in old:
+                self._set_replicas(deployment, entry, 0)
+        elif dig(deployment.obj, "spec", "strategy", "type") != "Recreate":
+            surge, _ = limits(deployment.obj["spec"])
+            counts = proportional(target, surge, [_size(deployment, entry) for entry in active])
+            for entry, count in zip(active, counts, strict=True):
+                self._set_replicas(deployment, entry, count)
+
+    def _recreate(self, deployment: Stored, new: Stored | None, old: list[Stored]) -> str:
+        """Start the new ReplicaSet once every old pod has ended; what happened to it."""
+        down = [self._set_replicas(deployment, entry, 0) for entry in old if wanted(entry)]
+        left = any(pod.obj["status"].get("phase") not in ("Succeeded", "Failed")
+                   for entry in old for pod in self.store.owned_objects(entry.uid, "pods"))  # fmt: skip
+        if any(down) or left:
+            return ""
+        deployment, new, reason = self._revisions.present(deployment, new, old)
+        if new is not None:
+            self._set_replicas(deployment, new, wanted(deployment))
+        return reason
+
+    def _roll(self, deployment: Stored, new: Stored | None, old: list[Stored]) -> str:
+        """One step of a rolling update; what happened to the new ReplicaSet."""
+        target, before = wanted(deployment), sum(map(wanted, old))
+        surge, unavailable = limits(deployment.obj["spec"])
+        deployment, new, reason = self._revisions.present(deployment, new, old)
         if new is None:
-            new, reason = self._create(deployment, revision), "NewReplicaSetCreated"
-        elif _revision(new) < revision:
-            annotations = {**new.obj["metadata"].get("annotations", {}), REVISION: str(revision)}
-            new = self.store.put(REPLICA_SETS, with_value(new.obj, ("metadata", "annotations"), annotations))
-            reason = "FoundNewReplicaSet"
-        text = str(_revision(new))
-        annotations = deployment.obj["metadata"].get("annotations", {})
-        if annotations.get(REVISION) != text:
-            annotations = {**annotations, REVISION: text}
-            changed = with_value(deployment.obj, ("metadata", "annotations"), annotations)
-            deployment = self.store.put(DEPLOYMENTS, changed)
-        return deployment, new, reason
-
-    def _create(self, deployment: Stored, revision: int) -> Stored:
-        template = clone(deployment.obj["spec"]["template"])
-        name = template_hash(template)
-        metadata = template.setdefault("metadata", {})
-        metadata["labels"] = {**metadata.get("labels", {}), HASH: name}
-        selector = clone(deployment.obj["spec"]["selector"])
-        selector["matchLabels"] = {**selector.get("matchLabels", {}), HASH: name}
-        annotations = {key: value for key, value in deployment.obj["metadata"].get("annotations", {}).items()
-                       if not key.startswith(_NOT_COPIED)}  # fmt: skip
-        spec = {"replicas": 0, "selector": selector, "template": template}
-        if least := deployment.obj["spec"].get("minReadySeconds"):
-            spec["minReadySeconds"] = least
-        body = {
-            "metadata": {"name": f"{deployment.key[1]}-{name}", "labels": metadata["labels"],
-                         "annotations": {**annotations, REVISION: str(revision)},
-                         "ownerReferences": [owned_by(deployment, "Deployment", "apps/v1")]},
-            "spec": spec,
-        }  # fmt: skip
-        return create(self.backend, self.backend.registry.of(REPLICA_SETS), deployment.key[0], body, Options())
-
-    def _set_replicas(self, entry: Stored, count: int) -> bool:
-        if wanted(entry) == count:
-            return False
-        current = self.store.get(REPLICA_SETS, *entry.key) or entry
-        obj = with_value(current.obj, ("spec", "replicas"), count)
-        generation = obj["metadata"].get("generation", 1) + 1
-        self.store.put(REPLICA_SETS, with_value(obj, ("metadata", "generation"), generation))
-        return True
-
-    def _roll(self, deployment: Stored, new: Stored, old: list[Stored]) -> None:
-        if deployment.obj["spec"]["strategy"].get("type") == "Recreate":
-            down = [self._set_replicas(entry, 0) for entry in old]
-            left = any(self.store.owned_objects(entry.uid, "pods") for entry in old)
-            if not any(down) and not left:
-                self._set_replicas(new, wanted(deployment))
-        elif not self._grow(deployment, new, old):
-            self._shrink(deployment, new, old)
-
-    def _grow(self, deployment: Stored, new: Stored, old: list[Stored]) -> bool:
-        """Give the new ReplicaSet as many replicas as the surge allows."""
-        target, present = wanted(deployment), wanted(new)
-        if present >= target:
-            return self._set_replicas(new, target)
-        room = target + limits(deployment.obj["spec"])[0] - present - sum(wanted(entry) for entry in old)
-        return self._set_replicas(new, min(target, present + max(room, 0)))
-
-    def _shrink(self, deployment: Stored, new: Stored, old: list[Stored]) -> None:
-        """Take replicas from old ReplicaSets: first those that do not work, then as many as availability allows."""
-        floor = wanted(deployment) - limits(deployment.obj["spec"])[1]
-        total = wanted(new) + sum(wanted(entry) for entry in old)
-        spare = total - floor - (wanted(new) - min(available(new), wanted(new)))
-        counts = {entry.key: wanted(entry) for entry in old}
-        for entry in old:
-            broken = min(max(counts[entry.key] - available(entry), 0), max(spare, 0))
-            counts[entry.key] -= broken
-            spare -= broken
-        working = available(new) + sum(min(available(entry), counts[entry.key]) for entry in old)
-        surplus = min(working - floor, spare)
-        for entry in old:
-            less = min(max(surplus, 0), counts[entry.key])
-            counts[entry.key] -= less
-            surplus -= less
-        for entry in old:
-            self._set_replicas(entry, counts[entry.key])
+            return reason
+        if not self._set_replicas(deployment, new, grown(target, surge, wanted(new), before)):
+            sizes = [_size(deployment, entry) for entry in old]
+            for entry, count in zip(old, shrunk(target, unavailable, _size(deployment, new), sizes), strict=True):
+                if wanted(entry):
+                    self._set_replicas(deployment, entry, count)
+        return reason
 
     def _forget(self, deployment: Stored, old: list[Stored]) -> None:
         """Keep only revisionHistoryLimit old ReplicaSets to go back to."""
@@ -215,7 +169,7 @@ class Deployments(Controller):
         if deployment is None:
             return
         sets = self.store.owned_objects(deployment.uid, REPLICA_SETS)
-        new = next((entry for entry in sets if _same_template(entry, deployment)), None)
+        new = next((entry for entry in sets if same_template(entry, deployment)), None)
         status = summary(deployment, new, sets, floor=wanted(deployment) - limits(deployment.obj["spec"])[1],
                          reason=reason, now_s=self.backend.now_s())  # fmt: skip
         written = self.set_status(DEPLOYMENTS, deployment, status)
@@ -223,7 +177,7 @@ class Deployments(Controller):
             self.again_at(due, key)
 
 
-def _same_template(entry: Stored, deployment: Stored) -> bool:
-    template = entry.obj["spec"]["template"]
-    labels = {key: value for key, value in dig(template, "metadata", "labels", default={}).items() if key != HASH}
-    return bool(with_value(template, ("metadata", "labels"), labels or None) == deployment.obj["spec"]["template"])
+def _is_scaled(deployment: Stored, sets: list[Stored]) -> bool:
+    """Whether a Deployment's number of replicas has changed since its ReplicaSets were scaled."""
+    noted = [_noted(entry, DESIRED) for entry in sets if wanted(entry)]
+    return any(count not in (None, wanted(deployment)) for count in noted)

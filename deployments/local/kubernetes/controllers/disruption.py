@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from deployments.local.kubernetes.controllers.base import Controller, Work
-from deployments.local.kubernetes.controllers.replica_sets import REPLICA_SETS, controller_of
+from deployments.local.kubernetes.controllers.pod_owner import controller_of
+from deployments.local.kubernetes.controllers.replica_sets import REPLICA_SETS
 from deployments.local.kubernetes.eviction import BUDGETS
 from deployments.local.kubernetes.selectors import selects
 from deployments.local.kubernetes.store import Event, Stored

@@ -7,7 +7,7 @@ from typing import Any
 
 from deployments.local.kubernetes.backend import DeleteOptions, Options
 from deployments.local.kubernetes.controllers.base import Controller, Work
-from deployments.local.kubernetes.controllers.replica_sets import owned_by
+from deployments.local.kubernetes.controllers.pod_owner import owned_by
 from deployments.local.kubernetes.deleting import delete
 from deployments.local.kubernetes.store import Event, Stored
 from deployments.local.kubernetes.trees import dig, is_true

@@ -160,7 +160,7 @@ def test_a_job_runs_its_pods_to_completion_and_counts_each_once(play: Play) -> N
     job = play.cluster.get("jobs", "j")
     assert job["status"]["succeeded"] == 3
     assert "active" not in job["status"]
-    assert [entry["type"] for entry in job["status"]["conditions"]] == ["Complete"]
+    assert [entry["type"] for entry in job["status"]["conditions"]] == ["SuccessCriteriaMet", "Complete"]
 
 
 def test_deleting_a_namespace_takes_everything_in_it_along(play: Play) -> None:
