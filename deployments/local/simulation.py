@@ -22,6 +22,7 @@ from deployments.local.series import Catalogue
 from deployments.local.workloads import Workloads
 from deployments.local.world import World
 
+HAVE_METRICS_SERVER = (Provider.GKE, Provider.AKS, Provider.K3S)  # on EKS it is an add-on that people install
 SETTLING_S = 120.0  # a fresh fleet begins so long before its start, so that its first pods run when it is met
 
 
@@ -69,8 +70,14 @@ class Simulation:
         tokens = new_tokens(fleet)
         clock = SimulatedClock(start_s - SETTLING_S, speed=0)
         clusters = {
-            name: SimulatedCluster(name, clock, seed, tokens=_roles(held), metrics_server=True)
-            for name, held in tokens.items()
+            cluster.name: SimulatedCluster(
+                cluster.name,
+                clock,
+                seed,
+                tokens=_roles(tokens[cluster.name]),
+                metrics_server=cluster.provider in HAVE_METRICS_SERVER,
+            )
+            for cluster in fleet.clusters
         }
         simulation = cls(fleet, seed=seed, start_s=start_s, tokens=tokens, clock=clock, clusters=clusters)
         simulation.node_pools.populate(simulation._first_sizes())
@@ -92,9 +99,7 @@ class Simulation:
         seed, tokens = snapshot["seed"], snapshot["tokens"]
         clock = SimulatedClock(snapshot["now_s"], speed=0)
         clusters = {
-            name: SimulatedCluster.restore(
-                snapshot["clusters"][name], clock, seed, tokens=_roles(held), metrics_server=True
-            )
+            name: SimulatedCluster.restore(snapshot["clusters"][name], clock, seed, tokens=_roles(held))
             for name, held in tokens.items()
         }
         simulation = cls(fleet, seed=seed, start_s=snapshot["start_s"], tokens=tokens, clock=clock, clusters=clusters)

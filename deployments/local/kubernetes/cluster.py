@@ -11,10 +11,11 @@ from deployments.local.kubernetes import patches, reading, shapes, writing
 from deployments.local.kubernetes.access import Access, bootstrap
 from deployments.local.kubernetes.backend import Backend, DeleteOptions, Options
 from deployments.local.kubernetes.controllers import CONTROLLERS
+from deployments.local.kubernetes.controllers.api_services import METRICS_SERVICE
 from deployments.local.kubernetes.controllers.base import Engine
 from deployments.local.kubernetes.deleting import delete
 from deployments.local.kubernetes.http import KubernetesApp
-from deployments.local.kubernetes.kinds import METRICS, Kind, Registry
+from deployments.local.kubernetes.kinds import Kind, Registry
 from deployments.local.kubernetes.outages import Outages
 from deployments.local.kubernetes.selectors import selection
 from deployments.local.kubernetes.store import FIRST_VERSION, Store
@@ -64,7 +65,7 @@ class SimulatedCluster:
         metrics_server: bool = False,
     ) -> None:
         source = random.Random(f"{seed} {name}")
-        self._open(name, clock, source, tokens, FIRST_VERSION, metrics_server=metrics_server)
+        self._open(name, clock, source, tokens, FIRST_VERSION)
         for namespace in NAMESPACES:
             self.create("namespaces", {"metadata": {"name": namespace}})
         for resource, obj in bootstrap():
@@ -72,23 +73,17 @@ class SimulatedCluster:
         for index, class_name in enumerate(SYSTEM_CLASSES):
             value = _SYSTEM_PRIORITY + 1000 * index
             self.create("priorityclasses", {"metadata": {"name": class_name}, "value": value})
+        if metrics_server:
+            self.create("apiservices", METRICS_SERVICE)
         self.step()
 
     def _open(
-        self,
-        name: str,
-        clock: Clock,
-        source: random.Random,
-        tokens: Mapping[str, str] | None,
-        version: int,
-        *,
-        metrics_server: bool,
+        self, name: str, clock: Clock, source: random.Random, tokens: Mapping[str, str] | None, version: int
     ) -> None:
         self.name, self._clock = name, clock
         self._woken_s = float("inf")
         self._engine = Engine(clock.now, self._wake)
-        registry = Registry(METRICS if metrics_server else ())
-        self.backend = Backend(Store(version), registry, self._engine.now_s, source)
+        self.backend = Backend(Store(version), Registry(), self._engine.now_s, source)
         self.access = Access(self.backend, tokens or {})
         self._engine.start(self.backend, CONTROLLERS)
 
@@ -182,21 +177,13 @@ class SimulatedCluster:
         }
 
     @classmethod
-    def restore(
-        cls,
-        snapshot: Json,
-        clock: Clock,
-        seed: int = 0,
-        tokens: Mapping[str, str] | None = None,
-        *,
-        metrics_server: bool = False,
-    ) -> Self:
+    def restore(cls, snapshot: Json, clock: Clock, seed: int = 0, tokens: Mapping[str, str] | None = None) -> Self:
         """A cluster that goes on where a snapshot was taken. Watches from before it answer 410."""
         cluster = cls.__new__(cls)
         version, state, gauss = snapshot["random"]
         source = random.Random(seed)
         source.setstate((version, tuple(state), gauss))
-        cluster._open(snapshot["name"], clock, source, tokens, snapshot["version"], metrics_server=metrics_server)
+        cluster._open(snapshot["name"], clock, source, tokens, snapshot["version"])
         cluster.backend.outages = Outages.restore(snapshot["outages"])
         for resource, objects in snapshot["objects"].items():
             cluster.backend.store.restore(resource, objects)

@@ -144,6 +144,8 @@ BUILT_IN: tuple[Kind, ...] = (
     Kind(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False, created_by_put=True),
     Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", ("crd", "crds"),
          False, ("status",), generation="spec", unconditional=False),
+    Kind("apiregistration.k8s.io", "v1", "apiservices", "APIService", namespaced=False, subresources=("status",),
+         unconditional=False),
     Kind(_AUTHZ, "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False, verbs=("create",)),
     Kind(_AUTHZ, "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False, verbs=("create",)),
     Kind(_AUTHZ, "v1", "localsubjectaccessreviews", "LocalSubjectAccessReview", verbs=("create",)),
@@ -163,12 +165,11 @@ METRICS: tuple[Kind, ...] = (
 class Registry:
     """The kinds served now: the built-in ones, those of add-ons, those that CustomResourceDefinitions declare."""
 
-    def __init__(self, addons: Iterable[Kind] = ()) -> None:
+    def __init__(self) -> None:
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in BUILT_IN}
         self._named = {kind.plural: kind for kind in reversed(BUILT_IN)}
         self._named |= {kind.resource: kind for kind in reversed(BUILT_IN)}
         self._stored = {kind.storage: kind for kind in BUILT_IN if not kind.stored_as}
-        self.declare(addons)
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(self._kinds.values())

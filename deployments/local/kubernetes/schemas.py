@@ -174,6 +174,11 @@ TYPES: dict[str, str] = {
     "SelectableField": "jsonPath:s",
     "DefinitionStatus": "conditions:[Condition]=type acceptedNames:DefinitionNames storedVersions:[s] "
     "observedGeneration:i0",
+    "APIService": "metadata:ObjectMeta spec:ApiServiceSpec status:ApiServiceStatus",
+    "ApiServiceSpec": "service:ApiServiceReference group:s version:s insecureSkipTLSVerify:b caBundle:y "
+    "groupPriorityMinimum:i versionPriority:i",
+    "ApiServiceReference": "name:s namespace:s port:i",
+    "ApiServiceStatus": "conditions:[Condition]=type",
     "SelfSubjectAccessReview": "metadata:ObjectMeta spec:ReviewSpec status:*",
     "SubjectAccessReview": "metadata:ObjectMeta spec:ReviewSpec status:*",
     "LocalSubjectAccessReview": "metadata:ObjectMeta spec:ReviewSpec status:*",

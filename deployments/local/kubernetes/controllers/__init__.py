@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deployments.local.kubernetes.controllers.api_services import ApiServices
 from deployments.local.kubernetes.controllers.base import Controller
 from deployments.local.kubernetes.controllers.claims import Claims
 from deployments.local.kubernetes.controllers.cron_jobs import CronJobs
@@ -25,6 +26,7 @@ from deployments.local.kubernetes.controllers.stateful_sets import StatefulSets
 
 # In the order in which they act on a change.
 CONTROLLERS: tuple[type[Controller], ...] = (
+    ApiServices,  # metrics, where they are registered
     CustomResources,  # serves what definitions declare
     Namespaces,  # fills new namespaces, empties deleted ones
     GarbageCollector,  # dependents follow their owners

@@ -52,7 +52,7 @@ class CronJobs(Controller):
         try:
             schedule = parse(spec["schedule"], spec.get("timeZone", ""))
         except BadSchedule as error:
-            self._say(owner, "UnparseableSchedule", f"unparseable schedule: {spec['schedule']}: {error}", warning=True)
+            self._say(owner, "UnparseableSchedule", f"unparsable schedule: {spec['schedule']}: {error}", warning=True)
             return
         self._start_if_due(owner, schedule, [job for job in jobs if not finish(job)])
         if (next_s := schedule.after(self.backend.now_s())) is not None:

@@ -9,6 +9,7 @@ import pytest
 from deployments.local.clock import SimulatedClock
 from deployments.local.kubernetes import SimulatedCluster, StatusError
 from deployments.local.kubernetes.access import Access, Request, User
+from deployments.local.kubernetes.controllers.api_services import METRICS_SERVICE
 from deployments.local.kubernetes.outages import Outages
 from deployments.local.kubernetes.usage import Usage
 
@@ -94,3 +95,15 @@ def test_operator_and_viewer_may_read_metrics(cluster: SimulatedCluster) -> None
         user = User(f"continuum:{role}", (f"continuum:{role}",))
         assert access.allows(user, Request("list", "metrics.k8s.io", "pods", namespace="default"))
         assert access.allows(user, Request("get", "metrics.k8s.io", "nodes", name="a"))
+
+
+def test_registering_metrics_server_as_its_manifest_does_brings_the_group(clock: SimulatedClock) -> None:
+    cluster = SimulatedCluster("test", clock, 1)
+    cluster.create("apiservices", METRICS_SERVICE)
+    cluster.step()
+    assert "metrics.k8s.io" in cluster.backend.registry.groups()
+    restored = SimulatedCluster.restore(cluster.snapshot(), clock)
+    assert "metrics.k8s.io" in restored.backend.registry.groups()
+    restored.delete("apiservices", METRICS_SERVICE["metadata"]["name"])
+    restored.step()
+    assert "metrics.k8s.io" not in restored.backend.registry.groups()

@@ -235,7 +235,7 @@ def test_after_a_restart_the_autoscaler_remembers_nothing_and_goes_on(play: Play
     play.scaler(CPU_50)
     play.advance(60)
     assert play.replicas() == 10
-    restored = SimulatedCluster.restore(play.cluster.snapshot(), play.clock, metrics_server=True)
+    restored = SimulatedCluster.restore(play.cluster.snapshot(), play.clock)
     restored.backend.usage = lambda _pod: Usage(0.02, 1e6)
     play.clock.advance(60)
     assert restored.get("deployments", "web")["spec"]["replicas"] == 10
