@@ -10,7 +10,7 @@ from deployments.local.kubernetes.controllers.base import Controller, Work
 from deployments.local.kubernetes.controllers.pod_owner import controller_of
 from deployments.local.kubernetes.controllers.replica_sets import REPLICA_SETS
 from deployments.local.kubernetes.eviction import BUDGETS
-from deployments.local.kubernetes.selectors import selects
+from deployments.local.kubernetes.selectors import matches, of_selector, selects
 from deployments.local.kubernetes.store import Event, Stored
 from deployments.local.kubernetes.trees import dig, epoch_s, is_true, with_condition
 
@@ -18,6 +18,10 @@ Json = dict[str, Any]
 
 DISRUPTION_TIMEOUT_S = 120.0
 """Seconds for which an evicted pod that is still there counts as disrupted."""
+
+
+def _replicas(workload: Stored | None) -> int | None:
+    return None if workload is None else int(workload.obj["spec"].get("replicas", 1))
 
 
 def _of_percent(value: Any, of: int) -> int:
@@ -28,12 +32,14 @@ def _of_percent(value: Any, of: int) -> int:
 class DisruptionBudgets(Controller):
     """Counts the healthy pods under each budget."""
 
-    resources = frozenset({BUDGETS, "pods", REPLICA_SETS, "deployments.apps"})
+    resources = frozenset({BUDGETS, "pods", REPLICA_SETS, "deployments.apps", "statefulsets.apps"})
 
     def keys(self, event: Event) -> Iterable[Work]:
-        """The budget itself; the budgets of a pod; all budgets of a namespace whose workloads changed."""
+        """The budget itself; the budgets of a pod; all budgets of a namespace where a workload changed its size."""
         if event.resource == BUDGETS:
             yield event.key
+            return
+        if event.resource != "pods" and _replicas(event.old) == _replicas(event.new):
             return
         for entry in self.store.all(BUDGETS, event.key[0]):
             selector = dig(entry.obj, "spec", "selector")
@@ -48,9 +54,10 @@ class DisruptionBudgets(Controller):
         budget = self.store.get(BUDGETS, *key)
         if budget is None:
             return
-        selector, spec = dig(budget.obj, "spec", "selector"), budget.obj.get("spec", {})
-        pods = [pod for pod in self.store.all("pods", budget.key[0])
-                if selects(selector, pod.obj["metadata"].get("labels", {}))
+        spec = budget.obj.get("spec", {})
+        wanted = of_selector(spec.get("selector"))
+        pods = [pod for pod in (() if wanted is None else self.store.all("pods", budget.key[0]))
+                if matches(wanted or (), pod.obj["metadata"].get("labels", {}))
                 and pod.obj["status"].get("phase") not in ("Succeeded", "Failed")]  # fmt: skip
         disrupted = self._disrupted(budget, pods)
         expected, desired = self._expected(spec, pods)
