@@ -73,17 +73,16 @@ def _show_kinds(json: bool) -> None:
     if json:
         print_json([kind.as_json() for kind in KINDS.values()])
         return
-    table = Table(title="Faults of the simulated fleet", title_justify="left", show_lines=True)
-    for heading in ("kind", "what it does", "parameters", "example"):
-        table.add_column(heading, overflow="fold")
     for kind in KINDS.values():
         own = [each for each in kind.parameters() if each["name"] not in Shape.model_fields]
         named = ", ".join(each["name"] if each["required"] else f"[{each['name']}]" for each in own)
+        out.print(Text(kind.name, "bold") + Text(f": {kind.does}", ""), highlight=False, soft_wrap=True)
+        if named:
+            out.print(f"  parameters: {named}", highlight=False, markup=False, soft_wrap=True)
         example = json_module.dumps(kind.as_json()["example"])
-        table.add_row(*map(Text, (kind.name, kind.does, named, example)))
-    out.print(table)
+        out.print(f"  example: {example}", highlight=False, markup=False, soft_wrap=True)
     every = [f"{name}: {field.description}" for name, field in Shape.model_fields.items() if not field.is_required()]
-    out.print(f"every kind also takes {'; '.join(every)}", highlight=False, markup=False)
+    out.print(f"every kind also takes {'; '.join(every)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _show(file: Path, said: dict[str, Any]) -> None:
