@@ -15,3 +15,16 @@ os.environ |= {"COLUMNS": "200", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_
 def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into anybody's state."""
     monkeypatch.setenv("CONTINUUM_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many recorded steps the conformance tests replayed with the right answer, on however many workers."""
+    counts = {name: [0, 0] for name in ("simulated", "real")}
+    for report in [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]:
+        for name, value in getattr(report, "user_properties", ()):
+            if name == "conformance steps" and report.when == "call":
+                found = counts["real" if "test_real[" in report.nodeid else "simulated"]
+                found[0], found[1] = found[0] + value[0], found[1] + value[1]
+    for server, (passed, total) in counts.items():
+        if total:
+            terminalreporter.write_line(f"conformance of the {server} API server: {passed}/{total} steps")

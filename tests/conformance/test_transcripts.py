@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ NO_CLUSTER = "CONTINUUM_TEST_KUBECONFIG is not set: there is no real cluster to 
 
 
 def replayed(access: Access, tags: frozenset[str], request: pytest.FixtureRequest) -> Iterator[Outcomes]:
-    """The replays of the selected scenarios, under way side by side; totals are printed at the end."""
+    """The replays of the selected scenarios, under way side by side."""
     test = f"{request.fixturename.removesuffix('_outcomes')}["
     wanted = [item.callspec.params["name"] for item in request.session.items
               if getattr(item, "callspec", None) and item.name.startswith(f"test_{test}")]  # fmt: skip
@@ -47,18 +47,15 @@ def replayed(access: Access, tags: frozenset[str], request: pytest.FixtureReques
         replays = {name: pool.submit(Replay(access).run, SCENARIOS[name])
                    for name in order if set(SCENARIOS[name]["requires"]) <= tags}  # fmt: skip
         yield replays
-        results = {name: replay.result() for name, replay in replays.items()}
-    passed = sum(not faults for result in results.values() for faults in result.values())
-    total = sum(len(SCENARIOS[name]["steps"]) for name in results)
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print(f"\nconformance of {access.base}: {passed}/{total} steps of {len(results)}/{len(wanted)} scenarios")
 
 
-def judge(name: str, tags: frozenset[str], outcomes: Outcomes) -> None:
-    """Skip a scenario by its tags, or tell each of its steps that went wrong."""
+def judge(name: str, tags: frozenset[str], outcomes: Outcomes, record: Callable[[str, object], None]) -> None:
+    """Skip a scenario by its tags, or tell each of its steps that went wrong; its steps are counted in the summary."""
     if missing := set(SCENARIOS[name]["requires"]) - tags:
         pytest.skip(f"the server is not said to have {', '.join(sorted(missing))}")
-    faults = {step: found for step, found in outcomes[name].result().items() if found}
+    result = outcomes[name].result()
+    faults = {step: found for step, found in result.items() if found}
+    record("conformance steps", [len(result) - len(faults), len(result)])
     assert not faults, "\n".join(f"{step}: {'; '.join(found)}"[:600] for step, found in faults.items())
 
 
@@ -80,10 +77,10 @@ def test_every_part_that_the_transcripts_know_is_claimed() -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_simulated(name: str, simulated_outcomes: Outcomes) -> None:
-    judge(name, CLAIMED_TAGS, simulated_outcomes)
+def test_simulated(name: str, simulated_outcomes: Outcomes, record_property: Callable[[str, object], None]) -> None:
+    judge(name, CLAIMED_TAGS, simulated_outcomes, record_property)
 
 
 @pytest.mark.parametrize("name", SCENARIOS if KUBECONFIG else [pytest.param("", marks=pytest.mark.skip(NO_CLUSTER))])
-def test_real(name: str, real_outcomes: Outcomes) -> None:
-    judge(name, REAL_TAGS, real_outcomes)
+def test_real(name: str, real_outcomes: Outcomes, record_property: Callable[[str, object], None]) -> None:
+    judge(name, REAL_TAGS, real_outcomes, record_property)
