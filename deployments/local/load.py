@@ -63,7 +63,7 @@ def served(service: Service, rate: ArrayLike, replicas: ArrayLike, cores: ArrayL
     taken at the quantile that leaves 5 % of all requests above it.
     """
     offered, k, room = (np.asarray(each, dtype=np.float64) for each in (rate, replicas, cores))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         able = (k > 0) & (room > 0)
         rho = np.where(offered > 0, np.where(able, offered * service.cpu_s / room, np.inf), 0.0)
         errors = np.where(rho > 1, 1 - 1 / rho, 0.0)
