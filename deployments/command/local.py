@@ -106,12 +106,12 @@ def _print(served: Served, simulation: Simulation) -> None:
     lines = [
         f"a simulated fleet of {len(told['clusters'])} clusters, seed {told['seed']}, {told['speed']:g} s per second",
         *(f"  {each['name']:<14} {each['provider']:<4} {each['server']}" for each in told["clusters"]),
-        *(f"  {name:<14} api  {url}" for name, url in told["cloud_urls"].items()),
-        f"  prometheus     {told['prometheus_url']}",
-        f"  controls       {told['simulation_url']}",
-        f"  faults         {told['faults_url']}",
-        f"  fleet.yaml     {told['fleet_file']}",
-        f"  kubeconfig     {told['kubeconfig']}",
+        *(f"  {name.upper() + ' API':<19} {url}" for name, url in told["cloud_urls"].items()),
+        f"  Prometheus          {told['prometheus_url']}",
+        f"  time, operations    {told['simulation_url']}",
+        f"  faults              {told['faults_url']}",
+        f"  fleet.yaml          {told['fleet_file']}",
+        f"  kubeconfig          {told['kubeconfig']}",
         f"try: {f'kubectl --kubeconfig={served.kubeconfig} get nodes' if served.tls_url else by_url}",
         "Ctrl-C stops everything.",
     ]
