@@ -50,6 +50,8 @@ class Forecast:
     step_s: seconds between steps.
     levels: Q quantile levels, ascending, 0-1.
     values: (S, H, Q) float32 in the series' own unit, non-decreasing along Q; NaN where no forecast can be made.
+    peaks: (S, H, Q) quantiles of the highest value from the first step until each one: the maximum's own quantiles, not
+    the maximum of quantiles; non-decreasing along H and Q.
     method: S names of the engine that served each series (a fallback shows here).
     """
 
@@ -59,6 +61,7 @@ class Forecast:
     step_s: int
     levels: tuple[float, ...]
     values: Float
+    peaks: Float
     method: tuple[str, ...]
 
     def times(self) -> NDArray[np.int64]:

@@ -28,13 +28,11 @@ def save_forecast(
     """Write one shard of a forecast, whole or not at all, then record it; the same pass again replaces itself."""
     count, steps, levels = made.values.shape
     path = f"forecasts/metric={metric}/{made.as_of:%Y-%m-%d}/{made.as_of:%H%M%S}.{shard}.parquet"
-    flat = pa.array(np.ascontiguousarray(made.values, np.float32).reshape(-1), pa.float32())
-    table = pa.table(
-        {"unique_id": list(made.unique_id), "method": list(made.method),
-         "quantiles": pa.FixedSizeListArray.from_arrays(flat, steps * levels)},
-        schema=pa.schema([("unique_id", pa.string()), ("method", pa.string()),
-                          ("quantiles", pa.list_(pa.float32(), steps * levels))]),
-    )  # fmt: skip
+    columns = {"unique_id": pa.array(made.unique_id, pa.string()), "method": pa.array(made.method, pa.string())}
+    for name, values in (("quantiles", made.values), ("peaks", made.peaks)):
+        flat = pa.array(np.ascontiguousarray(values, np.float32).reshape(-1), pa.float32())
+        columns[name] = pa.FixedSizeListArray.from_arrays(flat, steps * levels)
+    table = pa.table(columns)
     (files or SeriesStore.open()).write_table(path, table)
     record = ForecastRecord(
         flow_run_id=flow_run_id, metric=metric, shard=shard, as_of=made.as_of, path=path, start_s=made.start_s,
@@ -63,13 +61,19 @@ def load_forecast(
         raise StoreUnavailable("the shards of one pass differ", where=where, fix="run demand-forecasting again")
     tables = [(files or SeriesStore.open()).read_table(record.path) for record in records]
     table = pa.concat_tables(tables).combine_chunks()
-    quantiles = table["quantiles"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    shape = (table.num_rows, first.horizon, len(first.levels))
+    values = table["quantiles"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(shape)
+    if "peaks" in table.column_names:
+        peaks = table["peaks"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(shape)
+    else:  # a file of a release that kept none
+        peaks = np.maximum.accumulate(values, axis=1)
     return Forecast(
         unique_id=tuple(table["unique_id"].to_pylist()),
         as_of=first.as_of,
         start_s=first.start_s,
         step_s=first.step_s,
         levels=tuple(first.levels),
-        values=quantiles.reshape(table.num_rows, first.horizon, len(first.levels)),
+        values=values,
+        peaks=peaks,
         method=tuple(table["method"].to_pylist()),
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from blocks.errors import InvalidInput
 from blocks.series import Forecast, Series, utc
-from tasks.forecasting.decide import LinearModel, fit, forecast
+from tasks.forecasting.decide import Model, fit, forecast
 from tasks.forecasting.files import HistoryFile
 
 LINEAR, BASELINE = "linear", "seasonal-naive"
@@ -106,7 +106,7 @@ def forecast_file(
         raise InvalidInput(f"its step is {learned.history.step_s} s, that of the input {file.history.step_s} s",
                            where="--train", fix="train on a file of the same step")  # fmt: skip
     history = _known(file, origin)
-    model: LinearModel | None = None
+    model: Model | None = None
     if engine == LINEAR:
         lessons = _known(learned, origin)
         model = fit(lessons, horizon, levels, utc(lessons.end_s))

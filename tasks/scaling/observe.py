@@ -29,7 +29,7 @@ from tasks.scaling.decide import Observed, Policy, Pools
 LEAST_WINDOW_S = 900  # how far back the newest sample of a series is looked for, at least
 SAMPLE_STEP_S = 60
 # Not the same as none at all: a forecast that is there and cannot be used lowers no capacity under any policy.
-UNREADABLE = Forecast((), utc(0), 0, 300, (0.5, 0.9), np.zeros((0, 1, 2), np.float32), ())
+UNREADABLE = Forecast((), utc(0), 0, 300, (0.5, 0.9), *(np.zeros((0, 1, 2), np.float32),) * 2, ())
 MEMORY = timedelta(days=1)  # older acts no longer matter to any cooldown
 
 logger = logging.getLogger(__name__)

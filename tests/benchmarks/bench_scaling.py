@@ -156,7 +156,16 @@ def play(policy: Policy, coarse: Floats, fine: Floats, forecasts: list[Floats], 
             as_of = START + timedelta(minutes=minute)
             start_s = int(as_of.timestamp()) + STEP_S
             values = forecasts[minute // DECIDE_MIN].astype(np.float32)
-            forecast = Forecast(names, as_of, start_s, STEP_S, LEVELS, values, ("seasonal",) * count)
+            forecast = Forecast(
+                names,
+                as_of,
+                start_s,
+                STEP_S,
+                LEVELS,
+                values,
+                np.maximum.accumulate(values, axis=1),
+                ("seasonal",) * count,
+            )
             observed = played.observe(minute, fine[:, minute])
             decided = decide_scaling(pools, observed, forecast if policy.name == "predictive" else None, policy, as_of)
             moves = [action in (Action.UP, Action.DOWN) for action in decided.action]
@@ -220,7 +229,16 @@ def time_one_pass(count: int, repeats: int = 5) -> dict[str, float]:
     names = tuple(f"{name}/{kind}" for kind in ("cpu_cores", "memory_bytes") for name in pools.unique_id)
     base = np.concatenate([used, observed.memory_bytes])[:, None, None]
     values = (base * np.linspace(1, 1.3, 24)[:, None] * np.linspace(0.8, 1.2, len(LEVELS))).astype(np.float32)
-    forecast = Forecast(names, START, int(START.timestamp()), STEP_S, LEVELS, values, ("seasonal",) * len(names))
+    forecast = Forecast(
+        names,
+        START,
+        int(START.timestamp()),
+        STEP_S,
+        LEVELS,
+        values,
+        np.maximum.accumulate(values, axis=1),
+        ("seasonal",) * len(names),
+    )
     decide = partial(decide_scaling, pools, observed, forecast, POLICIES["predictive"], START)
     spent = []
     for _ in range(repeats):

@@ -2,74 +2,172 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
-from blocks.series import Series
-from tasks.forecasting.decide.engines import LINEAR, SEASONAL_NAIVE, fit, forecast
-from tasks.forecasting.decide.history import last_column, recent, steps_in_a_day
-from tasks.forecasting.decide.scores import Scores, coverage, mean_absolute_scaled_error, weighted_quantile_loss
+from blocks.series import Float, Series, utc
+from tasks.forecasting.decide.calibration import Calibration, past_origins
+from tasks.forecasting.decide.engines import (
+    GLOBAL_ENGINES,
+    SEASONAL_NAIVE,
+    Model,
+    calibrate,
+    fit_panels,
+    forecast,
+    replays,
+)
+from tasks.forecasting.decide.history import Index, last_column, recent, steps_in_a_day
+from tasks.forecasting.decide.scores import Scores, coverage, quantile_loss, scaled_error, usual_change
+
+SCORED_SHARE = 0.25  # of a history, its newest part: the origins lie in it
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """Scores of S series over all origins; NaN where a score is not defined.
+    """Scores of S series over O origins, NaN where a score is not defined.
 
     Attributes
     ----------
-    mase: (S,) mean over the origins. wql: (S,) over all steps of all origins together.
+    mase: (S, O) of each window. loss: (S, O) mean quantile loss of each window, in the series' own unit.
+    size: (S, O) mean |actual| of each window.
     coverage: (S, B) share of actuals inside each central band, the widest band first.
+    peak_coverage: (S, Q) share of windows whose highest value stayed at or below each quantile of the peak.
     """
 
     mase: Scores
-    wql: Scores
+    loss: Scores
+    size: Scores
     coverage: Scores
+    peak_coverage: Scores
+
+    def wql(self) -> Scores:
+        """(S, O) weighted quantile loss: each window's loss over the mean |actual| of its series' windows."""
+        known = np.isfinite(self.loss)
+        total = np.where(known, self.size, 0).sum(axis=1, keepdims=True)
+        usual = np.divide(total, known.sum(axis=1, keepdims=True), out=np.zeros_like(total), where=total > 0)
+        return np.divide(2 * self.loss, usual, out=np.full_like(self.loss, np.nan), where=usual > 0)
+
+
+def rolling_origins(history: Series, horizon: int, count: int) -> list[datetime]:
+    """`count` moments spread evenly over the last quarter of a history; fewer where it has fewer steps."""
+    steps = history.values.shape[1]
+    newest = steps - horizon - 1
+    columns = np.unique(np.linspace(min(steps * (1 - SCORED_SHARE), newest), newest, count).astype(np.int64))
+    return [utc(history.start_s + int(column) * history.step_s) for column in columns if column >= 0]
 
 
 def backtest(
-    history: Series, horizon: int, levels: Sequence[float], origins: Sequence[datetime], *, engine: str = LINEAR
-) -> Backtest:
-    """Score an engine over rolling origins. The linear engine is fitted once, at the first origin.
+    panels: Sequence[Series],
+    horizon: int,
+    levels: Sequence[float],
+    *,
+    engine: str,
+    origins: int = 40,
+    progress: Callable[[], None] = lambda: None,
+) -> list[Backtest]:
+    """Score an engine over rolling origins of several matrices of one step.
+
+    One model is fitted on all panels, each up to its own first origin; its calibration moves on from origin to origin
+    with what has come until then. Where there is too little past for a model, seasonal naive is scored.
 
     Parameters
     ----------
-    history:
-        (S, T) matrix that reaches at least `horizon` steps beyond the last origin.
+    panels:
+        histories of one step.
     horizon:
         steps.
     levels:
         quantile levels, symmetric about a median of 0.5.
-    origins:
-        ascending moments to forecast from.
     engine:
         a name in `ENGINES`.
+    origins:
+        how many; they lie in the last quarter of each history.
+    progress:
+        called after each panel.
 
     Raises
     ------
     InvalidInput: as `forecast`.
     """
-    season = steps_in_a_day(history.step_s)
-    model = fit(history, horizon, levels, origins[0]) if engine == LINEAR else None
-    if engine == LINEAR and model is None:
-        engine = SEASONAL_NAIVE
-    middle, mase, actuals, quantiles = list(levels).index(0.5), [], [], []
+    moments = [rolling_origins(panel, horizon, origins) for panel in panels]
+    model = None
+    if engine in GLOBAL_ENGINES:
+        known = [(panel, when[0]) for panel, when in zip(panels, moments, strict=True) if when]
+        model = fit_panels(known, horizon, levels, engine=engine) if known else None
+    found = []
+    for panel, when in zip(panels, moments, strict=True):
+        made = _of_model(panel, model, engine, when) if model else _of_baseline(panel, horizon, levels, engine, when)
+        found.append(_scored(panel, horizon, tuple(levels), when, made))
+        progress()
+    return found
+
+
+def _of_baseline(
+    panel: Series, horizon: int, levels: Sequence[float], engine: str, origins: Sequence[datetime]
+) -> Iterator[tuple[Float, Float]]:
+    """Quantiles of the steps and of the peaks, (S, H, Q) each, origin by origin."""
     for origin in origins:
-        made = forecast(history, horizon, levels, origin, engine=engine, model=model)
-        last = last_column(history, origin)
-        actual = recent(history, last + horizon, horizon)
-        before = history.values[:, : last + 1]
-        mase.append(mean_absolute_scaled_error(actual, made.values[:, :, middle], before, season))
+        made = forecast(panel, horizon, levels, origin, engine=SEASONAL_NAIVE if engine in GLOBAL_ENGINES else engine)
+        yield made.values, made.peaks
+
+
+def _of_model(panel: Series, model: Model, engine: str, origins: Sequence[datetime]) -> Iterator[tuple[Float, Float]]:
+    """The same of a model: replayed at all origins at once, then calibrated at each with what was known by then."""
+    if not origins:
+        return
+    start = calibrate(panel, model, origins[0])
+    day = steps_in_a_day(panel.step_s)
+    columns = np.array([last_column(panel, origin) for origin in origins], np.int64)
+    before = past_origins(int(columns[0]), int(columns[0]), day)
+    for origin, calibration in zip(origins, _moved(panel, start, model, columns, before, day), strict=True):
+        made = forecast(panel, model.horizon, model.levels, origin, engine=engine, model=model, calibration=calibration)
+        yield made.values, made.peaks
+
+
+def _moved(
+    panel: Series, start: Calibration, model: Model, columns: Index, before: Index, day: int
+) -> list[Calibration]:
+    """The calibration at each column: every series' own part moved on, the groups' as at the first."""
+    found: list[list[Calibration]] = [[] for _ in columns]
+    begin = 0
+    for replay in replays(panel, model, np.concatenate([before, columns])):
+        names = panel.unique_id[begin : begin + replay.came.shape[1]]
+        begin += len(names)
+        known = start.of(names)
+        for place, column in enumerate(columns.tolist()):
+            settled = replay.settle(column, past_origins(column, column, day), model.levels)
+            found[place].append(known.moved(settled))
+    return [Calibration.joined(parts) for parts in found]
+
+
+def _scored(
+    panel: Series, horizon: int, levels: tuple[float, ...], origins: Sequence[datetime],
+    made: Iterator[tuple[Float, Float]],
+) -> Backtest:  # fmt: skip
+    middle, season = levels.index(0.5), steps_in_a_day(panel.step_s)
+    mase, loss, size, actuals, quantiles, tops = [], [], [], [], [], []
+    for origin, (values, peaks) in zip(origins, made, strict=True):
+        last = last_column(panel, origin)
+        actual = recent(panel, last + horizon, horizon)
+        mase.append(scaled_error(actual, values[:, :, middle], usual_change(panel.values[:, : last + 1], season)))
+        lost, mean = quantile_loss(actual, values, levels)
+        loss.append(lost)
+        size.append(mean)
         actuals.append(actual)
-        quantiles.append(made.values)
+        quantiles.append(values)
+        tops.append(np.where(np.isfinite(actual.max(axis=1, keepdims=True)), actual.max(axis=1, keepdims=True)
+                             <= peaks[:, -1], np.nan))  # fmt: skip
+    count = len(panel.unique_id)
+    if not origins:
+        empty, bands = np.empty((count, 0)), np.full((count, middle), np.nan)
+        return Backtest(empty, empty, empty, bands, np.full((count, len(levels)), np.nan))
     actual, quantile = np.concatenate(actuals, axis=1), np.concatenate(quantiles, axis=1)
-    known = np.isfinite(mase)
-    total = np.where(known, mase, 0).sum(axis=0)
-    bands = [coverage(actual, quantile[:, :, i], quantile[:, :, -1 - i]) for i in range(middle)]
-    return Backtest(
-        np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(axis=0)),
-        weighted_quantile_loss(actual, quantile, levels),
-        np.stack(bands, axis=1),
-    )
+    bands = np.stack([coverage(actual, quantile[:, :, i], quantile[:, :, -1 - i]) for i in range(middle)], axis=1)
+    with np.errstate(invalid="ignore"):
+        top = np.stack(tops)
+        known = np.isfinite(top).sum(axis=0)
+        held = np.divide(np.nansum(top, axis=0), known, out=np.full(known.shape, np.nan), where=known > 0)
+    return Backtest(np.stack(mase, axis=1), np.stack(loss, axis=1), np.stack(size, axis=1), bands, held)

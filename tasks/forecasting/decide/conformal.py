@@ -1,36 +1,126 @@
-"""Split-conformal calibration: shift each quantile so that it held on origins the model was not fitted to."""
+"""Conformal calibration: shift each quantile so that it holds, for a group of series and then for each series alone."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from blocks.series import Float
+from tasks.forecasting.decide.history import Index
+
+RATE = 0.5  # of a unit that a quantile moves after an origin whose steps all lay on its wrong side
+MEMORY = 0.05  # share of a new origin in a series' unit
+FARTHEST = 1.0  # units that a group's offset may reach: beyond it the scores are outliers of few series
 
 
-def offsets(scores: Float, levels: tuple[float, ...]) -> Float:
-    """Offset of each horizon and quantile level, one-sided.
+def split_conformal(scores: Float, levels: tuple[float, ...]) -> Float:
+    """Offset of each quantile level that the scores ask for, one-sided.
 
-    offset[h, q] = the k-th smallest score with k = ceil((n + 1) q) for q > 0.5 and, mirrored, floor((n + 1) q) for
-    q < 0.5, within 1..n (Vovk et al. 2005; Romano, Patterson and Candes 2019, "Conformalized quantile regression",
-    taken one side at a time). The median is not shifted.
+    The k-th smallest score with k = ceil((n + 1) q) for q > 0.5 and, mirrored, floor((n + 1) q) for q < 0.5, within
+    1..n (Vovk et al. 2005; Romano, Patterson and Candes 2019, "Conformalized quantile regression", taken one side at a
+    time). The median is not shifted.
 
     Parameters
     ----------
     scores:
-        (N, H, Q) (actual - quantile) / level of calibration windows, NaN where nothing was measured.
+        (N, Q) actual - quantile, NaN where nothing was measured.
     levels:
         Q quantile levels in 0-1.
 
     Returns
     -------
-    (H, Q) float32; 0 where no score is known.
+    (Q,) float32; 0 where no score is known.
+
+    >>> split_conformal(np.array([[-3.0, 1], [-1, 2], [0, 4]], np.float32), (0.25, 0.75)).tolist()
+    [-3.0, 4.0]
     """
-    if not len(scores):
-        return np.zeros(scores.shape[1:], np.float32)
     ordered = np.sort(scores, axis=0)
     count = np.isfinite(scores).sum(axis=0)
+    if not count.any():
+        return np.zeros(len(levels), np.float32)
     wanted = np.array(levels)
     rank = np.where(wanted > 0.5, np.ceil((count + 1) * wanted), np.floor((count + 1) * wanted))
     place = np.clip(rank - 1, 0, np.maximum(count - 1, 0)).astype(np.int64)
     found = np.take_along_axis(ordered, place[None], axis=0)[0]
-    return np.where((count > 0) & (wanted != 0.5), found, 0).astype(np.float32)
+    return np.where((count > 0) & (np.abs(wanted - 0.5) > 1e-9), found, 0).astype(np.float32)
+
+
+class Track:
+    """Offsets of N series' quantiles that follow each series' own misses: adaptive conformal inference online.
+
+    After each origin a quantile that was exceeded too often moves up, one that was exceeded too seldom down, by
+    RATE x unit x (q - share below) x 0.3 / sqrt(q (1 - q)): its long-run coverage is right whatever the series does
+    (Gibbs and Candes 2021, "Adaptive conformal inference under distribution shift"; in the form of quantile tracking,
+    Angelopoulos, Candes and Tibshirani 2023, "Conformal PID control"). The unit is the series' mean |median error|.
+
+    Attributes
+    ----------
+    offset: (N, Q) now. unit: (N,) now, 0 before anything is known.
+    """
+
+    def __init__(self, count: int, levels: Float) -> None:
+        self.offset = np.zeros((count, len(levels)), np.float32)
+        self.unit = np.zeros(count, np.float32)
+        self._levels = levels
+        self._low = levels < 0.5
+        away = np.abs(levels - 0.5) > 1e-6
+        self._rate = np.where(away, RATE * 0.3 / np.sqrt(levels * (1 - levels)), 0).astype(np.float32)
+
+    def learn(self, scores: Float, offsets: Float, middle: int) -> None:
+        """Move by what has newly come.
+
+        Parameters
+        ----------
+        scores:
+            (N, K, Q) actual - quantile of K steps, without any offset; NaN unknown.
+        offsets:
+            (N, K, Q) or (N, 1, Q) offset that was in force at each.
+        """
+        known = np.isfinite(scores[:, :, middle])
+        count = known.sum(axis=1)
+        error = scores - offsets
+        # a value on the border is inside the band, on either side
+        below = np.where(self._low, error < 0, error <= 0)
+        share = (below & known[:, :, None]).sum(axis=1) / np.maximum(count, 1)[:, None]
+        size = np.where(known, np.abs(scores[:, :, middle]), 0).sum(axis=1) / np.maximum(count, 1)
+        some = count > 0
+        fresh = np.where(self.unit > 0, self.unit + (size - self.unit) * np.float32(MEMORY), size)
+        self.unit = np.where(some, fresh, self.unit).astype(np.float32)
+        move = self._rate * (self._levels - share.astype(np.float32)) * self.unit[:, None]
+        self.offset = np.where(some[:, None], self.offset + move, self.offset)
+
+
+def track(scores: Float, origins: Index, last: int, levels: Float, middle: int) -> tuple[Track, Float]:
+    """Follow M past origins in time: at each one, only what had come until then is known.
+
+    Parameters
+    ----------
+    scores:
+        (M, N, H, Q) actual - quantile, NaN where not known at `last`.
+    origins:
+        (M,) columns, ascending.
+    last:
+        the present column.
+
+    Returns
+    -------
+    The track at `last`, and (M, N, H, Q) what each score was beyond its offset, in units; NaN where the unit is 0.
+    """
+    horizon = scores.shape[2]
+    state = Track(scores.shape[1], levels)
+    offsets, beyond = np.zeros((len(scores), scores.shape[1], 1, len(levels)), np.float32), np.empty_like(scores)
+    moments = [*origins.tolist(), last]
+    for a, now in enumerate(moments):
+        parts, at = [], []
+        for b in range(a - 1, -1, -1):
+            begin, end = max(moments[a - 1] - moments[b], 0), min(now - moments[b], horizon)
+            if begin >= horizon:
+                break
+            parts.append(scores[b][:, begin:end])
+            at.append(np.broadcast_to(offsets[b], parts[-1].shape))
+        if parts:
+            state.learn(np.concatenate(parts, axis=1), np.concatenate(at, axis=1), middle)
+        if a < len(scores):
+            offsets[a, :, 0] = state.offset
+            unit = np.where(state.unit > 0, state.unit, np.float32(np.nan))
+            beyond[a] = (scores[a] - offsets[a]) / unit[:, None, None]
+    return state, beyond

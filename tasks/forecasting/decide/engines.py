@@ -1,38 +1,63 @@
-"""`forecast`: the one entry, a table of engines, and which series each of them may serve."""
+"""`fit`, `calibrate`, `forecast`: a table of engines, and which series each of them may serve."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blocks.errors import InvalidInput
 from blocks.series import Float, Forecast, Series
-from tasks.forecasting.decide.features import window_width
-from tasks.forecasting.decide.history import Bool, Past, last_column, past, recent, steps_in_a_day
-from tasks.forecasting.decide.linear import LinearModel, fit_linear, predict_linear
+from tasks.forecasting.decide.calibration import Calibration, Replay, grouped, neutral, past_origins
+from tasks.forecasting.decide.combination import Opinions, opinions
+from tasks.forecasting.decide.features import Design, design, window_width
+from tasks.forecasting.decide.history import LARGEST, Bool, Index, Past, last_column, past, recent, steps_in_a_day
+from tasks.forecasting.decide.linear import TRAINING_WINDOWS, fit_linear
 from tasks.forecasting.decide.naive import predict_last_value, predict_seasonal_naive
-from tasks.forecasting.decide.windows import ROWS_AT_ONCE, eligible
+from tasks.forecasting.decide.windows import ROWS_AT_ONCE, Examples, eligible, examples, pooled
 
-LINEAR, SEASONAL_NAIVE, LAST_VALUE, NONE = "linear", "seasonal-naive", "last-value", "none"
+LINEAR, TREES, SEASONAL_NAIVE, LAST_VALUE, NONE = "linear", "trees", "seasonal-naive", "last-value", "none"
+
+
+class Model(Protocol):
+    """A fitted global quantile model."""
+
+    @property
+    def step_s(self) -> int:
+        """Seconds between steps."""
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Q quantile levels, ascending."""
+
+    @property
+    def horizon(self) -> int:
+        """H steps ahead."""
+
+    def shares(self, windows: Design) -> Float:
+        """(N, H, Q) quantiles as shares of each window's scale above its centre, ascending along Q."""
 
 
 @dataclass(frozen=True)
-class Engine:
-    """One way to forecast.
+class GlobalEngine:
+    """One model for all series: from how many windows it learns, and how."""
 
-    Attributes
-    ----------
-    serves: which of N windows it may serve, (N,) bool.
-    predict: (N, H, Q) quantiles of windows; the model is None for engines that fit nothing.
-    """
+    windows: int
+    fit: Callable[[Examples, int, tuple[float, ...]], Model | None]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A plain forecast that learns nothing: which of N windows it may serve, and their (N, H, Q) quantiles."""
 
     serves: Callable[[Past], Bool]
-    predict: Callable[[Past, int, tuple[float, ...], LinearModel | None], Float]
+    predict: Callable[[Past, int, tuple[float, ...]], Float]
 
 
 def _lived_a_day(view: Past) -> Bool:
@@ -46,35 +71,117 @@ def _seen_today(view: Past) -> Bool:
     return np.asarray(view.staleness() < view.day)
 
 
-def _linear(view: Past, horizon: int, levels: tuple[float, ...], model: LinearModel | None) -> Float:
-    if model is None:
-        return np.full((len(view.values), horizon, len(levels)), np.nan, np.float32)
-    return predict_linear(model, view)
-
-
-# In the order in which they are tried: an engine that may not serve a series leaves it to those below it.
-ENGINES: dict[str, Engine] = {
-    LINEAR: Engine(eligible, _linear),
-    SEASONAL_NAIVE: Engine(
-        _lived_a_day, lambda view, horizon, levels, _: predict_seasonal_naive(view, horizon, levels)
-    ),
-    LAST_VALUE: Engine(_seen_today, lambda view, horizon, levels, _: predict_last_value(view, horizon, levels)),
+GLOBAL_ENGINES: dict[str, GlobalEngine] = {
+    LINEAR: GlobalEngine(TRAINING_WINDOWS, fit_linear),
 }
+# In the order in which they are tried where the engine that was asked for may not serve a series.
+BASELINES: dict[str, Baseline] = {
+    SEASONAL_NAIVE: Baseline(_lived_a_day, predict_seasonal_naive),
+    LAST_VALUE: Baseline(_seen_today, predict_last_value),
+}
+ENGINES = (*GLOBAL_ENGINES, *BASELINES)
 
 
-def fit(history: Series, horizon: int, levels: Sequence[float], as_of: datetime) -> LinearModel | None:
-    """Fit the linear engine on the columns at or before `as_of`, to be used by later calls of `forecast`.
+def fit(
+    history: Series, horizon: int, levels: Sequence[float], as_of: datetime, *, engine: str = LINEAR
+) -> Model | None:
+    """Fit a global engine on the columns at or before `as_of`, to be used by later calls of `forecast`.
 
     Returns
     -------
-    The model; None where there are fewer than 200 windows to learn from (a single series needs about three days).
+    The model; None where there are fewer than 200 windows to learn from (a single series needs about two days).
 
     Raises
     ------
-    InvalidInput: as `forecast`.
+    InvalidInput: as `forecast`; an engine that learns nothing.
     """
-    wanted = _checked(history, horizon, levels)
-    return fit_linear(history, last_column(history, as_of), horizon, wanted, steps_in_a_day(history.step_s))
+    _checked(history, horizon, levels)
+    if engine not in GLOBAL_ENGINES:
+        raise InvalidInput(f"engine {engine!r} learns nothing", where="fit", fix=f"use {', '.join(GLOBAL_ENGINES)}")
+    return fit_panels([(history, as_of)], horizon, levels, engine=engine)
+
+
+def fit_panels(
+    panels: Sequence[tuple[Series, datetime]], horizon: int, levels: Sequence[float], *, engine: str = LINEAR
+) -> Model | None:
+    """Fit one model on several matrices of one step, each up to a moment of its own; else as `fit`.
+
+    A panel of n series gives windows in proportion to the root of n, so that a large one does not drown the others.
+    """
+    wanted = next(_checked(history, horizon, levels) for history, _ in panels)
+    found, roots = GLOBAL_ENGINES[engine], np.sqrt([len(history.unique_id) for history, _ in panels])
+    parts = [
+        examples(history, last_column(history, as_of), horizon, steps_in_a_day(history.step_s), round(share))
+        for (history, as_of), share in zip(panels, found.windows * roots / roots.sum(), strict=True)
+    ]
+    learned = [part for part in parts if part is not None]
+    return found.fit(pooled(learned), panels[0][0].step_s, wanted) if learned else None
+
+
+def calibrate(history: Series, model: Model, as_of: datetime, *, groups: Sequence[str] | None = None) -> Calibration:
+    """Replay a model over past origins of each series: whom to trust, and how far its quantiles must move.
+
+    Rules: 24 origins four hours and ten minutes apart (closer where less is known), each seeing only what was known
+    then; of its outcomes, those at or before `as_of` count.
+
+    Parameters
+    ----------
+    groups:
+        a label a series; the series of a group share a split-conformal offset. None is one group.
+
+    Raises
+    ------
+    InvalidInput: as `forecast`; other than one label a series.
+    """
+    _checked(history, model.horizon, model.levels, model)
+    names, labels = history.unique_id, list(groups or [""] * len(history.unique_id))
+    if len(labels) != len(names):
+        raise InvalidInput(f"{len(labels)} groups for {len(names)} series", where="calibrate", fix="pass one a series")
+    day, last = steps_in_a_day(history.step_s), last_column(history, as_of)
+    origins = past_origins(last, min(last, history.values.shape[1]), day)
+    blocks = (
+        [replay.settle(last, origins, model.levels) for replay in replays(history, model, origins)]
+        if len(origins)
+        else []
+    )
+    if not blocks:
+        return neutral(names, model.levels, model.horizon)
+    return grouped(names, model.levels, model.horizon, blocks, labels)
+
+
+def replays(history: Series, model: Model, origins: Index) -> Iterator[Replay]:
+    """What the model and the plain experts said at past columns, for a few hundred series at once."""
+    day = steps_in_a_day(history.step_s)
+    for begin in range(0, len(history.unique_id), ROWS_AT_ONCE):
+        part = Series(
+            history.unique_id[begin : begin + ROWS_AT_ONCE], history.start_s, history.step_s,
+            history.values[begin : begin + ROWS_AT_ONCE],
+        )  # fmt: skip
+        said = tuple(_said(past(recent(part, int(origin), window_width(day)), day), model) for origin in origins)
+        came = np.stack([recent(part, int(origin) + model.horizon, model.horizon) for origin in origins])
+        yield Replay(origins, said, np.where(np.abs(came) <= LARGEST, came, np.float32(np.nan)))
+
+
+def _said(view: Past, model: Model) -> Opinions:
+    """What the experts say of windows; NaN for those that the global models may not serve."""
+    fit_rows = eligible(view)
+    if fit_rows.all():
+        return _opinions(view, model)
+    if not fit_rows.any():
+        shape = (len(view.values), model.horizon, len(model.levels))
+        return Opinions(np.full(shape, np.nan, np.float32), np.full((4, *shape[:2]), np.nan, np.float32),
+                        np.full((shape[0], shape[2]), np.nan, np.float32), _floor(view), 0)  # fmt: skip
+    return _opinions(view.rows(fit_rows), model).spread(np.flatnonzero(fit_rows), len(view.values))
+
+
+def _opinions(view: Past, model: Model) -> Opinions:
+    windows = design(view, model.horizon)
+    return opinions(windows, model.shares(windows), model.levels, _floor(view))
+
+
+def _floor(view: Past) -> Float:
+    """(N,) 0 where nothing was below it in the week."""
+    return np.where((view.values < 0).any(axis=1), -np.inf, 0).astype(np.float32)
 
 
 def forecast(
@@ -84,14 +191,16 @@ def forecast(
     as_of: datetime,
     *,
     engine: str = LINEAR,
-    model: LinearModel | None = None,
+    model: Model | None = None,
+    calibration: Calibration | None = None,
 ) -> Forecast:
     """Quantiles of each series over the `horizon` steps after `as_of`.
 
     Rules: only columns at or before `as_of` are read. NaN, infinite and beyond 1e17 is missing; missing is never zero
-    (`history.fill`). A series goes to the first engine, from `engine` downwards, that may serve it:
+    (`history.fill`). A series that the engine may not serve goes to the first baseline that may:
 
-    - `linear`: two days of life, a value within the last hour, half a day of values in the last week;
+    - `linear`, `trees`: three hours of life, a value within the last hour, measured values for half of its life or half
+      a day in the week;
     - `seasonal-naive`: a day of life, a value within the last day, a quarter of a day of values in the last week;
     - `last-value`: a value within the last day;
     - `none`: NaN.
@@ -111,59 +220,74 @@ def forecast(
         aware time.
     engine:
         a name in `ENGINES`.
-    model:
-        a model of `fit` for the same step, horizon and levels; without it the linear engine is fitted here.
+    model, calibration:
+        of `fit` and `calibrate`, for the same step, horizon and levels; without them they are made here. A series that
+        the calibration does not know is served by the model nearly alone, without offsets.
 
     Raises
     ------
     InvalidInput: a duplicate name, a wrong shape, horizon, level, step or engine, an `as_of` without time zone, a model
         of another horizon, step or set of levels.
     """
-    wanted = _checked(history, horizon, levels)
+    wanted = _checked(history, horizon, levels, model)
     if engine not in ENGINES:
         raise InvalidInput(f"no engine is called {engine!r}", where="forecast", fix=f"use one of {', '.join(ENGINES)}")
-    if model is not None and (model.horizon, model.step_s, model.levels) != (horizon, history.step_s, wanted):
-        raise InvalidInput(f"the model is for {model.horizon} steps of {model.step_s} s at levels {model.levels}",
-                           where="forecast", fix="fit one with the same step, horizon and levels")  # fmt: skip
     day, last = steps_in_a_day(history.step_s), last_column(history, as_of)
-    if engine == LINEAR and model is None:
-        model = fit_linear(history, last, horizon, wanted, day)
-    chain = list(ENGINES)[list(ENGINES).index(engine) :]
+    if engine in GLOBAL_ENGINES:
+        model = model or fit(history, horizon, wanted, as_of, engine=engine)
+        if model and not calibration:
+            calibration = calibrate(history, model, as_of)
+    known = calibration.of(history.unique_id) if calibration else neutral(history.unique_id, wanted, horizon)
+    chain = list(BASELINES)[list(BASELINES).index(engine) :] if engine in BASELINES else list(BASELINES)
     block = recent(history, last, window_width(day))
-    values = np.empty((len(block), horizon, len(wanted)), np.float32)
-    method: list[str] = []
+    values = np.full((len(block), horizon, len(wanted)), np.nan, np.float32)
+    peaks, method = values.copy(), np.full(len(block), NONE, dtype=object)
     for begin in range(0, len(block), ROWS_AT_ONCE):
-        rows = slice(begin, begin + ROWS_AT_ONCE)
-        values[rows], names = _serve(past(block[rows], day), chain, horizon, wanted, model)
-        method += names
+        rows = np.arange(begin, min(begin + ROWS_AT_ONCE, len(block)))
+        view = past(block[rows[0] : rows[-1] + 1], day)
+        if model is not None and engine in GLOBAL_ENGINES:
+            _serve_by_model(view, model, known, engine, rows, values, peaks, method)
+        _serve_by_baselines(view, chain, wanted, rows, values, peaks, method)
+        floor = _floor(view)[:, None, None]
+        values[rows], peaks[rows] = np.maximum(values[rows], floor), np.maximum(peaks[rows], floor)
     start_s = history.start_s + (last + 1) * history.step_s
-    return Forecast(history.unique_id, as_of, start_s, history.step_s, wanted, values, tuple(method))
+    return Forecast(history.unique_id, as_of, start_s, history.step_s, wanted, values, peaks, tuple(method.tolist()))
 
 
-def _serve(
-    view: Past, names: Sequence[str], horizon: int, levels: tuple[float, ...], model: LinearModel | None
-) -> tuple[Float, list[str]]:
-    """(N, H, Q) quantiles and the N names of the engines that served, trying `names` in order."""
-    values = np.full((len(view.values), horizon, len(levels)), np.nan, np.float32)
-    method = np.full(len(values), NONE, dtype=object)
-    open_rows = np.ones(len(values), dtype=bool)
+def _serve_by_model(
+    view: Past, model: Model, known: Calibration, engine: str, rows: Index, values: Float, peaks: Float,
+    method: NDArray[np.object_],
+) -> None:  # fmt: skip
+    """Fill in the rows that a global model may serve."""
+    fit_rows = eligible(view)
+    if not fit_rows.any():
+        return
+    at = rows[fit_rows]
+    # A wild series may overflow float32 here: it is left to a baseline, and no other series notices.
+    with np.errstate(over="ignore", invalid="ignore"):
+        said = _opinions(view if fit_rows.all() else view.rows(fit_rows), model)
+        steps, tops = known.rows(at).applied(said)
+    served = np.isfinite(steps).all(axis=(1, 2)) & np.isfinite(tops).all(axis=(1, 2))
+    values[at[served]], peaks[at[served]], method[at[served]] = steps[served], tops[served], engine
+
+
+def _serve_by_baselines(
+    view: Past, names: Sequence[str], levels: tuple[float, ...], rows: Index, values: Float, peaks: Float,
+    method: NDArray[np.object_],
+) -> None:  # fmt: skip
+    """Fill in the rows that are still open, trying the baselines in order."""
     for name in names:
-        waiting = open_rows & ENGINES[name].serves(view)
+        waiting = (method[rows] == NONE) & BASELINES[name].serves(view)
         if not waiting.any():
             continue
-        part = view if waiting.all() else view.rows(waiting)
-        # A wild series may overflow float32 here: it is left to the next engine, and no other series notices.
         with np.errstate(over="ignore", invalid="ignore"):
-            found = ENGINES[name].predict(part, horizon, levels, model)
+            found = BASELINES[name].predict(view.rows(waiting), values.shape[1], levels)
         served = np.isfinite(found).all(axis=(1, 2))
-        rows = np.flatnonzero(waiting)[served]
-        values[rows], method[rows], open_rows[rows] = found[served], name, False
-    signed = np.asarray((view.values < 0).any(axis=1))
-    np.maximum(values, 0, out=values, where=~signed[:, None, None])
-    return values, method.tolist()
+        at = rows[waiting][served]
+        values[at], peaks[at], method[at] = found[served], np.maximum.accumulate(found[served], axis=1), name
 
 
-def _checked(history: Series, horizon: int, levels: Sequence[float]) -> tuple[float, ...]:
+def _checked(history: Series, horizon: int, levels: Sequence[float], model: Model | None = None) -> tuple[float, ...]:
     """The levels as a tuple, after everything has been checked."""
     shape, names = history.values.shape, history.unique_id
     if len(shape) != 2 or shape[0] != len(names):
@@ -178,4 +302,7 @@ def _checked(history: Series, horizon: int, levels: Sequence[float]) -> tuple[fl
     inside = all(0 < level < 1 for level in wanted)
     if not wanted or not inside or any(b <= a for a, b in pairwise(wanted)):
         raise InvalidInput(f"quantile levels {wanted}", where="forecast", fix="give ascending levels inside 0-1")
+    if model is not None and (model.horizon, model.step_s, model.levels) != (horizon, history.step_s, wanted):
+        raise InvalidInput(f"the model is for {model.horizon} steps of {model.step_s} s at levels {model.levels}",
+                           where="forecast", fix="fit one with the same step, horizon and levels")  # fmt: skip
     return wanted

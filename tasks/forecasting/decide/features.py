@@ -1,36 +1,73 @@
-"""What the linear engine looks at: numbers of a window, relative to the window's own recent centre and scale."""
+"""What the engines look at: numbers of a window, relative to the window's own recent centre and scale."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blocks.series import Float
-from tasks.forecasting.decide.history import Past
+from tasks.forecasting.decide.history import Bool, Past
 
 READ_DAYS = 7  # a window spans this many days and one step
+YOUNG_DAYS = 2  # a younger series has no day to compare its day with: it has coefficients of its own
 BOUND = np.float32(20.0)  # a feature beyond this is cut: one wild window must not tilt the model of all the others
 FLAT = np.float32(1e-6)  # a week that varies by less than this share of its level is float32 rounding, not variation
+DAY_LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)  # quantiles of the last day that the engines see
+
+# Rows of `Design.common`, in order.
+COMMON = (
+    "last", "lag 2", "lag 3", "lag 6", "lag 12",
+    "mean of a quarter hour", "mean of an hour", "mean of 3 hours", "mean of half a day", "mean of a day",
+    "std of an hour", "std of a day", "max of 3 hours", "min of 3 hours", "max of a day",
+    "change by step, an hour", "change by day, a day", "change since yesterday", "slope of an hour",
+    "median of an hour", "min of an hour", "max of an hour", "same hour yesterday",
+    *(f"p{100 * level:g} of a day" for level in DAY_LEVELS),
+    "change by day, a week", "change by step, two days", "one",
+)  # fmt: skip
+# Rows of `Design.target`: the target step's slot of the day, this many days before; and its mean over the week.
+SLOT_DAYS = (1, 2, 3, 7)
 
 
 @dataclass(frozen=True)
 class Design:
-    """Features of N windows for H steps.
+    """Features of N windows for H steps, in shares of each window's scale above its centre.
 
     Attributes
     ----------
     centre, scale: (N,) location and size that windows are measured by; the scale of a constant week is 0.
-    roughness: (N,) mean change from step to step over mean change from day to day: 0 is smooth, above 1 is noise.
-    common: (F, N) features shared by all steps. target: (K, H, N) features of each target step's own slot of the day.
+    shift: (N,) |last hour - same hour yesterday| over the week's mean change from day to day: above 1 today is unlike
+        yesterday. young: (N,) whether the series has lived less than two days.
+    common: (F, N) features shared by all steps, named in COMMON. target: (K, H, N) features of each target step's slot.
+    today: (N, day) values of the last day, ascending.
     """
 
     centre: Float
     scale: Float
-    roughness: Float
+    shift: Float
+    young: Bool
     common: Float
     target: Float
+    today: Float
+
+    def feature(self, name: str) -> Float:
+        """(N,) one of the features in COMMON."""
+        return np.asarray(self.common[COMMON.index(name)])
+
+    def take(self, rows: NDArray[np.int64] | Bool) -> Design:
+        """Some of the windows."""
+        return Design(self.centre[rows], self.scale[rows], self.shift[rows], self.young[rows], self.common[:, rows],
+                      self.target[:, :, rows], self.today[rows])  # fmt: skip
+
+
+def joined(parts: list[Design]) -> Design:
+    """The windows of several designs, one after the other."""
+    axes = {"common": 1, "target": 2}
+    return Design(**{
+        field.name: np.concatenate([getattr(part, field.name) for part in parts], axis=axes.get(field.name, 0))
+        for field in fields(Design)
+    })  # fmt: skip
 
 
 def window_width(day: int) -> int:
@@ -65,11 +102,27 @@ def design(view: Past, horizon: int) -> Design:
     centre, scale = np.where(flat, raw[:, -1], centre), np.where(flat, 0, scale).astype(np.float32)
     divisor = np.where(flat, 1, scale).astype(np.float32)
     stepwise = np.abs(np.diff(moved[:, -2 * day :], axis=1)).mean(axis=1) if day > 1 else daily
-    roughness = stepwise / np.where(daily > 0, daily, 1)
-    common = np.stack([*_common(moved, day, hour), daily, stepwise]) / divisor
+    today = np.sort(moved[:, -day:], axis=1)
+    common = np.stack([*_common(moved, day, hour), *order_statistics(today, DAY_LEVELS).T, daily, stepwise]) / divisor
     shared = np.clip(np.concatenate([common, np.ones((1, len(raw)), np.float32)]), -BOUND, BOUND)
     target = np.clip(_target(moved, horizon, day) / divisor, -BOUND, BOUND)
-    return Design(centre, scale, roughness, shared, target)
+    away = np.abs(shared[COMMON.index("mean of an hour")] - shared[COMMON.index("same hour yesterday")])
+    usual = shared[COMMON.index("change by day, a week")]
+    shift = np.divide(away, usual, out=np.zeros_like(away), where=usual > 0)
+    return Design(centre, scale, shift, view.age() < YOUNG_DAYS * day, shared, target,
+                  np.asarray(today / divisor[:, None]))  # fmt: skip
+
+
+def order_statistics(ordered: Float, levels: tuple[float, ...]) -> Float:
+    """(N, Q) quantiles of rows that are sorted already, linear between order statistics.
+
+    >>> order_statistics(np.array([[1, 2, 4]], np.float32), (0.25, 0.5))
+    array([[1.5, 2. ]], dtype=float32)
+    """
+    place = np.array(levels) * (ordered.shape[1] - 1)
+    low = np.floor(place).astype(np.int64)
+    below, above = ordered[:, low], ordered[:, np.minimum(low + 1, ordered.shape[1] - 1)]
+    return np.asarray(below + (above - below) * (place - low).astype(np.float32), dtype=np.float32)
 
 
 def _std(moved: Float) -> Float:
@@ -91,6 +144,8 @@ def _common(moved: Float, day: int, hour: int) -> list[Float]:
     found.append(np.abs(today - moved[:, -2 * day : -day]).mean(axis=1))
     found.append(moved[:, -1] - moved[:, -1 - day])
     found.append(last_hour @ (ramp / np.abs(ramp).sum()))
+    found += [np.median(moved[:, -hour:], axis=1), moved[:, -hour:].min(axis=1), moved[:, -hour:].max(axis=1)]
+    found.append(moved[:, -day - hour : -day].mean(axis=1))
     return found
 
 
@@ -104,5 +159,5 @@ def _target(moved: Float, horizon: int, day: int) -> Float:
     around = np.stack([np.minimum(at + shift, -1) for shift in (-1, 0, 1)])
     back = np.arange(READ_DAYS) * day
     profile = moved[:, (around[:, :, None] - back).transpose(1, 0, 2).reshape(len(at), -1)].mean(axis=2)
-    columns = [moved[:, at - k * day] for k in (0, 1, 2, 6)]
+    columns = [moved[:, at - (days - 1) * day] for days in SLOT_DAYS]
     return np.ascontiguousarray(np.stack([*columns, profile]).transpose(0, 2, 1)[:, steps])

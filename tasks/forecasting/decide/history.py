@@ -36,8 +36,7 @@ class Past:
 
     def first(self) -> Index:
         """(N,) column of the first measured value, W where there is none."""
-        found = self.observed.argmax(axis=1)
-        return np.asarray(np.where(self.observed.any(axis=1), found, self.observed.shape[1]))
+        return first_observed(self.observed)
 
     def age(self) -> Index:
         """(N,) steps from the first measured value to the origin, both counted."""
@@ -51,6 +50,11 @@ class Past:
         """(N,) steps from the last measured value to the origin, W where there is none."""
         found = self.observed[:, ::-1].argmax(axis=1)
         return np.asarray(np.where(self.observed.any(axis=1), found, self.observed.shape[1]))
+
+
+def first_observed(observed: Bool) -> Index:
+    """(N,) column of the first measured value, the width where there is none."""
+    return np.asarray(np.where(observed.any(axis=1), observed.argmax(axis=1), observed.shape[1]))
 
 
 def steps_in_a_day(step_s: int) -> int:
@@ -109,16 +113,17 @@ def past(block: Float, day: int) -> Past:
     if whole.all():
         return Past(block, observed, day, hour)
     values = block.copy()
-    values[~whole] = fill(block[~whole], observed[~whole], day, hour)
+    holed = observed[~whole]
+    filled = fill(block[~whole], holed, day, hour)
+    values[~whole] = extend_backwards(filled, first_observed(holed), day)
     return Past(values, observed, day, hour)
 
 
 def fill(block: Float, observed: Bool, day: int, hour: int) -> Float:
-    """Fill holes, never with zero and never from a later value than the series' own first day.
+    """Fill holes, never with zero and never from a later value.
 
     A missing step takes the last measured value for up to an hour, then the same slot of the day before (itself filled
-    where it was missing), then again the last measured value. Steps before the first measured one repeat the first day
-    backwards: origins are only taken two days after it, so no origin sees its own future.
+    where it was missing), then again the last measured value. Steps before the first measured one stay NaN.
 
     Parameters
     ----------
@@ -127,27 +132,43 @@ def fill(block: Float, observed: Bool, day: int, hour: int) -> Float:
     day, hour:
         steps.
 
-    Returns
-    -------
-    (N, W) float32; rows with less than a day of life keep NaN before their first value.
-
     >>> fill(np.array([[np.nan, 3, 4, np.nan, np.nan]], np.float32), np.array([[0, 1, 1, 0, 0]], bool), 2, 1)
-    array([[4., 3., 4., 4., 4.]], dtype=float32)
+    array([[nan,  3.,  4.,  4.,  4.]], dtype=float32)
     """
     steps = block.shape[1]
     columns = np.arange(steps)
     source = np.maximum.accumulate(np.where(observed, columns, -1), axis=1)
     carried = np.take_along_axis(block, np.maximum(source, 0), axis=1)
-    gap = columns - source
-    values = np.where((source >= 0) & (gap <= hour), carried, np.float32(np.nan))
+    values = np.where((source >= 0) & (columns - source <= hour), carried, np.float32(np.nan))
     for start in range(0, steps, day):
         now = slice(start, min(start + day, steps))
         width = now.stop - now.start
         before = values[:, start - day : start - day + width] if start else np.full_like(values[:, now], np.nan)
         replacement = np.where(np.isnan(before), np.where(source[:, now] >= 0, carried[:, now], np.nan), before)
         values[:, now] = np.where(np.isnan(values[:, now]), replacement, values[:, now])
-    for stop in range(steps - day, 0, -day):
-        now = slice(max(stop - day, 0), stop)
-        after = values[:, now.start + day : stop + day]
-        values[:, now] = np.where(np.isnan(values[:, now]), after, values[:, now])
     return values.astype(np.float32, copy=False)
+
+
+def extend_backwards(values: Float, first: Index, day: int) -> Float:
+    """Repeat what each row begins with backwards: its first day, or all of it where it is younger than a day.
+
+    Parameters
+    ----------
+    values:
+        (N, W) filled from column `first` (N,) on; a row with first = W stays NaN.
+
+    >>> extend_backwards(np.array([[np.nan, np.nan, np.nan, 1, 2, 3]], np.float32), np.array([3]), 2)
+    array([[2., 1., 2., 1., 2., 3.]], dtype=float32)
+    """
+    width = values.shape[1]
+    late = np.flatnonzero((first > 0) & (first < width))
+    if not len(late):
+        return values
+    answer = values.copy()
+    begin = first[late, None]
+    columns = np.arange(width)
+    period = np.minimum(width - begin, day)
+    answer[late] = np.take_along_axis(
+        values[late], np.where(columns < begin, begin + (columns - begin) % period, columns), axis=1
+    )
+    return answer

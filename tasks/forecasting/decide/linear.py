@@ -1,26 +1,29 @@
-"""LinQ: one global linear quantile model over all series, fitted for each horizon and calibrated on recent origins."""
+"""LinQ: one global linear quantile model over all series, with coefficients for each step ahead."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from blocks.series import Float, Series
-from tasks.forecasting.decide.conformal import offsets
-from tasks.forecasting.decide.features import Design, design
-from tasks.forecasting.decide.history import Index, Past
+from blocks.series import Float
+from tasks.forecasting.decide.features import Design
+from tasks.forecasting.decide.history import Index
 from tasks.forecasting.decide.products import in_blocks
 from tasks.forecasting.decide.quantile_regression import fit_quantiles
-from tasks.forecasting.decide.windows import Windows, eligible, sample
+from tasks.forecasting.decide.windows import Examples
 
+TRAINING_WINDOWS = 24_000
 FEWEST_WINDOWS = 200  # with fewer there is no model, and seasonal naive serves
-REGIMES = 3  # smooth, mixed and rough windows have coefficients of their own: WQL 0.61 -> 0.57 of seasonal naive's
-FEWEST_WINDOWS_OF_A_REGIME = 1_000
-# One series says little about level shifts to come: its coefficients are held to those of the last value by the weight
-# of 100 windows, those of n series by 100 / n. On 16 single CloudWatch series: MASE 0.83 -> 0.67 of seasonal naive's.
-PULL = 100.0
+# A regime is how far today is from yesterday (`Design.shift`): what to make of yesterday's slot depends on it. Windows
+# of series younger than two days are a regime of their own, number 0.
+BORDERS = (0.5, 1.0, 2.0, 4.0)
+WINDOWS_OF_A_REGIME = 3_000  # more change little
+FEWEST_OF_A_REGIME = 300  # with fewer its windows are served by the regime of all the others
+# The coefficients are held to those of the last value by the weight of 10 windows; one series alone says little about
+# level shifts to come, so those of n series by 100 / n. On 16 single CloudWatch series: MASE 0.83 -> 0.67 of seasonal
+# naive's.
+LEAST_PULL, PULL = 10.0, 100.0
 
 
 @dataclass(frozen=True)
@@ -29,113 +32,73 @@ class LinearModel:
 
     Attributes
     ----------
-    step_s: seconds between steps. levels: Q quantile levels, ascending.
-    borders: (G - 1,) roughness between neighbouring regimes.
+    step_s: seconds between steps. levels: Q quantile levels, ascending. served: (6,) which of G regimes' coefficients
+    serve the windows of the young and of each range of shift.
     common: (G, F, H x Q) coefficients of `Design.common`. target: (G, K, H, Q) coefficients of `Design.target`.
-    offset: (G, H, Q) conformal offsets. Coefficients and offsets are in shares of a window's own scale.
     """
 
     step_s: int
     levels: tuple[float, ...]
-    borders: Float
+    served: Index
     common: Float
     target: Float
-    offset: Float
 
     @property
     def horizon(self) -> int:
         """Steps ahead it was fitted for."""
         return int(self.target.shape[2])
 
-    def regime(self, windows: Design) -> Index:
-        """(N,) regime of each window by its roughness."""
-        return np.searchsorted(self.borders, windows.roughness)
+    def shares(self, windows: Design) -> Float:
+        """(N, H, Q) quantiles as shares of each window's scale above its centre, ascending along Q."""
+        regime = self.served[_regime(windows)]
+        answer = np.empty((len(regime), self.horizon, len(self.levels)), np.float32)
+        for g in np.unique(regime):
+            rows = np.flatnonzero(regime == g)
+            guess = in_blocks(windows.common[:, rows].T, self.common[g]).reshape(len(rows), self.horizon, -1)
+            for feature, weights in zip(windows.target[:, :, rows], self.target[g], strict=True):
+                guess += feature.T[:, :, None] * weights
+            answer[rows] = guess
+        answer.sort(axis=2)
+        return answer
 
 
-def fit_linear(series: Series, last: int, horizon: int, levels: tuple[float, ...], day: int) -> LinearModel | None:
-    """Fit on columns up to `last`, then calibrate; None where fewer than 200 windows can be cut from the past."""
-    cut = sample(series, last, horizon, day)
-    if cut is None:
+def _regime(windows: Design) -> Index:
+    """(N,) 0 for the young, else 1 + the range of the shift."""
+    return np.where(windows.young, 0, 1 + np.searchsorted(BORDERS, windows.shift))
+
+
+def fit_linear(learned: Examples, step_s: int, levels: tuple[float, ...]) -> LinearModel | None:
+    """Fit each regime that has enough windows; None where all together have fewer than 200."""
+    if len(learned) < FEWEST_WINDOWS:
         return None
-    windows, answers = _examples(cut[0])
-    count = answers.shape[1]
-    if count < FEWEST_WINDOWS:
-        return None
-    regimes = REGIMES if count >= REGIMES * FEWEST_WINDOWS_OF_A_REGIME else 1
-    borders = np.quantile(windows.roughness, np.arange(1, regimes) / regimes).astype(np.float32)
-    regime = np.searchsorted(borders, windows.roughness)
-    fitted = np.stack([_fit_regime(windows, answers, regime == g, np.array(levels, np.float32), PULL / cut[0].series())
-                       for g in range(regimes)])  # fmt: skip
-    width = len(windows.common)
-    raw = LinearModel(
-        series.step_s, levels, borders,
-        np.ascontiguousarray(fitted[:, :width].reshape(regimes, width, -1)),
-        np.ascontiguousarray(fitted[:, width:]),
-        np.zeros((regimes, horizon, len(levels)), np.float32),
-    )  # fmt: skip
-    return _calibrate(raw, cut[1])
+    regime = _regime(learned.design)
+    counts = np.bincount(regime, minlength=len(BORDERS) + 2)
+    own = np.flatnonzero((counts >= FEWEST_OF_A_REGIME) & (counts < len(learned) - FEWEST_OF_A_REGIME))
+    groups = [np.flatnonzero(regime == g) for g in own]
+    rest = np.flatnonzero(~np.isin(regime, own))
+    groups.append(rest if len(rest) >= FEWEST_OF_A_REGIME else np.arange(len(regime)))
+    served = np.full(len(counts), len(own))
+    served[own] = np.arange(len(own))
+    fitted = np.stack([_fit_regime(learned, rows, levels, max(PULL / learned.series, LEAST_PULL)) for rows in groups])
+    width, horizon = len(learned.design.common), len(learned.answers)
+    common = np.ascontiguousarray(fitted[:, :width].reshape(len(groups), width, horizon * len(levels)))
+    return LinearModel(step_s, levels, served, common, np.ascontiguousarray(fitted[:, width:]))
 
 
-def _examples(windows: Windows) -> tuple[Design, Float]:
-    """Features of the eligible, non-constant windows and their scaled targets (H, N), NaN where none was measured."""
-    parts: list[Design] = []
-    answers: list[Float] = []
-    for view, target in windows.cut():
-        fit = eligible(view)
-        found = design(view.rows(fit), windows.horizon)
-        alive = found.scale > 0
-        parts.append(Design(found.centre[alive], found.scale[alive], found.roughness[alive],
-                            found.common[:, alive], found.target[:, :, alive]))  # fmt: skip
-        answers.append(((target[fit] - found.centre[:, None])[alive] / found.scale[alive, None]).T)
-    joined = Design(
-        np.concatenate([part.centre for part in parts]),
-        np.concatenate([part.scale for part in parts]),
-        np.concatenate([part.roughness for part in parts]),
-        np.concatenate([part.common for part in parts], axis=1),
-        np.concatenate([part.target for part in parts], axis=2),
-    )
-    return joined, np.concatenate(answers, axis=1)
-
-
-def _fit_regime(windows: Design, answers: Float, chosen: NDArray[np.bool_], levels: Float, pull: float) -> Float:
+def _fit_regime(learned: Examples, rows: Index, levels: tuple[float, ...], pull: float) -> Float:
     """(F + K, H, Q) coefficients, pulled towards the last value; each horizon starts from the one before."""
-    common, target, answers = windows.common[:, chosen], windows.target[:, :, chosen], answers[:, chosen]
+    if len(rows) > WINDOWS_OF_A_REGIME:
+        rows = rows[np.linspace(0, len(rows) - 1, WINDOWS_OF_A_REGIME).astype(np.int64)]
+    windows, answers = learned.design.take(rows), learned.answers[:, rows]
+    common, target = windows.common, windows.target
     towards = np.zeros(len(common) + len(target))
     towards[0] = 1
+    wanted = np.array(levels, np.float32)
     coefficients = np.tile(towards, (len(levels), 1))
     answer = np.empty((coefficients.shape[1], len(answers), len(levels)), np.float32)
-    for step, wanted in enumerate(answers):
-        known = np.isfinite(wanted)
+    for step, came in enumerate(answers):
+        known = np.isfinite(came)
         features = np.concatenate([common, target[:, step]])
-        coefficients = fit_quantiles(features[:, known], wanted[known], levels, coefficients, towards, pull)
+        coefficients = fit_quantiles(features[:, known], came[known], wanted, coefficients, towards, pull)
         answer[:, step] = coefficients.T
     return answer
-
-
-def _calibrate(model: LinearModel, windows: Windows) -> LinearModel:
-    """The same model with the conformal offsets that windows it was not fitted to ask for."""
-    examples, answers = _examples(windows)
-    scores = answers.T[:, :, None] - _shares(model, examples)
-    regime = model.regime(examples)
-    offset = np.stack([offsets(scores[regime == g], model.levels) for g in range(len(model.offset))])
-    return LinearModel(model.step_s, model.levels, model.borders, model.common, model.target, offset)
-
-
-def _shares(model: LinearModel, windows: Design) -> Float:
-    """(N, H, Q) calibrated quantiles as shares of each window's scale above its centre, sorted along Q."""
-    regime = model.regime(windows)
-    answer = np.empty((len(regime), model.horizon, len(model.levels)), np.float32)
-    for g in range(len(model.offset)):
-        chosen = np.flatnonzero(regime == g)
-        guess = in_blocks(windows.common[:, chosen].T, model.common[g]).reshape(-1, model.horizon, len(model.levels))
-        for feature, weights in zip(windows.target[:, :, chosen], model.target[g], strict=True):
-            guess += feature.T[:, :, None] * weights
-        answer[chosen] = guess + model.offset[g]
-    answer.sort(axis=2)
-    return answer
-
-
-def predict_linear(model: LinearModel, view: Past) -> Float:
-    """(N, H, Q) quantiles of eligible windows in the series' own units; a constant week goes on as it is."""
-    windows = design(view, model.horizon)
-    return np.asarray(_shares(model, windows) * windows.scale[:, None, None] + windows.centre[:, None, None])

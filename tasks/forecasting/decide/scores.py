@@ -13,8 +13,20 @@ from blocks.series import Float
 Scores = NDArray[np.float64]
 
 
-def mean_absolute_scaled_error(actual: Float, predicted: Float, history: Float, season: int) -> Scores:
-    """MASE = mean |y - f| over the horizon / mean |y[t] - y[t - season]| over the history.
+def usual_change(history: Float, season: int) -> Scores:
+    """(S,) mean |y[t] - y[t - season]| over the history: the scale of MASE.
+
+    Where the history spans less than a season and an hour, the mean |y[t] - y[t - 1]| instead.
+
+    >>> usual_change(np.array([[1.0, 2.0, 3.0, 5.0]]), 2)
+    array([2.5])
+    """
+    lag = season if history.shape[1] > season + season // 24 else 1
+    return _mean(np.abs(history[:, lag:] - history[:, :-lag]))
+
+
+def scaled_error(actual: Float, predicted: Float, change: Scores) -> Scores:
+    """MASE of one window = mean |y - f| over the horizon / `usual_change` of the history before it.
 
     Below 1 it beats what seasonal naive did on the history. Hyndman and Koehler 2006, "Another look at measures of
     forecast accuracy".
@@ -23,27 +35,25 @@ def mean_absolute_scaled_error(actual: Float, predicted: Float, history: Float, 
     ----------
     actual, predicted:
         (S, H) values.
-    history:
-        (S, T) values before the forecast.
-    season:
-        steps, usually a day.
+    change:
+        (S,) as of `usual_change`.
 
     Returns
     -------
     (S,); NaN where the history repeats exactly (the denominator is 0) or nothing is known.
 
-    >>> mean_absolute_scaled_error(np.array([[3.0]]), np.array([[4.0]]), np.array([[1.0, 2.0, 3.0, 4.0]]), 2)
+    >>> scaled_error(np.array([[3.0]]), np.array([[4.0]]), np.array([2.0]))
     array([0.5])
     """
-    change = _mean(np.abs(history[:, season:] - history[:, :-season]))
     error = _mean(np.abs(actual - predicted))
     return np.asarray(np.divide(error, change, out=np.full(len(error), np.nan), where=change > 0))
 
 
-def weighted_quantile_loss(actual: Float, quantiles: Float, levels: Sequence[float]) -> Scores:
-    """WQL = mean over q of 2 sum rho_q(y - f_q) / sum |y|, with rho_q(e) = max(q e, (q - 1) e).
+def quantile_loss(actual: Float, quantiles: Float, levels: Sequence[float]) -> tuple[Scores, Scores]:
+    """Mean over steps and levels of rho_q(y - f_q), rho_q(e) = max(q e, (q - 1) e); and mean |y| of the same steps.
 
-    With the median alone it is the sum of |errors| over the sum of |y|.
+    Twice the one over the other is the weighted quantile loss (WQL); with the median alone, the sum of |errors| over
+    the sum of |y|.
 
     Parameters
     ----------
@@ -56,17 +66,15 @@ def weighted_quantile_loss(actual: Float, quantiles: Float, levels: Sequence[flo
 
     Returns
     -------
-    (S,); NaN where all actuals are 0 or missing.
+    (S,) and (S,); NaN where nothing is known.
 
-    >>> weighted_quantile_loss(np.array([[4.0]]), np.array([[[3.0]]]), [0.5])
-    array([0.25])
+    >>> quantile_loss(np.array([[4.0]]), np.array([[[3.0]]]), [0.5])
+    (array([0.5]), array([4.]))
     """
     wanted = np.asarray(levels)
     error = actual[:, :, None] - quantiles
-    loss = 2 * np.maximum(wanted * error, (wanted - 1) * error).mean(axis=2)
-    size = np.where(np.isfinite(loss), np.abs(actual), 0).sum(axis=1, dtype=np.float64)
-    total = np.nansum(loss, axis=1, dtype=np.float64)
-    return np.asarray(np.divide(total, size, out=np.full(len(size), np.nan), where=size > 0))
+    loss = np.maximum(wanted * error, (wanted - 1) * error).mean(axis=2)
+    return _mean(loss), _mean(np.where(np.isfinite(loss), np.abs(actual), np.nan))
 
 
 def coverage(actual: Float, low: Float, high: Float) -> Scores:

@@ -1,4 +1,4 @@
-"""Which windows of the past the linear engine learns from, and which recent ones it keeps back to check itself."""
+"""Which windows of the past the global models learn from."""
 
 from __future__ import annotations
 
@@ -8,95 +8,150 @@ from dataclasses import dataclass
 import numpy as np
 
 from blocks.series import Float, Series
-from tasks.forecasting.decide.features import window_width
-from tasks.forecasting.decide.history import Bool, Index, Past, past
+from tasks.forecasting.decide.features import YOUNG_DAYS, Design, design, joined, window_width
+from tasks.forecasting.decide.history import (
+    LARGEST,
+    Bool,
+    Index,
+    Past,
+    extend_backwards,
+    fill,
+    first_observed,
+)
 
-TRAINING_WINDOWS = 12_000  # twice as many change MASE and WQL by less than 1 %
-CALIBRATION_WINDOWS = 3_000
 WINDOWS_PER_SERIES = 1_500  # more of one series overlap so much that they add time, not knowledge
 MOST_STEPS = 288  # a longer horizon is fitted on fewer windows, so that its targets fit in memory
 MOST_SERIES = 400  # a larger fleet is represented by this many series, evenly spaced in the order of their names
-CALIBRATION_SHARE = 0.2  # the most recent share of each series' origins is kept back
-WARM_UP_DAYS = 2  # no origin is closer to a series' first value
+KEPT_BACK = 0.2  # the most recent share of each series' life is left to calibration, at most KEPT_BACK_DAYS
+KEPT_BACK_DAYS = 4
+WARM_UP_HOURS = 3  # no origin is closer to a series' first value
+YOUNG_SHARE = 0.2  # of the windows, this share has its past cut off: the models must know series of a few hours
 ROWS_AT_ONCE = 256  # windows handled at once: 2 MB at 5 min, which stays in the processor's cache
 
 
 @dataclass(frozen=True)
-class Windows:
-    """N origins in a filled matrix.
+class Examples:
+    """N windows to learn from.
 
     Attributes
     ----------
-    whole: (S, T) the matrix. rows, origins: (N,) row and column of each origin. horizon: H steps after it.
+    design: their features. answers: (H, N) what came, in shares of each window's scale above its centre; NaN unknown.
+    series: how many series they are of.
     """
 
-    whole: Past
-    rows: Index
-    origins: Index
-    horizon: int
+    design: Design
+    answers: Float
+    series: int
 
-    def series(self) -> int:
-        """Number of different series among the origins."""
-        return len(np.unique(self.rows))
-
-    def cut(self) -> Iterator[tuple[Past, Float]]:
-        """Yield windows (n, W) up to their origins with their targets (n, H), NaN where none was measured."""
-        back = np.arange(1 - window_width(self.whole.day), 1)
-        ahead = np.arange(1, self.horizon + 1)
-        for begin in range(0, len(self.rows), ROWS_AT_ONCE):
-            rows = self.rows[begin : begin + ROWS_AT_ONCE, None]
-            origins = self.origins[begin : begin + ROWS_AT_ONCE, None]
-            columns = origins + back
-            inside = columns >= 0
-            # Before the matrix begins, its first days are repeated backwards, as `fill` does with a young series.
-            days = -(np.minimum(columns, 0) // self.whole.day)
-            values = self.whole.values[rows, columns + days * self.whole.day]
-            observed = self.whole.observed[rows, np.maximum(columns, 0)] & inside
-            target = self.whole.values[rows, origins + ahead]
-            measured = self.whole.observed[rows, origins + ahead]
-            yield (Past(values, observed, self.whole.day, self.whole.hour),
-                   np.where(measured, target, np.float32(np.nan)))  # fmt: skip
+    def __len__(self) -> int:
+        return int(self.answers.shape[1])
 
 
-def sample(series: Series, last: int, horizon: int, day: int) -> tuple[Windows, Windows] | None:
-    """Training windows and, from the most recent origins, calibration windows; None where there is too little past.
+def pooled(parts: list[Examples]) -> Examples:
+    """The examples of several matrices together."""
+    if len(parts) == 1:
+        return parts[0]
+    return Examples(joined([part.design for part in parts]), np.concatenate([part.answers for part in parts], axis=1),
+                    sum(part.series for part in parts))  # fmt: skip
 
-    No target of a training window lies after a calibration origin, and no column after `last` is read. Series are
-    taken in the order of their names, so a permuted matrix gives the same windows.
+
+def examples(series: Series, last: int, horizon: int, day: int, wanted: int) -> Examples | None:
+    """About `wanted` windows of the columns up to `last`; None where there is too little past.
+
+    Series are taken in the order of their names, so a permuted matrix gives the same windows. The newest fifth of each
+    series is kept back, so that calibration meets a model that does not know it. Constant windows teach nothing and are
+    left out. A share of the windows has its past cut off at an age between three hours and two days.
     """
     last = min(last, series.values.shape[1] - 1)
-    if last < WARM_UP_DAYS * day + horizon:
-        return None
     order = np.argsort(np.array(series.unique_id))
     if len(order) > MOST_SERIES:
         order = order[np.linspace(0, len(order) - 1, MOST_SERIES).astype(np.int64)]
-    whole = past(series.values[order, : last + 1], day)
-    oldest = whole.first() + WARM_UP_DAYS * day - 1
-    newest = last - whole.staleness() - horizon
-    kept = np.maximum(((newest - oldest + 1) * CALIBRATION_SHARE).astype(np.int64), 1)
-    border = newest - kept  # the newest origin that is not kept back
-    rows = np.flatnonzero(border - horizon >= oldest)
+    if last < 0 or not len(order):
+        return None
+    block = series.values[order, : last + 1]
+    observed = np.abs(block) <= LARGEST
+    rows, origins = _origins(observed, horizon, day, int(wanted * min(1.0, MOST_STEPS / horizon)))
     if not len(rows):
         return None
-    share = min(1.0, MOST_STEPS / horizon)
-    training = _spread(rows, oldest[rows], border[rows] - horizon, int(TRAINING_WINDOWS * share))
-    calibration = _spread(rows, border[rows] + 1, newest[rows], int(CALIBRATION_WINDOWS * share))
-    return Windows(whole, *training, horizon), Windows(whole, *calibration, horizon)
+    cut = _Cut(fill(block, observed, day, max(1, day // 24)), observed, rows, origins, horizon, day)
+    designs, answers = zip(*cut.learned(), strict=True)
+    return Examples(joined(list(designs)), np.concatenate(answers, axis=1), len(np.unique(rows)))
 
 
-def _spread(rows: Index, low: Index, high: Index, wanted: int) -> tuple[Index, Index]:
-    """(N,) rows and (N,) evenly spaced origins between low and high of each row, both included."""
+def _origins(observed: Bool, horizon: int, day: int, wanted: int) -> tuple[Index, Index]:
+    """(N,) rows and (N,) columns of the windows' ends, evenly spaced over each series' life."""
+    steps = observed.shape[1]
+    first = first_observed(observed)
+    oldest = first + _warm_up(day)
+    end = steps - 1 - np.where(observed.any(axis=1), observed[:, ::-1].argmax(axis=1), steps)
+    kept = np.minimum((end - first) * KEPT_BACK, KEPT_BACK_DAYS * day).astype(np.int64)
+    newest = end - horizon - kept
+    rows = np.flatnonzero(newest >= oldest)
+    if not len(rows):
+        return rows, rows
+    low, high = oldest[rows], newest[rows]
     each = np.minimum(np.clip(wanted // len(rows), 1, WINDOWS_PER_SERIES), high - low + 1)
     number = np.repeat(np.arange(len(rows)), each)
     place = np.arange(len(number)) - np.repeat(np.cumsum(each) - each, each)
-    origins = low[number] + ((place + 0.5) / each[number] * (high - low + 1)[number]).astype(np.int64)
-    return rows[number], origins
+    return rows[number], low[number] + ((place + 0.5) / each[number] * (high - low + 1)[number]).astype(np.int64)
+
+
+def _warm_up(day: int) -> int:
+    return max(1, day * WARM_UP_HOURS // 24)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """N origins in a matrix (S, T) whose holes are filled; steps before a series' first value are NaN."""
+
+    values: Float
+    observed: Bool
+    rows: Index
+    origins: Index
+    horizon: int
+    day: int
+
+    def learned(self) -> Iterator[tuple[Design, Float]]:
+        """Yield the designs and answers of windows, a few hundred at once; an empty one if none is usable."""
+        hour = max(1, self.day // 24)
+        for begin in range(0, len(self.rows), ROWS_AT_ONCE):
+            chosen = slice(begin, begin + ROWS_AT_ONCE)
+            view = self._view(self.rows[chosen], self.origins[chosen], np.arange(len(self.rows))[chosen], hour)
+            ahead = self.origins[chosen, None] + np.arange(1, self.horizon + 1)
+            target = self.values[self.rows[chosen, None], ahead]
+            known = self.observed[self.rows[chosen, None], ahead]
+            fit = eligible(view)
+            found = design(view.rows(fit), self.horizon)
+            alive = found.scale > 0
+            answers = (np.where(known, target, np.float32(np.nan))[fit] - found.centre[:, None])[alive]
+            yield found.take(alive), (answers / found.scale[alive, None]).T
+
+    def _view(self, rows: Index, origins: Index, number: Index, hour: int) -> Past:
+        width = window_width(self.day)
+        columns = origins[:, None] + np.arange(1 - width, 1)
+        inside = columns >= 0
+        observed = self.observed[rows[:, None], np.maximum(columns, 0)] & inside
+        first = np.maximum(first_observed(observed), self._begin(number, width))
+        later = np.arange(width) >= first[:, None]
+        values = np.where(inside & later, self.values[rows[:, None], np.maximum(columns, 0)], np.float32(np.nan))
+        return Past(extend_backwards(values, first, self.day), observed & later, self.day, hour)
+
+    def _begin(self, number: Index, width: int) -> Index:
+        """(n,) column before which a window's past is cut off: 0 for most."""
+        every = round(1 / YOUNG_SHARE)
+        # ages spread evenly in their logarithm; the golden ratio never falls into step with the origins' spacing
+        place = (number // every * 0.6180339887) % 1
+        shortest, longest = _warm_up(self.day), YOUNG_DAYS * self.day
+        age = shortest * (longest / shortest) ** place
+        return np.asarray(np.where(number % every == 0, width - age.astype(np.int64), 0))
 
 
 def eligible(view: Past) -> Bool:
-    """(N,) whether a window is fit for the linear engine.
+    """(N,) whether a window is fit for the global models.
 
-    Two days of life, a value measured within the last hour, and half a day of measured values in the week.
+    Three hours of life, a value measured within the last hour, and measured values for half of its life or half a day
+    in the week, whichever is less.
     """
-    enough = view.observed.sum(axis=1) * 2 >= view.day
-    return np.asarray((view.age() >= WARM_UP_DAYS * view.day) & (view.staleness() <= view.hour) & enough)
+    age = view.age()
+    enough = view.observed.sum(axis=1) * 2 >= np.minimum(age, view.day)
+    return np.asarray((age >= _warm_up(view.day)) & (view.staleness() <= view.hour) & enough)

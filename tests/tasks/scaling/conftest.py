@@ -98,7 +98,16 @@ class Stage:
         values = np.concatenate(rows).astype(np.float32)
         names = tuple(f"{name}/cpu_cores" for name in ids) + tuple(f"{name}/memory_bytes" for name in ids)
         made = NOW - timedelta(seconds=age_s)
-        return Forecast(names, made, int(NOW.timestamp()), 300, LEVELS, values, ("test",) * len(names))
+        return Forecast(
+            names,
+            made,
+            int(NOW.timestamp()),
+            300,
+            LEVELS,
+            values,
+            np.maximum.accumulate(values, axis=1),
+            ("test",) * len(names),
+        )
 
 
 def reason(decisions: ScalingDecisions, code: ReasonCode, row: int = 0) -> Reason | None:

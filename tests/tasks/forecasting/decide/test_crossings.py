@@ -9,9 +9,10 @@ from blocks.errors import InvalidInput
 from blocks.series import Forecast, utc
 from tasks.forecasting.decide import crossings
 
+VALUES = np.array([[[1, 2], [2, 4], [3, 6]], [[1, 1], [1, 1], [1, 1]], [[np.nan] * 2] * 3], np.float32)
 MADE = Forecast(
     ("rising", "flat", "unknown"), utc(900), 1200, 300, (0.5, 0.9),
-    np.array([[[1, 2], [2, 4], [3, 6]], [[1, 1], [1, 1], [1, 1]], [[np.nan] * 2] * 3], np.float32),
+    VALUES, VALUES,
     ("linear", "linear", "none"),
 )  # fmt: skip
 
