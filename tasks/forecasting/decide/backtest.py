@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 
 from blocks.series import Float, Series, utc
-from tasks.forecasting.decide.calibration import Calibration, past_origins
+from tasks.forecasting.decide.calibration import ORIGINS, Calibration, joined, past_origins
 from tasks.forecasting.decide.engines import (
     GLOBAL_ENGINES,
     SEASONAL_NAIVE,
@@ -48,7 +48,8 @@ class Backtest:
         known = np.isfinite(self.loss)
         total = np.where(known, self.size, 0).sum(axis=1, keepdims=True)
         usual = np.divide(total, known.sum(axis=1, keepdims=True), out=np.zeros_like(total), where=total > 0)
-        return np.divide(2 * self.loss, usual, out=np.full_like(self.loss, np.nan), where=usual > 0)
+        answer = np.full_like(self.loss, np.nan)
+        return np.asarray(np.divide(2 * self.loss, usual, out=answer, where=usual > 0))
 
 
 def rolling_origins(history: Series, horizon: int, count: int) -> list[datetime]:
@@ -121,7 +122,7 @@ def _of_model(panel: Series, model: Model, engine: str, origins: Sequence[dateti
     start = calibrate(panel, model, origins[0])
     day = steps_in_a_day(panel.step_s)
     columns = np.array([last_column(panel, origin) for origin in origins], np.int64)
-    before = past_origins(int(columns[0]), int(columns[0]), day)
+    before = past_origins(int(columns[0]), int(columns[0]), day, ORIGINS)
     for origin, calibration in zip(origins, _moved(panel, start, model, columns, before, day), strict=True):
         made = forecast(panel, model.horizon, model.levels, origin, engine=engine, model=model, calibration=calibration)
         yield made.values, made.peaks
@@ -132,15 +133,12 @@ def _moved(
 ) -> list[Calibration]:
     """The calibration at each column: every series' own part moved on, the groups' as at the first."""
     found: list[list[Calibration]] = [[] for _ in columns]
-    begin = 0
     for replay in replays(panel, model, np.concatenate([before, columns])):
-        names = panel.unique_id[begin : begin + replay.came.shape[1]]
-        begin += len(names)
-        known = start.of(names)
+        known = start.of(replay.unique_id)
         for place, column in enumerate(columns.tolist()):
-            settled = replay.settle(column, past_origins(column, column, day), model.levels)
-            found[place].append(known.moved(settled))
-    return [Calibration.joined(parts) for parts in found]
+            at = past_origins(column, column, day, ORIGINS)
+            found[place].append(known.moved(replay.settle(column, at, model.levels, known)))
+    return [joined(parts) for parts in found]
 
 
 def _scored(

@@ -25,7 +25,7 @@ EXPERTS = (
     "spread of the last day",
 )
 SHARPNESS = 20.0  # weight = exp(-20 x loss over the experts' mean loss)
-HALF_LIFE = 8  # origins after which a loss counts half
+HALF_LIFE = 24  # origins after which a loss counts half
 STEPS_JUDGED = 24  # of a longer horizon, this many steps are judged
 # Before any evidence the model is taken to lose a fifth less than the others; that counts as half an origin.
 PRIOR = np.array([0.8, 1.0, 1.0, 1.0, 1.0, 1.0], np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Protocol
@@ -14,12 +14,22 @@ from numpy.typing import NDArray
 
 from blocks.errors import InvalidInput
 from blocks.series import Float, Forecast, Series
-from tasks.forecasting.decide.calibration import Calibration, Replay, grouped, neutral, past_origins
+from tasks.forecasting.decide.calibration import (
+    ORIGINS,
+    SERIES_OF_A_GROUP,
+    Calibration,
+    Replay,
+    grouped,
+    joined,
+    neutral,
+    past_origins,
+)
 from tasks.forecasting.decide.combination import Opinions, opinions
 from tasks.forecasting.decide.features import Design, design, window_width
 from tasks.forecasting.decide.history import LARGEST, Bool, Index, Past, last_column, past, recent, steps_in_a_day
 from tasks.forecasting.decide.linear import TRAINING_WINDOWS, fit_linear
 from tasks.forecasting.decide.naive import predict_last_value, predict_seasonal_naive
+from tasks.forecasting.decide.trees import fit_trees
 from tasks.forecasting.decide.windows import ROWS_AT_ONCE, Examples, eligible, examples, pooled
 
 LINEAR, TREES, SEASONAL_NAIVE, LAST_VALUE, NONE = "linear", "trees", "seasonal-naive", "last-value", "none"
@@ -73,6 +83,7 @@ def _seen_today(view: Past) -> Bool:
 
 GLOBAL_ENGINES: dict[str, GlobalEngine] = {
     LINEAR: GlobalEngine(TRAINING_WINDOWS, fit_linear),
+    TREES: GlobalEngine(TRAINING_WINDOWS, fit_trees),
 }
 # In the order in which they are tried where the engine that was asked for may not serve a series.
 BASELINES: dict[str, Baseline] = {
@@ -109,7 +120,7 @@ def fit_panels(
     A panel of n series gives windows in proportion to the root of n, so that a large one does not drown the others.
     """
     wanted = next(_checked(history, horizon, levels) for history, _ in panels)
-    found, roots = GLOBAL_ENGINES[engine], np.sqrt([len(history.unique_id) for history, _ in panels])
+    found, roots = GLOBAL_ENGINES[engine], np.sqrt([max(1, len(history.unique_id)) for history, _ in panels])
     parts = [
         examples(history, last_column(history, as_of), horizon, steps_in_a_day(history.step_s), round(share))
         for (history, as_of), share in zip(panels, found.windows * roots / roots.sum(), strict=True)
@@ -118,16 +129,20 @@ def fit_panels(
     return found.fit(pooled(learned), panels[0][0].step_s, wanted) if learned else None
 
 
-def calibrate(history: Series, model: Model, as_of: datetime, *, groups: Sequence[str] | None = None) -> Calibration:
+def calibrate(
+    history: Series, model: Model, as_of: datetime, *, groups: Sequence[str] | None = None, origins: int = ORIGINS
+) -> Calibration:
     """Replay a model over past origins of each series: whom to trust, and how far its quantiles must move.
 
-    Rules: 24 origins four hours and ten minutes apart (closer where less is known), each seeing only what was known
-    then; of its outcomes, those at or before `as_of` count.
+    Rules: past origins two hours and ten minutes apart (closer where less is known), each seeing only what was known
+    then; of its outcomes, those at or before `as_of` count. First the groups' offsets, then each series' own.
 
     Parameters
     ----------
     groups:
         a label a series; the series of a group share a split-conformal offset. None is one group.
+    origins:
+        how many.
 
     Raises
     ------
@@ -138,15 +153,34 @@ def calibrate(history: Series, model: Model, as_of: datetime, *, groups: Sequenc
     if len(labels) != len(names):
         raise InvalidInput(f"{len(labels)} groups for {len(names)} series", where="calibrate", fix="pass one a series")
     day, last = steps_in_a_day(history.step_s), last_column(history, as_of)
-    origins = past_origins(last, min(last, history.values.shape[1]), day)
-    blocks = (
-        [replay.settle(last, origins, model.levels) for replay in replays(history, model, origins)]
-        if len(origins)
-        else []
-    )
-    if not blocks:
+    at = past_origins(last, min(last, history.values.shape[1]), day, origins)
+    if not len(at) or not names:
         return neutral(names, model.levels, model.horizon)
-    return grouped(names, model.levels, model.horizon, blocks, labels)
+    group = np.unique(np.array(labels, dtype=str), return_inverse=True)[1].astype(np.int64)
+    chosen, members = _representatives(names, group)
+    part = replace(history, unique_id=tuple(names[row] for row in chosen), values=history.values[chosen])
+    blind = neutral(names, model.levels, model.horizon)
+    first = [replay.settle(last, at, model.levels, blind.of(replay.unique_id)) for replay in replays(part, model, at)]
+    steps, peaks = grouped(first, members, model.levels, model.horizon)
+    known = replace(
+        blind, group=group, steps=replace(blind.steps, group=steps), peaks=replace(blind.peaks, group=peaks)
+    )
+    parts = []
+    for replay in replays(history, model, at):
+        mine = known.of(replay.unique_id)
+        parts.append(mine.moved(replay.settle(last, at, model.levels, mine)))
+    return joined(parts)
+
+
+def _representatives(names: tuple[str, ...], group: Index) -> tuple[Index, list[Index]]:
+    """Rows that stand for their groups, at most 500 of each, evenly spaced in the order of their names; and which of
+    them are each group's.
+    """
+    order = np.argsort(np.array(names))
+    found = [order[group[order] == g] for g in range(int(group.max()) + 1)]
+    found = [rows[np.linspace(0, len(rows) - 1, min(len(rows), SERIES_OF_A_GROUP)).astype(np.int64)] for rows in found]
+    ends = np.cumsum([len(rows) for rows in found])
+    return np.concatenate(found), np.split(np.arange(ends[-1]), ends[:-1])
 
 
 def replays(history: Series, model: Model, origins: Index) -> Iterator[Replay]:
@@ -159,7 +193,7 @@ def replays(history: Series, model: Model, origins: Index) -> Iterator[Replay]:
         )  # fmt: skip
         said = tuple(_said(past(recent(part, int(origin), window_width(day)), day), model) for origin in origins)
         came = np.stack([recent(part, int(origin) + model.horizon, model.horizon) for origin in origins])
-        yield Replay(origins, said, np.where(np.abs(came) <= LARGEST, came, np.float32(np.nan)))
+        yield Replay(part.unique_id, origins, said, np.where(np.abs(came) <= LARGEST, came, np.float32(np.nan)))
 
 
 def _said(view: Past, model: Model) -> Opinions:

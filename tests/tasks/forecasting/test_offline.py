@@ -56,7 +56,7 @@ def test_the_table_has_one_row_a_series_and_step_in_the_order_of_the_file(make_f
 
 
 def test_a_training_file_replaces_the_series_as_teacher(make_fleet):
-    history = make_fleet(series=1, days=3)  # too little to learn from
+    history = make_fleet(series=1, days=1)  # too little to learn from
     alone = forecast_file(as_file(history), 4, (80,), "linear")
     taught = forecast_file(as_file(history), 4, (80,), "linear", training=as_file(make_fleet(seed=7)))
     assert alone.method == ("seasonal-naive",)
