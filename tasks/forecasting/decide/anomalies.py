@@ -1,0 +1,191 @@
+"""Anomalies of measured series: conformal ranks of five residuals in each series' own last days, one alert an episode.
+
+A step is hot when one of its residuals, divided by a margin, is larger than every such residual of the same series in
+the ring: the last three days before it. In conformal terms the shrunk residual has the smallest p-value that the ring
+can give, 1 / (n + 1) (Vovk, Gammerman and Shafer 2005; Laxhammar and Falkman 2010). An alert is a hot step with none
+before it for the length of the refractory: a level that stays is one alert and then the series' new past.
+
+The rules for what is not ordinary:
+
+| a series that …                | is treated so                                                                        |
+|--------------------------------|--------------------------------------------------------------------------------------|
+| misses steps                   | they have no score and no alert; nor has the first hour after more than one of them   |
+| is younger than its probation  | no score until a day of it (at least 100 values) has been ranked against               |
+| is constant                    | a change of more than 1 % of its level is an alert, staying constant never is          |
+| shifts its level               | one alert, quiet while it stays hot, and the new level is the past from then on        |
+| counts up and is reset         | its increments are judged, the one at a reset being what was counted since, as rate()  |
+| has values beyond 1e17         | they count as missing; smaller ones are judged, and raise the bar while in the ring    |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blocks.errors import InvalidInput
+from blocks.series import Float, Series
+from tasks.forecasting.decide.history import Bool, steps_in_a_day
+from tasks.forecasting.decide.residuals import Cause, counting, hour_of, increments, residuals
+from tasks.forecasting.decide.trailing import Matrix, lag, trailing_extreme, trailing_sum
+
+RING_DAYS, RING_LEAST = 3, 500  # days, steps; of coarse series the ring is longer, or its ranks would say little
+PROBATION = 100  # ranked values at least, and a day of them: fewer know neither a night nor a rare peak
+REFRACTORY_HOURS = 2  # long enough for one operator to see one incident; 1 to 6 h give the same recall within 0.02
+REACH_DAYS = 2  # the residuals look two days back
+SETTLING = 300  # steps: ten half-lives of the slow level, after which its begin is forgotten
+ROWS_AT_ONCE = 512  # series handled at once: about 100 MB of arrays
+
+
+@dataclass(frozen=True)
+class Rank:
+    """How a cause is ranked: by how much a residual must beat the ring, and the hours before it that are left out.
+
+    The margins are those that gave the best mean recall of injected faults at 0.9 false alerts a series and week on
+    NAB (`tests/benchmarks/bench_anomalies.py`). A slow residual would otherwise be ranked among its own beginnings.
+    """
+
+    margin: float
+    apart_hours: int
+
+
+RANKS = {
+    Cause.STEP: Rank(1.3, 0),
+    Cause.LEVEL: Rank(1.5, 6),
+    Cause.DAY: Rank(1.75, 12),
+    Cause.ACTIVITY: Rank(1.6, 6),
+    Cause.STUCK: Rank(2.0, 24),
+}
+CAUSES = tuple(RANKS)
+
+
+@dataclass(frozen=True)
+class Anomalies:
+    """The J newest steps of S series, judged.
+
+    Attributes
+    ----------
+    alerts: (S, J) the first hot step of each episode.
+    score: (S, J) 0-1, log p / log of the smallest possible p of the most striking residual; 1 is hot, NaN not scored.
+    expected: (S, J) what was to come by that residual, in the series' own unit; NaN where not known.
+    direction: (S, J) 1 above what was expected, -1 below, 0 neither or not scored.
+    cause: (S, J) position of that residual in `CAUSES`, -1 not scored.
+    """
+
+    alerts: Bool
+    score: Float
+    expected: Float
+    direction: NDArray[np.int8]
+    cause: NDArray[np.int8]
+
+
+def ring_of(step_s: int) -> int:
+    """Steps in the ring.
+
+    >>> ring_of(300)
+    864
+    """
+    return max(RING_DAYS * steps_in_a_day(step_s), RING_LEAST)
+
+
+def refractory_of(step_s: int) -> int:
+    """Steps that an episode must be quiet for before the next alert."""
+    return max(1, REFRACTORY_HOURS * 3600 // step_s)
+
+
+def reach_of(step_s: int) -> int:
+    """Steps before the first judged one that have a say in it: a longer history changes nothing.
+
+    >>> reach_of(300) / 288
+    7.375
+    """
+    apart = max(rank.apart_hours for rank in RANKS.values()) * hour_of(step_s)
+    averaged = 6 * hour_of(step_s)
+    return refractory_of(step_s) + apart + ring_of(step_s) + REACH_DAYS * steps_in_a_day(step_s) + averaged + SETTLING
+
+
+def detect(history: Series, judged: int) -> Anomalies:
+    """Judge the newest steps of every series by the steps before them.
+
+    Nothing is kept between calls: the same history gives the same alerts, whether judged step by step or in one go.
+
+    Parameters
+    ----------
+    history:
+        S series; of them the last `judged` + `reach_of(step_s)` steps are read.
+    judged:
+        J newest steps to judge, at least 1.
+
+    Raises
+    ------
+    InvalidInput: `judged` is not among the steps of the history.
+    """
+    count, steps = history.values.shape
+    if not 1 <= judged <= steps:
+        raise InvalidInput(f"{judged} steps of a history of {steps} are to be judged", where="anomalies",
+                           fix="pass between 1 and the number of its steps")  # fmt: skip
+    window = history.values[:, max(0, steps - judged - reach_of(history.step_s)) :]
+    found = [
+        _detect(window[begin : begin + ROWS_AT_ONCE].astype(np.float64), judged, history.step_s)
+        for begin in range(0, count, ROWS_AT_ONCE)
+    ] or [_detect(window.astype(np.float64), judged, history.step_s)]
+    return Anomalies(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def _detect(block: Matrix, judged: int, step_s: int) -> tuple[Bool, Float, Float, NDArray[np.int8], NDArray[np.int8]]:
+    """The five fields of `Anomalies` for some rows."""
+    told = _judge(block, judged, step_s)
+    counter = counting(block, ring_of(step_s))
+    rows = np.flatnonzero(counter[:, -judged - refractory_of(step_s) :].any(axis=1))
+    if rows.size:
+        for whole, part in zip(told, _judge(increments(block[rows]), judged, step_s), strict=True):
+            width = whole.shape[1]
+            whole[rows] = np.where(counter[rows, -width:], part, whole[rows])
+    hot, score, expected, direction, cause = told
+    recent = trailing_sum(lag(hot.astype(np.float32), 1, 0.0), refractory_of(step_s))
+    return (
+        (hot & (recent == 0))[:, -judged:], score.astype(np.float32), expected.astype(np.float32),
+        direction.astype(np.int8), cause.astype(np.int8),
+    )  # fmt: skip
+
+
+def _judge(block: Matrix, judged: int, step_s: int) -> tuple[Bool, Matrix, Matrix, Matrix, Matrix]:
+    """(N, W) hot steps, and (N, J) score, expected, direction and cause of the judged ones, of rows as they are."""
+    made = residuals(block, step_s)
+    hot = np.zeros_like(made.observed)
+    scores = np.empty((len(CAUSES), len(block), judged), np.float32)
+    for place, cause in enumerate(CAUSES):
+        hot_here, scores[place] = _rank(made.sizes[cause].astype(np.float32), RANKS[cause], judged, step_s)
+        hot |= hot_here
+    scored = ~np.isnan(scores).all(axis=0)
+    best = np.where(np.isnan(scores), -1, scores).argmax(axis=0)
+    expected = np.stack([made.expected[cause][:, -judged:] for cause in CAUSES])
+    expected = np.where(scored, np.take_along_axis(expected, best[None], axis=0)[0], np.nan)
+    score = np.where(scored, np.take_along_axis(scores, best[None], axis=0)[0], np.nan)
+    direction = np.nan_to_num(np.sign(made.values[:, -judged:] - expected))
+    return hot, score, expected, direction, np.where(scored, best, -1)
+
+
+def _rank(sizes: Float, rank: Rank, judged: int, step_s: int) -> tuple[Bool, Float]:
+    """(N, W) whether a residual shrunk by its margin beats its whole ring, and (N, J) its score.
+
+    score = log(p) / log(1 / (n + 1)), p = (1 + number of the n in the ring that reach the shrunk residual) / (n + 1).
+    """
+    width, away = ring_of(step_s), 1 + rank.apart_hours * hour_of(step_s)
+    bars = np.float32(rank.margin) * sizes
+    known = ~np.isnan(sizes)
+    count = lag(trailing_sum(known.astype(np.float32), width), away, 0.0)
+    highest = trailing_extreme(np.where(known, bars, -np.inf), width, np.maximum, -np.inf)
+    fit = known & (count >= max(PROBATION, steps_in_a_day(step_s)))
+    hot = fit & (sizes > lag(highest, away, np.inf)) & (sizes > 0)
+    score = np.full((len(sizes), judged), np.nan, np.float32)
+    padded = np.concatenate([np.full((len(sizes), width + away), np.nan, np.float32), bars], axis=1)
+    for step in range(judged):
+        now = sizes.shape[1] - judged + step
+        ring = padded[:, now + 1 : now + 1 + width]
+        reached = (ring >= sizes[:, now, None]).sum(axis=1)
+        n = count[:, now]
+        p = np.where(sizes[:, now] > 0, (1 + reached) / (n + 1), 1.0)
+        score[:, step] = np.where(fit[:, now], -np.log(p) / np.log(np.maximum(n, 1) + 1), np.nan)
+    return np.asarray(hot), score

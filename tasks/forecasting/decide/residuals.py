@@ -1,0 +1,148 @@
+"""How unlike its own recent past each step of a series is: five residuals, each blind to what the others see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from tasks.forecasting.decide.history import LARGEST, Bool, steps_in_a_day
+from tasks.forecasting.decide.trailing import (
+    Matrix, lag, levels_before, previous, since_measured, trailing_mean, trailing_sum,
+)  # fmt: skip
+
+FAST_HALF_LIFE, SLOW_HALF_LIFE = 2.0, 30.0  # steps; the two scales that scored best on NAB (notes on monitoring)
+KNOWN_SHARE = 1 / 3  # of the steps of a mean must be measured
+AVERAGED_HOURS = 6  # of disagreement with the days before: shorter than a working day, longer than a batch job
+LEAST_CHANGE = 0.01  # of the expected level: a smaller change asks for nothing, and a constant series has no scale
+FEWEST_STEPS = 3  # in an "hour" of a coarse series
+
+
+class Cause(StrEnum):
+    """What a step is unlike: the residual that makes it an anomaly."""
+
+    STEP = "step"  # the last few values: spikes, level shifts
+    LEVEL = "level"  # this hour is like neither the hour before nor the same hour of the last two days: shifts, fast drifts
+    DAY = "day"  # six hours like neither of the last two days: slow drifts, a shifted phase
+    ACTIVITY = "activity"  # an hour's changes from step to step: a larger variance
+    STUCK = "stuck"  # the number of equal values in a row: a flat line
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """R causes of N series over W steps.
+
+    Attributes
+    ----------
+    sizes: one (N, W) a cause; not negative, 0 where not worth a word, NaN where nothing can be said.
+    expected: one (N, W) a cause, in the series' own unit: what was to come.
+    values: (N, W) what came. observed: (N, W) whether it was measured.
+    """
+
+    sizes: dict[Cause, Matrix]
+    expected: dict[Cause, Matrix]
+    values: Matrix
+    observed: Bool
+
+
+def hour_of(step_s: int) -> int:
+    """Steps that are treated as an hour."""
+    return max(FEWEST_STEPS, steps_in_a_day(step_s) // 24)
+
+
+def residuals(block: Matrix, step_s: int) -> Residuals:
+    """Five residuals of every step against what came before it.
+
+    An hour is at least three steps. For the first hour after a gap of more than one, nothing is said: a series that
+    comes back is not an anomaly, one that is still off after that hour is.
+
+    Parameters
+    ----------
+    block:
+        (N, W) values, NaN where missing; beyond 1e17 is no measurement and counts as missing.
+    step_s:
+        seconds, a divisor of a day.
+    """
+    day, hour = steps_in_a_day(step_s), hour_of(step_s)
+    observed = np.abs(block) <= LARGEST
+    values = np.where(observed, block, np.nan).astype(np.float64)
+    fast, slow = levels_before(values, observed, (FAST_HALF_LIFE, SLOW_HALF_LIFE), hour)
+    hourly = trailing_mean(values, hour, KNOWN_SHARE)
+    days = [lag(hourly, day), lag(hourly, 2 * day)]
+    explained = _nearest(hourly, [lag(slow, hour), *days])
+    yesterday = _nearest(hourly, days)
+    apart = np.abs(hourly - yesterday)
+    sustained = _mean([lag(apart, back * hour) for back in range(AVERAGED_HOURS)])
+    moved = trailing_mean(np.abs(values - lag(values, 1)), hour, KNOWN_SHARE)
+    expected = {
+        Cause.STEP: fast, Cause.LEVEL: explained, Cause.DAY: yesterday, Cause.ACTIVITY: fast, Cause.STUCK: fast,
+    }  # fmt: skip
+    sizes = {
+        Cause.STEP: np.abs(values - fast), Cause.LEVEL: np.abs(hourly - explained), Cause.DAY: sustained,
+        Cause.ACTIVITY: moved,
+    }  # fmt: skip
+    said = observed & ~_returning(observed, hour)
+    for cause, size in sizes.items():
+        small = size <= LEAST_CHANGE * np.abs(expected[cause])
+        sizes[cause] = np.where(said, np.where(small, 0.0, size), np.nan)
+    sizes[Cause.STUCK] = np.where(said, _run_lengths(values, observed, hour), np.nan)
+    return Residuals(sizes, expected, values, observed)
+
+
+def _nearest(values: Matrix, candidates: list[Matrix]) -> Matrix:
+    """(N, W) the candidate nearest to each value, those that are not known left out."""
+    best = candidates[0]
+    for other in candidates[1:]:
+        closer = (np.abs(values - other) < np.abs(values - best)) | np.isnan(best)
+        best = np.where(closer, other, best)
+    return best
+
+
+def _mean(parts: list[Matrix]) -> Matrix:
+    """(N, W) mean of those that are known, NaN where less than a third is."""
+    known = sum((~np.isnan(part)).astype(np.float64) for part in parts)
+    total = sum(np.nan_to_num(part) for part in parts)
+    return np.asarray(np.where(known >= KNOWN_SHARE * len(parts), total / np.maximum(known, 1), np.nan))
+
+
+def _returning(observed: Bool, hour: int) -> Bool:
+    """(N, W) whether a gap of more than an hour, or the begin of the series, ended less than an hour before."""
+    gone = since_measured(observed) > hour
+    return since_measured(gone) <= hour
+
+
+def _run_lengths(values: Matrix, observed: Bool, hour: int) -> Matrix:
+    """(N, W) measured values in a row that equal each other, the current one counted; 0 for less than an hour of them.
+
+    Missing steps in between neither count nor end a run.
+    """
+    changed = observed & (values != previous(values, observed)[0])
+    count = np.cumsum(observed, axis=1)
+    run = count - np.maximum.accumulate(np.where(changed, count - 1, 0), axis=1)
+    return np.asarray(np.where(run >= hour, run, 0).astype(np.float64))
+
+
+def counting(block: Matrix, width: int) -> Bool:
+    """(N, W) whether a series was a counter in the `width` steps before each step.
+
+    A counter rises at half of its steps or more, and never falls but to half or less: those are its resets.
+    """
+    observed = np.abs(block) <= LARGEST
+    before = previous(block, observed)[0]
+    rises = observed & (block > before)
+    falls = observed & (block < before) & ~((block >= 0) & (2 * block <= before))
+    measured, rose, fell = (lag(trailing_sum(mask.astype(np.float32), width), 1, 0.0) for mask in (observed, rises, falls))
+    return np.asarray((fell == 0) & (2 * rose >= measured) & (measured >= 3))
+
+
+def increments(block: Matrix) -> Matrix:
+    """(N, W) rise a step since the value before; after a fall, what was counted since: Prometheus' rule for `rate()`.
+
+    >>> increments(np.array([[10.0, 14.0, np.nan, 20.0, 3.0]]))
+    array([[nan,  4., nan,  3.,  3.]])
+    """
+    observed = np.abs(block) <= LARGEST
+    before, gap = previous(block, observed)
+    rise = np.where(block < before, block, block - before)
+    return np.asarray(np.where(observed, rise / gap, np.nan))

@@ -1,0 +1,127 @@
+"""Sums, means, extremes and levels over the steps up to each step of a matrix. Nothing later than a step is looked at."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.forecasting.decide.history import Bool, Index
+
+Matrix = NDArray[np.floating]
+
+
+def lag(values: Matrix, steps: int, empty: float = np.nan) -> Matrix:
+    """(N, T) what each row was `steps` earlier; `empty` before it begins.
+
+    >>> lag(np.array([[1.0, 2.0, 3.0]]), 1)
+    array([[nan,  1.,  2.]])
+    """
+    shifted = np.full_like(values, empty)
+    shifted[:, steps:] = values[:, : max(values.shape[1] - steps, 0)]
+    return shifted
+
+
+def trailing_sum(values: Matrix, width: int) -> Matrix:
+    """(N, T) sums of the last `width` steps, the current one counted; fewer at the begin.
+
+    Powers of two are added up, never a running total: one value of 1e17 would spoil every later sum of a total.
+
+    >>> trailing_sum(np.array([[1.0, 2.0, 3.0, 4.0]]), 3)
+    array([[1., 3., 6., 9.]])
+    """
+    total, taken = np.zeros_like(values), 0
+    power, size = values, 1
+    while size <= width:
+        if width & size:
+            total += lag(power, taken, 0.0) if taken else power
+            taken += size
+        if 2 * size <= width:
+            power = power + lag(power, size, 0.0)
+        size *= 2
+    return total
+
+
+def trailing_mean(values: Matrix, width: int, share: float) -> Matrix:
+    """(N, T) means of the last `width` steps without NaN; NaN where less than `share` (0-1) of them is known."""
+    known = ~np.isnan(values)
+    count = trailing_sum(known.astype(values.dtype), width)
+    total = trailing_sum(np.where(known, values, 0), width)
+    return np.asarray(np.where(count >= max(1.0, share * width), total / np.maximum(count, 1), np.nan))
+
+
+def trailing_extreme(values: Matrix, width: int, pick: np.ufunc, empty: float) -> Matrix:
+    """(N, T) `pick` (`np.maximum` or `np.minimum`) of the last `width` steps; `empty` stands for steps before the first.
+
+    >>> trailing_extreme(np.array([[3.0, 1.0, 2.0, 0.0]]), 2, np.maximum, -np.inf)
+    array([[3., 3., 2., 2.]])
+    """
+    found = np.concatenate([np.full((len(values), width - 1), empty, values.dtype), values], axis=1)
+    done = 1
+    while done < width:
+        step = min(done, width - done)
+        found = pick(found[:, step:], found[:, :-step])
+        done += step
+    return found
+
+
+def since_measured(observed: Bool) -> Index:
+    """(N, T) steps since the last measured one, that one counted as 0; T and more before the first."""
+    steps = observed.shape[1]
+    columns = np.arange(steps)
+    return np.asarray(columns - np.maximum.accumulate(np.where(observed, columns, -steps), axis=1))
+
+
+def previous(values: Matrix, observed: Bool) -> tuple[Matrix, Index]:
+    """(N, T) the last value measured before each step, NaN where none was, and how many steps before it that was.
+
+    >>> previous(np.array([[5.0, np.nan, 7.0]]), np.array([[True, False, True]]))[0]
+    array([[nan,  5.,  5.]])
+    """
+    gap = np.full(observed.shape, observed.shape[1], dtype=np.int64)
+    gap[:, 1:] = since_measured(observed)[:, :-1] + 1
+    source = np.arange(observed.shape[1]) - gap
+    known = np.where(observed, values, np.nan)
+    before = np.where(source >= 0, np.take_along_axis(known, np.maximum(source, 0), axis=1), np.nan)
+    return before, gap
+
+
+def levels_before(values: Matrix, observed: Bool, half_lives: tuple[float, ...], longest_gap: int) -> Matrix:
+    """Exponentially weighted levels as they were before each step.
+
+    m += max(1 - 2^(-1 / half-life), 1 / n) (x - m), with n measured values since the begin or the last restart: the
+    first few values are averaged plainly. A missing step leaves m alone; after more than `longest_gap` of them the next
+    value restarts it, and until then there is no level.
+
+    Parameters
+    ----------
+    values, observed:
+        (N, T) float64 values and whether each was measured.
+    half_lives:
+        H half-lives, steps.
+    longest_gap:
+        steps.
+
+    Returns
+    -------
+    (H, N, T) float64; NaN where nothing is known.
+
+    >>> levels_before(np.array([[4.0, 8.0, 8.0]]), np.ones((1, 3), bool), (1.0,), 12)
+    array([[[nan,  4.,  6.]]])
+    """
+    steps = values.shape[1]
+    stale = np.ones_like(observed)
+    stale[:, 1:] = since_measured(observed)[:, :-1] > longest_gap
+    count = np.cumsum(observed, axis=1)
+    begun = np.maximum.accumulate(np.where(observed & stale, count - 1, 0), axis=1)
+    slowest = np.where(observed, 1 / np.maximum(count - begun, 1), 0.0).T
+    inputs = np.where(observed, values, 0.0).T.copy()
+    weights = [np.where(observed.T, np.maximum(slowest, 1 - 0.5 ** (1 / half_life)), 0.0) for half_life in half_lives]
+    found = np.empty((len(half_lives), steps, len(values)))
+    for level, weight in zip(found, weights, strict=True):
+        now, change = np.zeros(len(values)), np.empty(len(values))
+        for step in range(steps):
+            level[step] = now
+            np.subtract(inputs[step], now, out=change)
+            change *= weight[step]
+            now += change
+    return np.where(stale, np.nan, found.transpose(0, 2, 1))
