@@ -27,15 +27,14 @@ from numpy.typing import NDArray
 from blocks.errors import InvalidInput
 from blocks.series import Float, Series
 from tasks.forecasting.decide.history import Bool, steps_in_a_day
-from tasks.forecasting.decide.residuals import Cause, counting, hour_of, increments, residuals
+from tasks.forecasting.decide.residuals import SLOW, Cause, counting, hour_of, increments, residuals
 from tasks.forecasting.decide.trailing import Matrix, lag, trailing_extreme, trailing_sum
 
 RING_DAYS, RING_LEAST = 3, 500  # days, steps; of coarse series the ring is longer, or its ranks would say little
 PROBATION = 100  # ranked values at least, and a day of them: fewer know neither a night nor a rare peak
 REFRACTORY_HOURS = 2  # long enough for one operator to see one incident; 1 to 6 h give the same recall within 0.02
 REACH_DAYS = 2  # the residuals look two days back
-SETTLING = 300  # steps: ten half-lives of the slow level, after which its begin is forgotten
-ROWS_AT_ONCE = 512  # series handled at once: about 100 MB of arrays
+ROWS_AT_ONCE = 64  # series handled at once: an array of them is half a megabyte and stays in the cache
 
 
 @dataclass(frozen=True)
@@ -98,11 +97,11 @@ def reach_of(step_s: int) -> int:
     """Steps before the first judged one that have a say in it: a longer history changes nothing.
 
     >>> reach_of(300) / 288
-    7.375
+    7.222222222222222
     """
     apart = max(rank.apart_hours for rank in RANKS.values()) * hour_of(step_s)
     averaged = 6 * hour_of(step_s)
-    return refractory_of(step_s) + apart + ring_of(step_s) + REACH_DAYS * steps_in_a_day(step_s) + averaged + SETTLING
+    return refractory_of(step_s) + apart + ring_of(step_s) + REACH_DAYS * steps_in_a_day(step_s) + averaged + SLOW[1]
 
 
 def detect(history: Series, judged: int) -> Anomalies:
@@ -127,37 +126,33 @@ def detect(history: Series, judged: int) -> Anomalies:
                            fix="pass between 1 and the number of its steps")  # fmt: skip
     window = history.values[:, max(0, steps - judged - reach_of(history.step_s)) :]
     found = [
-        _detect(window[begin : begin + ROWS_AT_ONCE].astype(np.float64), judged, history.step_s)
+        _detect(window[begin : begin + ROWS_AT_ONCE], judged, history.step_s)
         for begin in range(0, count, ROWS_AT_ONCE)
-    ] or [_detect(window.astype(np.float64), judged, history.step_s)]
+    ] or [_detect(window, judged, history.step_s)]
     return Anomalies(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
 def _detect(block: Matrix, judged: int, step_s: int) -> tuple[Bool, Float, Float, NDArray[np.int8], NDArray[np.int8]]:
     """The five fields of `Anomalies` for some rows."""
     told = _judge(block, judged, step_s)
-    counter = counting(block, ring_of(step_s))
-    rows = np.flatnonzero(counter[:, -judged - refractory_of(step_s) :].any(axis=1))
+    counter = counting(block, ring_of(step_s), judged + refractory_of(step_s))
+    rows = np.flatnonzero(counter.any(axis=1))
     if rows.size:
         for whole, part in zip(told, _judge(increments(block[rows]), judged, step_s), strict=True):
-            width = whole.shape[1]
-            whole[rows] = np.where(counter[rows, -width:], part, whole[rows])
+            whole[rows] = np.where(counter[rows, -whole.shape[1] :], part, whole[rows])
     hot, score, expected, direction, cause = told
     recent = trailing_sum(lag(hot.astype(np.float32), 1, 0.0), refractory_of(step_s))
-    return (
-        (hot & (recent == 0))[:, -judged:], score.astype(np.float32), expected.astype(np.float32),
-        direction.astype(np.int8), cause.astype(np.int8),
-    )  # fmt: skip
+    return (hot & (recent == 0))[:, -judged:], score, expected, direction.astype(np.int8), cause.astype(np.int8)
 
 
 def _judge(block: Matrix, judged: int, step_s: int) -> tuple[Bool, Matrix, Matrix, Matrix, Matrix]:
-    """(N, W) hot steps, and (N, J) score, expected, direction and cause of the judged ones, of rows as they are."""
+    """(N, J + refractory) hot steps; (N, J) score, expected, direction and cause; of rows as they are."""
     made = residuals(block, step_s)
-    hot = np.zeros_like(made.observed)
+    hot = np.zeros((len(block), min(judged + refractory_of(step_s), block.shape[1])), dtype=bool)
     scores = np.empty((len(CAUSES), len(block), judged), np.float32)
     for place, cause in enumerate(CAUSES):
-        hot_here, scores[place] = _rank(made.sizes[cause].astype(np.float32), RANKS[cause], judged, step_s)
-        hot |= hot_here
+        hot_here, scores[place] = _rank(made.sizes[cause], RANKS[cause], judged, step_s)
+        hot |= hot_here[:, -hot.shape[1] :]
     scored = ~np.isnan(scores).all(axis=0)
     best = np.where(np.isnan(scores), -1, scores).argmax(axis=0)
     expected = np.stack([made.expected[cause][:, -judged:] for cause in CAUSES])
@@ -168,24 +163,23 @@ def _judge(block: Matrix, judged: int, step_s: int) -> tuple[Bool, Matrix, Matri
 
 
 def _rank(sizes: Float, rank: Rank, judged: int, step_s: int) -> tuple[Bool, Float]:
-    """(N, W) whether a residual shrunk by its margin beats its whole ring, and (N, J) its score.
+    """(N, J + refractory) whether a residual shrunk by its margin beats its whole ring, and (N, J) its score.
 
     score = log(p) / log(1 / (n + 1)), p = (1 + number of the n in the ring that reach the shrunk residual) / (n + 1).
     """
-    width, away = ring_of(step_s), 1 + rank.apart_hours * hour_of(step_s)
-    bars = np.float32(rank.margin) * sizes
-    known = ~np.isnan(sizes)
-    count = lag(trailing_sum(known.astype(np.float32), width), away, 0.0)
-    highest = trailing_extreme(np.where(known, bars, -np.inf), width, np.maximum, -np.inf)
-    fit = known & (count >= max(PROBATION, steps_in_a_day(step_s)))
-    hot = fit & (sizes > lag(highest, away, np.inf)) & (sizes > 0)
-    score = np.full((len(sizes), judged), np.nan, np.float32)
-    padded = np.concatenate([np.full((len(sizes), width + away), np.nan, np.float32), bars], axis=1)
-    for step in range(judged):
-        now = sizes.shape[1] - judged + step
-        ring = padded[:, now + 1 : now + 1 + width]
-        reached = (ring >= sizes[:, now, None]).sum(axis=1)
-        n = count[:, now]
-        p = np.where(sizes[:, now] > 0, (1 + reached) / (n + 1), 1.0)
-        score[:, step] = np.where(fit[:, now], -np.log(p) / np.log(np.maximum(n, 1) + 1), np.nan)
-    return np.asarray(hot), score
+    ring, away, tail = ring_of(step_s), 1 + rank.apart_hours * hour_of(step_s), judged + refractory_of(step_s)
+    wanted = tail + away + ring
+    missing = max(0, wanted - sizes.shape[1])
+    padded = np.concatenate([np.full((len(sizes), missing), np.nan, np.float32), sizes[:, -wanted:]], axis=1)
+    now, past = padded[:, -tail:], padded[:, : wanted - away] * np.float32(rank.margin)
+    known = ~np.isnan(past)
+    count = trailing_sum(known.astype(np.float32), ring)[:, -tail:]
+    highest = trailing_extreme(np.where(known, past, np.float32(-np.inf)), ring, np.maximum, -np.inf)[:, -tail:]
+    fit = ~np.isnan(now) & (count >= max(PROBATION, steps_in_a_day(step_s)))
+    hot = fit & (now > highest) & (now > 0)
+    reached = np.empty((len(sizes), judged), np.float32)
+    for step in range(tail - judged, tail):
+        reached[:, step - tail + judged] = (past[:, step + 1 : step + 1 + ring] >= now[:, step, None]).sum(axis=1)
+    n = np.maximum(count[:, -judged:], 1)
+    p = np.where(now[:, -judged:] > 0, (1 + reached) / (n + 1), 1)
+    return hot, np.where(fit[:, -judged:], -np.log(p) / np.log(n + 1), np.float32(np.nan))

@@ -9,10 +9,10 @@ import numpy as np
 
 from tasks.forecasting.decide.history import LARGEST, Bool, steps_in_a_day
 from tasks.forecasting.decide.trailing import (
-    Matrix, lag, levels_before, previous, since_measured, trailing_mean, trailing_sum,
+    Matrix, lag, level_before, previous, since_measured, trailing_mean, trailing_sum,
 )  # fmt: skip
 
-FAST_HALF_LIFE, SLOW_HALF_LIFE = 2.0, 30.0  # steps; the two scales that scored best on NAB (notes on monitoring)
+FAST, SLOW = (2.0, 32), (30.0, 256)  # half-life and memory, steps; the two half-lives that scored best on NAB
 KNOWN_SHARE = 1 / 3  # of the steps of a mean must be measured
 AVERAGED_HOURS = 6  # of disagreement with the days before: shorter than a working day, longer than a batch job
 LEAST_CHANGE = 0.01  # of the expected level: a smaller change asks for nothing, and a constant series has no scale
@@ -66,15 +66,16 @@ def residuals(block: Matrix, step_s: int) -> Residuals:
     """
     day, hour = steps_in_a_day(step_s), hour_of(step_s)
     observed = np.abs(block) <= LARGEST
-    values = np.where(observed, block, np.nan).astype(np.float64)
-    fast, slow = levels_before(values, observed, (FAST_HALF_LIFE, SLOW_HALF_LIFE), hour)
+    values = np.where(observed, block, np.float32(np.nan))
+    fast, slow = level_before(values, *FAST), level_before(values, *SLOW)
     hourly = trailing_mean(values, hour, KNOWN_SHARE)
     days = [lag(hourly, day), lag(hourly, 2 * day)]
     explained = _nearest(hourly, [lag(slow, hour), *days])
     yesterday = _nearest(hourly, days)
     apart = np.abs(hourly - yesterday)
     sustained = _mean([lag(apart, back * hour) for back in range(AVERAGED_HOURS)])
-    moved = trailing_mean(np.abs(values - lag(values, 1)), hour, KNOWN_SHARE)
+    before = previous(values, observed)[0]
+    moved = trailing_mean(np.abs(values - before), hour, KNOWN_SHARE)
     expected = {
         Cause.STEP: fast, Cause.LEVEL: explained, Cause.DAY: yesterday, Cause.ACTIVITY: fast, Cause.STUCK: fast,
     }  # fmt: skip
@@ -86,7 +87,7 @@ def residuals(block: Matrix, step_s: int) -> Residuals:
     for cause, size in sizes.items():
         small = size <= LEAST_CHANGE * np.abs(expected[cause])
         sizes[cause] = np.where(said, np.where(small, 0.0, size), np.nan)
-    sizes[Cause.STUCK] = np.where(said, _run_lengths(values, observed, hour), np.nan)
+    sizes[Cause.STUCK] = np.where(said, _run_lengths(values != before, observed, hour), np.nan)
     return Residuals(sizes, expected, values, observed)
 
 
@@ -101,7 +102,7 @@ def _nearest(values: Matrix, candidates: list[Matrix]) -> Matrix:
 
 def _mean(parts: list[Matrix]) -> Matrix:
     """(N, W) mean of those that are known, NaN where less than a third is."""
-    known = sum((~np.isnan(part)).astype(np.float64) for part in parts)
+    known = sum((~np.isnan(part)).astype(np.float32) for part in parts)
     total = sum(np.nan_to_num(part) for part in parts)
     return np.asarray(np.where(known >= KNOWN_SHARE * len(parts), total / np.maximum(known, 1), np.nan))
 
@@ -112,28 +113,34 @@ def _returning(observed: Bool, hour: int) -> Bool:
     return since_measured(gone) <= hour
 
 
-def _run_lengths(values: Matrix, observed: Bool, hour: int) -> Matrix:
+def _run_lengths(changed: Bool, observed: Bool, hour: int) -> Matrix:
     """(N, W) measured values in a row that equal each other, the current one counted; 0 for less than an hour of them.
 
     Missing steps in between neither count nor end a run.
     """
-    changed = observed & (values != previous(values, observed)[0])
-    count = np.cumsum(observed, axis=1)
-    run = count - np.maximum.accumulate(np.where(changed, count - 1, 0), axis=1)
-    return np.asarray(np.where(run >= hour, run, 0).astype(np.float64))
+    count = np.cumsum(observed, axis=1, dtype=np.int32)
+    run = count - np.maximum.accumulate(np.where(observed & changed, count - 1, 0), axis=1)
+    return np.asarray(np.where(run >= hour, run, 0).astype(np.float32))
 
 
-def counting(block: Matrix, width: int) -> Bool:
-    """(N, W) whether a series was a counter in the `width` steps before each step.
+def counting(block: Matrix, width: int, wanted: int) -> Bool:
+    """(N, wanted) whether a series was a counter in the `width` steps before each of the newest steps.
 
     A counter rises at half of its steps or more, and never falls but to half or less: those are its resets.
     """
-    observed = np.abs(block) <= LARGEST
-    before = previous(block, observed)[0]
-    rises = observed & (block > before)
-    falls = observed & (block < before) & ~((block >= 0) & (2 * block <= before))
-    measured, rose, fell = (lag(trailing_sum(mask.astype(np.float32), width), 1, 0.0) for mask in (observed, rises, falls))
-    return np.asarray((fell == 0) & (2 * rose >= measured) & (measured >= 3))
+    answer = np.zeros((len(block), min(wanted, block.shape[1])), dtype=bool)
+    shared = block[:, -width:-wanted]  # the steps that come before every wanted one: one fall there settles it
+    rows = np.flatnonzero(~((shared[:, 1:] < shared[:, :-1]) & (2 * shared[:, 1:] > shared[:, :-1])).any(axis=1))
+    part = block[rows]
+    observed = np.abs(part) <= LARGEST
+    before = previous(part, observed)[0]
+    rises = observed & (part > before)
+    falls = observed & (part < before) & ~((part >= 0) & (2 * part <= before))
+    measured, rose, fell = (
+        lag(trailing_sum(mask.astype(np.float32), width), 1, 0.0)[:, -answer.shape[1] :] for mask in (observed, rises, falls)
+    )
+    answer[rows] = (fell == 0) & (2 * rose >= measured) & (measured >= FEWEST_STEPS)
+    return answer
 
 
 def increments(block: Matrix) -> Matrix:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.forecasting.decide.history import Bool, Index
 
 Matrix = NDArray[np.floating]
+Kind = TypeVar("Kind", bound=np.generic)
 
 
-def lag(values: Matrix, steps: int, empty: float = np.nan) -> Matrix:
+def lag(values: NDArray[Kind], steps: int, empty: float = np.nan) -> NDArray[Kind]:
     """(N, T) what each row was `steps` earlier; `empty` before it begins.
 
     >>> lag(np.array([[1.0, 2.0, 3.0]]), 1)
     array([[nan,  1.,  2.]])
     """
-    shifted = np.full_like(values, empty)
+    shifted = np.empty_like(values)
+    shifted[:, :steps] = empty
     shifted[:, steps:] = values[:, : max(values.shape[1] - steps, 0)]
     return shifted
 
@@ -77,51 +81,29 @@ def previous(values: Matrix, observed: Bool) -> tuple[Matrix, Index]:
     >>> previous(np.array([[5.0, np.nan, 7.0]]), np.array([[True, False, True]]))[0]
     array([[nan,  5.,  5.]])
     """
-    gap = np.full(observed.shape, observed.shape[1], dtype=np.int64)
-    gap[:, 1:] = since_measured(observed)[:, :-1] + 1
+    gap = lag(since_measured(observed), 1, observed.shape[1]) + 1
     source = np.arange(observed.shape[1]) - gap
     known = np.where(observed, values, np.nan)
     before = np.where(source >= 0, np.take_along_axis(known, np.maximum(source, 0), axis=1), np.nan)
     return before, gap
 
 
-def levels_before(values: Matrix, observed: Bool, half_lives: tuple[float, ...], longest_gap: int) -> Matrix:
-    """Exponentially weighted levels as they were before each step.
+def level_before(values: Matrix, half_life: float, memory: int) -> Matrix:
+    """(N, T) exponentially weighted means of the measured values in the `memory` steps before each step.
 
-    m += max(1 - 2^(-1 / half-life), 1 / n) (x - m), with n measured values since the begin or the last restart: the
-    first few values are averaged plainly. A missing step leaves m alone; after more than `longest_gap` of them the next
-    value restarts it, and until then there is no level.
+    m[t] = sum over i in 1..memory of 2^(-i / half-life) x[t - i] / the same sum of the weights of measured steps. A long
+    gap wears the old values off; the memory, a power of two, is finite, so that a level never depends on where the
+    matrix begins.
 
-    Parameters
-    ----------
-    values, observed:
-        (N, T) float64 values and whether each was measured.
-    half_lives:
-        H half-lives, steps.
-    longest_gap:
-        steps.
-
-    Returns
-    -------
-    (H, N, T) float64; NaN where nothing is known.
-
-    >>> levels_before(np.array([[4.0, 8.0, 8.0]]), np.ones((1, 3), bool), (1.0,), 12)
-    array([[[nan,  4.,  6.]]])
+    >>> level_before(np.array([[4.0, 8.0, np.nan]]), 1.0, 4)
+    array([[       nan, 4.        , 6.66666667]])
     """
-    steps = values.shape[1]
-    stale = np.ones_like(observed)
-    stale[:, 1:] = since_measured(observed)[:, :-1] > longest_gap
-    count = np.cumsum(observed, axis=1)
-    begun = np.maximum.accumulate(np.where(observed & stale, count - 1, 0), axis=1)
-    slowest = np.where(observed, 1 / np.maximum(count - begun, 1), 0.0).T
-    inputs = np.where(observed, values, 0.0).T.copy()
-    weights = [np.where(observed.T, np.maximum(slowest, 1 - 0.5 ** (1 / half_life)), 0.0) for half_life in half_lives]
-    found = np.empty((len(half_lives), steps, len(values)))
-    for level, weight in zip(found, weights, strict=True):
-        now, change = np.zeros(len(values)), np.empty(len(values))
-        for step in range(steps):
-            level[step] = now
-            np.subtract(inputs[step], now, out=change)
-            change *= weight[step]
-            now += change
-    return np.where(stale, np.nan, found.transpose(0, 2, 1))
+    known = ~np.isnan(values)
+    total, weight = np.where(known, values, 0).astype(values.dtype), known.astype(values.dtype)
+    done = 1
+    while done < memory:
+        worn = values.dtype.type(0.5 ** (done / half_life))
+        total, weight = (part + worn * lag(part, done, 0.0) for part in (total, weight))
+        done *= 2
+    mean = np.divide(total, weight, out=np.full_like(values, np.nan), where=weight > 0)
+    return lag(mean, 1)
