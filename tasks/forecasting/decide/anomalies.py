@@ -9,7 +9,7 @@ The rules for what is not ordinary:
 
 | a series that …                | is treated so                                                                        |
 |--------------------------------|--------------------------------------------------------------------------------------|
-| misses steps                   | they have no score and no alert; nor has the first hour after more than one of them   |
+| misses steps                   | they have no score and no alert; nor has the first value after more than an hour      |
 | is younger than its probation  | no score until a day of it (at least 100 values) has been ranked against               |
 | is constant                    | a change of more than 1 % of its level is an alert, staying constant never is          |
 | shifts its level               | one alert, quiet while it stays hot, and the new level is the past from then on        |
@@ -26,14 +26,16 @@ from numpy.typing import NDArray
 
 from blocks.errors import InvalidInput
 from blocks.series import Float, Series
-from tasks.forecasting.decide.history import Bool, steps_in_a_day
-from tasks.forecasting.decide.residuals import SLOW, Cause, counting, hour_of, increments, residuals
-from tasks.forecasting.decide.trailing import Matrix, lag, trailing_extreme, trailing_sum
+from tasks.forecasting.decide.history import LARGEST, Bool, steps_in_a_day
+from tasks.forecasting.decide.residuals import LEAST_CHANGE, SLOW, Cause, counting, hour_of, increments, residuals
+from tasks.forecasting.decide.trailing import Matrix, lag, sliding_extreme, trailing_extreme, trailing_sum
 
 RING_DAYS, RING_LEAST = 3, 500  # days, steps; of coarse series the ring is longer, or its ranks would say little
 PROBATION = 100  # ranked values at least, and a day of them: fewer know neither a night nor a rare peak
 REFRACTORY_HOURS = 2  # long enough for one operator to see one incident; 1 to 6 h give the same recall within 0.02
 REACH_DAYS = 2  # the residuals look two days back
+EXCURSION_HOURS = 1  # an excursion that lasts longer is a state of the series, which a forecast should know
+USUAL_SHARE, TIMES_USUAL = 0.01, 2.0  # an excursion is twice as high as those of the highest 1 % of the steps
 ROWS_AT_ONCE = 64  # series handled at once: an array of them is half a megabyte and stays in the cache
 
 
@@ -52,8 +54,8 @@ class Rank:
 RANKS = {
     Cause.STEP: Rank(1.3, 0),
     Cause.LEVEL: Rank(1.5, 6),
-    Cause.DAY: Rank(1.75, 12),
-    Cause.ACTIVITY: Rank(1.6, 6),
+    Cause.DAY: Rank(1.5, 12),
+    Cause.ACTIVITY: Rank(1.4, 6),
     Cause.STUCK: Rank(2.0, 24),
 }
 CAUSES = tuple(RANKS)
@@ -183,3 +185,49 @@ def _rank(sizes: Float, rank: Rank, judged: int, step_s: int) -> tuple[Bool, Flo
     n = np.maximum(count[:, -judged:], 1)
     p = np.where(now[:, -judged:] > 0, (1 + reached) / (n + 1), 1)
     return hot, np.where(fit[:, -judged:], -np.log(p) / np.log(n + 1), np.float32(np.nan))
+
+
+def mask(history: Series) -> Bool:
+    """Which points should not be learned from: isolated excursions, up or down, that return within an hour.
+
+    The height of an excursion is the value less the morphological opening of the series over an hour and a step (for
+    those downwards, the closing less the value): it is 0 for a level that stays, for a ramp, and for an excursion that
+    has not returned by the end of the history. A point is masked when its height is more than twice that of the highest
+    1 % of the series' steps and more than 1 % of the level, unless the day before or after has half of it in the same
+    slot or next to it: a habit is learned. Missing steps take the last measured value and are never masked.
+
+    It looks up to a day ahead of each point: use it on what lies before an origin, never across one.
+
+    Returns
+    -------
+    (S, T).
+    """
+    day, hour = steps_in_a_day(history.step_s), hour_of(history.step_s)
+    answer = np.zeros(history.values.shape, dtype=bool)
+    for begin in range(0, len(answer), ROWS_AT_ONCE):
+        block = history.values[begin : begin + ROWS_AT_ONCE]
+        observed = np.abs(block) <= LARGEST
+        values = _held(block, observed)
+        for sign in (np.float32(1), np.float32(-1)):
+            answer[begin : begin + ROWS_AT_ONCE] |= observed & _excursions(sign * values, EXCURSION_HOURS * hour, day)
+    return answer
+
+
+def _held(block: Float, observed: Bool) -> Float:
+    """(N, T) values, missing ones as the last measured before them, or the first of all; 0 in a row without any."""
+    source = np.maximum.accumulate(np.where(observed, np.arange(block.shape[1], dtype=np.int32), -1), axis=1)
+    source = np.where(source < 0, observed.argmax(axis=1)[:, None], source)
+    return np.where(observed.any(axis=1)[:, None], np.take_along_axis(block, source, axis=1), np.float32(0))
+
+
+def _excursions(values: Float, longest: int, day: int) -> Bool:
+    """(N, T) whether a step is part of an isolated excursion upwards."""
+    padded = np.pad(values, ((0, 0), (longest, longest)), mode="edge")
+    opening = sliding_extreme(sliding_extreme(padded, longest + 1, np.minimum), longest + 1, np.maximum)
+    height = values - opening
+    place = height.shape[1] - 1 - int(USUAL_SHARE * height.shape[1])
+    usual = np.partition(height, place, axis=1)[:, place, None]
+    near = sliding_extreme(np.pad(height, ((0, 0), (1, 1))), 3, np.maximum)
+    habit = np.maximum(lag(near, day, 0.0), lag(near[:, ::-1], day, 0.0)[:, ::-1])
+    floor = np.maximum(TIMES_USUAL * usual, LEAST_CHANGE * np.abs(opening))
+    return np.asarray((height > floor) & (2 * habit < height))

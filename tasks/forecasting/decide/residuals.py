@@ -54,8 +54,8 @@ def hour_of(step_s: int) -> int:
 def residuals(block: Matrix, step_s: int) -> Residuals:
     """Five residuals of every step against what came before it.
 
-    An hour is at least three steps. For the first hour after a gap of more than one, nothing is said: a series that
-    comes back is not an anomaly, one that is still off after that hour is.
+    An hour is at least three steps. Of the first value after a gap of more than an hour nothing is said: a series that
+    comes back elsewhere is no spike. From the next one on it is compared with it, and with the days before.
 
     Parameters
     ----------
@@ -108,9 +108,8 @@ def _mean(parts: list[Matrix]) -> Matrix:
 
 
 def _returning(observed: Bool, hour: int) -> Bool:
-    """(N, W) whether a gap of more than an hour, or the begin of the series, ended less than an hour before."""
-    gone = since_measured(observed) > hour
-    return since_measured(gone) <= hour
+    """(N, W) whether a value is the first one of all, or the first after a gap of more than an hour."""
+    return observed & (lag(since_measured(observed), 1, observed.shape[1]) > hour)
 
 
 def _run_lengths(changed: Bool, observed: Bool, hour: int) -> Matrix:

@@ -59,13 +59,18 @@ def trailing_extreme(values: Matrix, width: int, pick: np.ufunc, empty: float) -
     >>> trailing_extreme(np.array([[3.0, 1.0, 2.0, 0.0]]), 2, np.maximum, -np.inf)
     array([[3., 3., 2., 2.]])
     """
-    found = np.concatenate([np.full((len(values), width - 1), empty, values.dtype), values], axis=1)
+    return sliding_extreme(np.concatenate([np.full((len(values), width - 1), empty, values.dtype), values], axis=1),
+                           width, pick)  # fmt: skip
+
+
+def sliding_extreme(values: Matrix, width: int, pick: np.ufunc) -> Matrix:
+    """(N, T - width + 1) `pick` of every `width` steps in a row."""
     done = 1
     while done < width:
         step = min(done, width - done)
-        found = pick(found[:, step:], found[:, :-step])
+        values = pick(values[:, step:], values[:, :-step])
         done += step
-    return found
+    return values
 
 
 def since_measured(observed: Bool) -> Index:
