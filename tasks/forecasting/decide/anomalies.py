@@ -7,14 +7,14 @@ before it for the length of the refractory: a level that stays is one alert and 
 
 The rules for what is not ordinary:
 
-| a series that …                | is treated so                                                                        |
-|--------------------------------|--------------------------------------------------------------------------------------|
-| misses steps                   | they have no score and no alert; nor has the first value after more than an hour      |
-| is younger than its probation  | no score until a day of it (at least 100 values) has been ranked against               |
-| is constant                    | a change of more than 1 % of its level is an alert, staying constant never is          |
-| shifts its level               | one alert, quiet while it stays hot, and the new level is the past from then on        |
-| counts up and is reset         | its increments are judged, the one at a reset being what was counted since, as rate()  |
-| has values beyond 1e17         | they count as missing; smaller ones are judged, and raise the bar while in the ring    |
+| a series that …               | is treated so                                                                 |
+|-------------------------------|-------------------------------------------------------------------------------|
+| misses steps                  | no score and no alert there, nor at the first value after more than an hour   |
+| is younger than its probation | no score until a day of it, at least 100 values, is in the ring               |
+| is constant                   | a change of more than 1 % of its level is an alert, staying constant never is |
+| shifts its level              | one alert, quiet while it stays hot; the new level is the past from then on   |
+| counts up and is reset        | its increments are judged; at a reset, what was counted since, as by rate()   |
+| has values beyond 1e17        | they count as missing; smaller ones are judged, and raise the bar of the ring |
 """
 
 from __future__ import annotations
@@ -128,8 +128,7 @@ def detect(history: Series, judged: int) -> Anomalies:
                            fix="pass between 1 and the number of its steps")  # fmt: skip
     window = history.values[:, max(0, steps - judged - reach_of(history.step_s)) :]
     found = [
-        _detect(window[begin : begin + ROWS_AT_ONCE], judged, history.step_s)
-        for begin in range(0, count, ROWS_AT_ONCE)
+        _detect(window[begin : begin + ROWS_AT_ONCE], judged, history.step_s) for begin in range(0, count, ROWS_AT_ONCE)
     ] or [_detect(window, judged, history.step_s)]
     return Anomalies(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
@@ -184,7 +183,8 @@ def _rank(sizes: Float, rank: Rank, judged: int, step_s: int) -> tuple[Bool, Flo
         reached[:, step - tail + judged] = (past[:, step + 1 : step + 1 + ring] >= now[:, step, None]).sum(axis=1)
     n = np.maximum(count[:, -judged:], 1)
     p = np.where(now[:, -judged:] > 0, (1 + reached) / (n + 1), 1)
-    return hot, np.where(fit[:, -judged:], -np.log(p) / np.log(n + 1), np.float32(np.nan))
+    score = np.clip(-np.log(p) / np.log(n + 1), 0, 1)  # rounding
+    return hot, np.where(fit[:, -judged:], score, np.float32(np.nan))
 
 
 def mask(history: Series) -> Bool:
@@ -193,8 +193,9 @@ def mask(history: Series) -> Bool:
     The height of an excursion is the value less the morphological opening of the series over an hour and a step (for
     those downwards, the closing less the value): it is 0 for a level that stays, for a ramp, and for an excursion that
     has not returned by the end of the history. A point is masked when its height is more than twice that of the highest
-    1 % of the series' steps and more than 1 % of the level, unless the day before or after has half of it in the same
-    slot or next to it: a habit is learned. Missing steps take the last measured value and are never masked.
+    1 % of the series' steps and more than 1 % of the level; unless the day before or after has half of it in the same
+    slot or next to it, for a habit is learned, or the hour around it has twice of it, for that one is the excursion.
+    Missing steps take the last measured value and are never masked.
 
     It looks up to a day ahead of each point: use it on what lies before an origin, never across one.
 
@@ -202,32 +203,38 @@ def mask(history: Series) -> Bool:
     -------
     (S, T).
     """
-    day, hour = steps_in_a_day(history.step_s), hour_of(history.step_s)
+    day, longest = steps_in_a_day(history.step_s), EXCURSION_HOURS * hour_of(history.step_s)
     answer = np.zeros(history.values.shape, dtype=bool)
     for begin in range(0, len(answer), ROWS_AT_ONCE):
         block = history.values[begin : begin + ROWS_AT_ONCE]
         observed = np.abs(block) <= LARGEST
-        values = _held(block, observed)
-        for sign in (np.float32(1), np.float32(-1)):
-            answer[begin : begin + ROWS_AT_ONCE] |= observed & _excursions(sign * values, EXCURSION_HOURS * hour, day)
+        answer[begin : begin + ROWS_AT_ONCE] = observed & _excursions(_held(block, observed), longest, day)
     return answer
 
 
 def _held(block: Float, observed: Bool) -> Float:
     """(N, T) values, missing ones as the last measured before them, or the first of all; 0 in a row without any."""
     source = np.maximum.accumulate(np.where(observed, np.arange(block.shape[1], dtype=np.int32), -1), axis=1)
-    source = np.where(source < 0, observed.argmax(axis=1)[:, None], source)
-    return np.where(observed.any(axis=1)[:, None], np.take_along_axis(block, source, axis=1), np.float32(0))
+    source = np.where(source < 0, observed.argmax(axis=1, keepdims=True), source)
+    return np.where(observed.any(axis=1, keepdims=True), np.take_along_axis(block, source, axis=1), np.float32(0))
 
 
 def _excursions(values: Float, longest: int, day: int) -> Bool:
-    """(N, T) whether a step is part of an isolated excursion upwards."""
+    """(N, T) whether a step is part of an isolated excursion of at most `longest` steps."""
     padded = np.pad(values, ((0, 0), (longest, longest)), mode="edge")
     opening = sliding_extreme(sliding_extreme(padded, longest + 1, np.minimum), longest + 1, np.maximum)
-    height = values - opening
-    place = height.shape[1] - 1 - int(USUAL_SHARE * height.shape[1])
-    usual = np.partition(height, place, axis=1)[:, place, None]
-    near = sliding_extreme(np.pad(height, ((0, 0), (1, 1))), 3, np.maximum)
-    habit = np.maximum(lag(near, day, 0.0), lag(near[:, ::-1], day, 0.0)[:, ::-1])
-    floor = np.maximum(TIMES_USUAL * usual, LEAST_CHANGE * np.abs(opening))
-    return np.asarray((height > floor) & (2 * habit < height))
+    closing = sliding_extreme(sliding_extreme(padded, longest + 1, np.maximum), longest + 1, np.minimum)
+    peak = sliding_extreme(
+        np.pad(np.maximum(values - opening, closing - values), ((0, 0), (longest, longest))),
+        2 * longest + 1,
+        np.maximum,
+    )
+    found = np.zeros(values.shape, dtype=bool)
+    for height, base in ((values - opening, opening), (closing - values, closing)):
+        place = height.shape[1] - 1 - int(USUAL_SHARE * height.shape[1])
+        usual = np.partition(height, place, axis=1)[:, place, None]
+        near = sliding_extreme(np.pad(height, ((0, 0), (1, 1))), 3, np.maximum)
+        habit = np.maximum(lag(near, day, 0.0), lag(near[:, ::-1], day, 0.0)[:, ::-1])
+        least = np.maximum(TIMES_USUAL * usual, LEAST_CHANGE * np.abs(base))
+        found |= (height > least) & (2 * height >= peak) & (2 * habit < height)
+    return found

@@ -9,8 +9,14 @@ import numpy as np
 
 from tasks.forecasting.decide.history import LARGEST, Bool, steps_in_a_day
 from tasks.forecasting.decide.trailing import (
-    Matrix, lag, level_before, previous, since_measured, trailing_mean, trailing_sum,
-)  # fmt: skip
+    Matrix,
+    lag,
+    level_before,
+    previous,
+    since_measured,
+    trailing_mean,
+    trailing_sum,
+)
 
 FAST, SLOW = (2.0, 32), (30.0, 256)  # half-life and memory, steps; the two half-lives that scored best on NAB
 KNOWN_SHARE = 1 / 3  # of the steps of a mean must be measured
@@ -23,7 +29,7 @@ class Cause(StrEnum):
     """What a step is unlike: the residual that makes it an anomaly."""
 
     STEP = "step"  # the last few values: spikes, level shifts
-    LEVEL = "level"  # this hour is like neither the hour before nor the same hour of the last two days: shifts, fast drifts
+    LEVEL = "level"  # an hour like neither the hours before nor the same hour of the last two days: shifts, fast drifts
     DAY = "day"  # six hours like neither of the last two days: slow drifts, a shifted phase
     ACTIVITY = "activity"  # an hour's changes from step to step: a larger variance
     STUCK = "stuck"  # the number of equal values in a row: a flat line
@@ -72,10 +78,12 @@ def residuals(block: Matrix, step_s: int) -> Residuals:
     days = [lag(hourly, day), lag(hourly, 2 * day)]
     explained = _nearest(hourly, [lag(slow, hour), *days])
     yesterday = _nearest(hourly, days)
-    apart = np.abs(hourly - yesterday)
+    both = ~np.isnan(days[0]) & ~np.isnan(days[1])  # to one day alone a series is less like than to the nearer of two
+    apart = np.where(both, np.abs(hourly - yesterday), np.float32(np.nan))
     sustained = _mean([lag(apart, back * hour) for back in range(AVERAGED_HOURS)])
     before = previous(values, observed)[0]
-    moved = trailing_mean(np.abs(values - before), hour, KNOWN_SHARE)
+    said = observed & ~_returning(observed, hour)
+    moved = trailing_mean(np.where(said, np.abs(values - before), np.float32(np.nan)), hour, KNOWN_SHARE)
     expected = {
         Cause.STEP: fast, Cause.LEVEL: explained, Cause.DAY: yesterday, Cause.ACTIVITY: fast, Cause.STUCK: fast,
     }  # fmt: skip
@@ -83,7 +91,6 @@ def residuals(block: Matrix, step_s: int) -> Residuals:
         Cause.STEP: np.abs(values - fast), Cause.LEVEL: np.abs(hourly - explained), Cause.DAY: sustained,
         Cause.ACTIVITY: moved,
     }  # fmt: skip
-    said = observed & ~_returning(observed, hour)
     for cause, size in sizes.items():
         small = size <= LEAST_CHANGE * np.abs(expected[cause])
         sizes[cause] = np.where(said, np.where(small, 0.0, size), np.nan)
@@ -136,7 +143,8 @@ def counting(block: Matrix, width: int, wanted: int) -> Bool:
     rises = observed & (part > before)
     falls = observed & (part < before) & ~((part >= 0) & (2 * part <= before))
     measured, rose, fell = (
-        lag(trailing_sum(mask.astype(np.float32), width), 1, 0.0)[:, -answer.shape[1] :] for mask in (observed, rises, falls)
+        lag(trailing_sum(mask.astype(np.float32), width), 1, 0.0)[:, -answer.shape[1] :]
+        for mask in (observed, rises, falls)
     )
     answer[rows] = (fell == 0) & (2 * rose >= measured) & (measured >= FEWEST_STEPS)
     return answer

@@ -1,4 +1,4 @@
-"""Sums, means, extremes and levels over the steps up to each step of a matrix. Nothing later than a step is looked at."""
+"""Sums, means, extremes and levels over the steps up to each step of a matrix; nothing later is looked at."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def trailing_mean(values: Matrix, width: int, share: float) -> Matrix:
 
 
 def trailing_extreme(values: Matrix, width: int, pick: np.ufunc, empty: float) -> Matrix:
-    """(N, T) `pick` (`np.maximum` or `np.minimum`) of the last `width` steps; `empty` stands for steps before the first.
+    """(N, T) `pick` (`np.maximum`, `np.minimum`) of the last `width` steps; `empty` stands for steps before the first.
 
     >>> trailing_extreme(np.array([[3.0, 1.0, 2.0, 0.0]]), 2, np.maximum, -np.inf)
     array([[3., 3., 2., 2.]])
@@ -96,9 +96,9 @@ def previous(values: Matrix, observed: Bool) -> tuple[Matrix, Index]:
 def level_before(values: Matrix, half_life: float, memory: int) -> Matrix:
     """(N, T) exponentially weighted means of the measured values in the `memory` steps before each step.
 
-    m[t] = sum over i in 1..memory of 2^(-i / half-life) x[t - i] / the same sum of the weights of measured steps. A long
-    gap wears the old values off; the memory, a power of two, is finite, so that a level never depends on where the
-    matrix begins.
+    m[t] = sum over i in 1..memory of 2^(-i / half-life) x[t - i] / the same sum of the weights of measured steps. A
+    long gap wears the old values off; the memory, a power of two, is finite, so that a level never depends on where
+    the matrix begins.
 
     >>> level_before(np.array([[4.0, 8.0, np.nan]]), 1.0, 4)
     array([[       nan, 4.        , 6.66666667]])
