@@ -17,13 +17,12 @@ once in 500 steps. Faults larger than the whole range of the series are left out
 "mad_sigma" repeats it with 1.4826 times the median absolute deviation as sigma: there a spike of 6 sigma is often one
 that the series has by itself many times a day. A fault is found by an alert within the kind's time that the clean
 series does not have at that step. False alerts are those of the clean series outside the labelled windows. "quiet past"
-are the faults without a labelled step in the detector's ring: a real incident there raises the bar for three days.
+are the faults without a labelled step in the detector's ring.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -350,7 +349,7 @@ def nab_rows(folder: Path) -> list[Rows]:
 
 
 def by_group(folder: Path) -> dict[str, Any]:
-    """NAB's standard score by group: the detector as it is, and baselines at the threshold that is best for these files."""
+    """NAB's standard score by group: the detector as it is, and baselines at the threshold best for these files."""
     files = nab_rows(folder)
     ours = [detect(Series(("x",), 0, 300, file.values[None].astype(np.float32)), len(file.values)) for file in files]
     hot = [made.score[0] >= 1 for made in ours]

@@ -13,9 +13,8 @@ from tasks.forecasting.decide.trailing import (
     lag,
     level_before,
     previous,
-    since_measured,
+    trailing_count,
     trailing_mean,
-    trailing_sum,
 )
 
 FAST, SLOW = (2.0, 32), (30.0, 256)  # half-life and memory, steps; the two half-lives that scored best on NAB
@@ -80,9 +79,9 @@ def residuals(block: Matrix, step_s: int) -> Residuals:
     yesterday = _nearest(hourly, days)
     both = ~np.isnan(days[0]) & ~np.isnan(days[1])  # to one day alone a series is less like than to the nearer of two
     apart = np.where(both, np.abs(hourly - yesterday), np.float32(np.nan))
-    sustained = _mean([lag(apart, back * hour) for back in range(AVERAGED_HOURS)])
-    before = previous(values, observed)[0]
-    said = observed & ~_returning(observed, hour)
+    sustained = _mean_of_hours(apart, hour)
+    before, gap = previous(values, observed)
+    said = observed & (gap - 1 <= hour)
     moved = trailing_mean(np.where(said, np.abs(values - before), np.float32(np.nan)), hour, KNOWN_SHARE)
     expected = {
         Cause.STEP: fast, Cause.LEVEL: explained, Cause.DAY: yesterday, Cause.ACTIVITY: fast, Cause.STUCK: fast,
@@ -107,16 +106,12 @@ def _nearest(values: Matrix, candidates: list[Matrix]) -> Matrix:
     return best
 
 
-def _mean(parts: list[Matrix]) -> Matrix:
-    """(N, W) mean of those that are known, NaN where less than a third is."""
-    known = sum((~np.isnan(part)).astype(np.float32) for part in parts)
-    total = sum(np.nan_to_num(part) for part in parts)
-    return np.asarray(np.where(known >= KNOWN_SHARE * len(parts), total / np.maximum(known, 1), np.nan))
-
-
-def _returning(observed: Bool, hour: int) -> Bool:
-    """(N, W) whether a value is the first one of all, or the first after a gap of more than an hour."""
-    return observed & (lag(since_measured(observed), 1, observed.shape[1]) > hour)
+def _mean_of_hours(values: Matrix, hour: int) -> Matrix:
+    """(N, W) mean of a value and those one to five hours before, NaN where less than a third is known."""
+    known = ~np.isnan(values)
+    parts = ((np.where(known, values, np.float32(0))), known.astype(np.float32))
+    total, count = (sum(lag(part, back * hour, 0.0) for back in range(AVERAGED_HOURS)) for part in parts)
+    return np.asarray(np.where(count >= KNOWN_SHARE * AVERAGED_HOURS, total / np.maximum(count, 1), np.float32(np.nan)))
 
 
 def _run_lengths(changed: Bool, observed: Bool, hour: int) -> Matrix:
@@ -143,8 +138,7 @@ def counting(block: Matrix, width: int, wanted: int) -> Bool:
     rises = observed & (part > before)
     falls = observed & (part < before) & ~((part >= 0) & (2 * part <= before))
     measured, rose, fell = (
-        lag(trailing_sum(mask.astype(np.float32), width), 1, 0.0)[:, -answer.shape[1] :]
-        for mask in (observed, rises, falls)
+        lag(trailing_count(mask, width), 1, 0.0)[:, -answer.shape[1] :] for mask in (observed, rises, falls)
     )
     answer[rows] = (fell == 0) & (2 * rose >= measured) & (measured >= FEWEST_STEPS)
     return answer

@@ -7,7 +7,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.forecasting.decide.history import Bool, Index
+from blocks.series import Float
+from tasks.forecasting.decide.history import Bool
 
 Matrix = NDArray[np.floating]
 Kind = TypeVar("Kind", bound=np.generic)
@@ -45,10 +46,21 @@ def trailing_sum(values: Matrix, width: int) -> Matrix:
     return total
 
 
+def trailing_count(mask: Bool, width: int) -> Float:
+    """(N, T) how many of the last `width` steps are in the mask; a running total of whole numbers loses nothing.
+
+    >>> trailing_count(np.array([[True, True, False, True]]), 2)
+    array([[1., 2., 1., 1.]], dtype=float32)
+    """
+    total = np.cumsum(mask, axis=1, dtype=np.int32)
+    total[:, width:] -= total[:, :-width].copy()
+    return total.astype(np.float32)
+
+
 def trailing_mean(values: Matrix, width: int, share: float) -> Matrix:
     """(N, T) means of the last `width` steps without NaN; NaN where less than `share` (0-1) of them is known."""
     known = ~np.isnan(values)
-    count = trailing_sum(known.astype(values.dtype), width)
+    count = trailing_count(known, width)
     total = trailing_sum(np.where(known, values, 0), width)
     return np.asarray(np.where(count >= max(1.0, share * width), total / np.maximum(count, 1), np.nan))
 
@@ -73,21 +85,21 @@ def sliding_extreme(values: Matrix, width: int, pick: np.ufunc) -> Matrix:
     return values
 
 
-def since_measured(observed: Bool) -> Index:
+def since_measured(observed: Bool) -> NDArray[np.int32]:
     """(N, T) steps since the last measured one, that one counted as 0; T and more before the first."""
     steps = observed.shape[1]
-    columns = np.arange(steps)
-    return np.asarray(columns - np.maximum.accumulate(np.where(observed, columns, -steps), axis=1))
+    columns = np.arange(steps, dtype=np.int32)
+    return np.asarray(columns - np.maximum.accumulate(np.where(observed, columns, np.int32(-steps)), axis=1))
 
 
-def previous(values: Matrix, observed: Bool) -> tuple[Matrix, Index]:
+def previous(values: Matrix, observed: Bool) -> tuple[Matrix, NDArray[np.int32]]:
     """(N, T) the last value measured before each step, NaN where none was, and how many steps before it that was.
 
     >>> previous(np.array([[5.0, np.nan, 7.0]]), np.array([[True, False, True]]))[0]
     array([[nan,  5.,  5.]])
     """
     gap = lag(since_measured(observed), 1, observed.shape[1]) + 1
-    source = np.arange(observed.shape[1]) - gap
+    source = np.arange(observed.shape[1], dtype=np.int32) - gap
     known = np.where(observed, values, np.nan)
     before = np.where(source >= 0, np.take_along_axis(known, np.maximum(source, 0), axis=1), np.nan)
     return before, gap
