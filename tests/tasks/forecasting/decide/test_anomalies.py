@@ -186,6 +186,19 @@ def test_a_second_spike_in_the_refractory_is_the_same_episode():
     assert alerts(values) == [-20]
 
 
+def test_an_incident_does_not_hide_the_next():
+    values = wave() + np.random.default_rng(9).normal(0, 8, LENGTH)
+    values[-3 * DAY] += 2000
+    values[-DAY - 10] += 200
+    assert alerts(values) == [-3 * DAY, -DAY - 10]
+
+
+def test_a_third_incident_like_the_second_is_the_series_nature():
+    values = wave() + np.random.default_rng(9).normal(0, 8, LENGTH)
+    values[[-3 * DAY, -2 * DAY - 20, -20]] += 200
+    assert alerts(values) == [-3 * DAY, -2 * DAY - 20]
+
+
 def test_the_history_must_hold_what_is_judged():
     with pytest.raises(InvalidInput, match="0 steps"):
         judge(wave(), 0)
