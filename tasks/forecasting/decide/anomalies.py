@@ -181,7 +181,8 @@ def _judge(block: Matrix, judged: int, step_s: int) -> tuple[Bool, Matrix, Matri
 def _rank(sizes: Float, rank: Rank, judged: int, step_s: int) -> tuple[Bool, Float]:
     """(N, J + refractory) whether a residual shrunk by its margin beats its whole ring, and (N, J) its score.
 
-    score = log(p) / log(1 / (n + 1)), p = (1 + number of the n in the ring that reach the shrunk residual) / (n + 1).
+    score = log(p) / log(1 / (n + 1)), p = (1 + k) / (n + 1), where k of the n in the ring reach the shrunk
+    residual; the same as 1 - log(1 + k) / log(n + 1).
     """
     ring, away, tail = ring_of(step_s), 1 + rank.apart_hours * hour_of(step_s), judged + refractory_of(step_s)
     least, wanted = max(PROBATION, steps_in_a_day(step_s)), tail + 2 * (away + ring)
@@ -196,8 +197,7 @@ def _rank(sizes: Float, rank: Rank, judged: int, step_s: int) -> tuple[Bool, Flo
     for step in range(tail - judged, tail):
         reached[:, step - tail + judged] = (past[:, step + 1 : step + 1 + ring] >= now[:, step, None]).sum(axis=1)
     now, n = now[:, -judged:], count[:, -judged:]
-    p = np.where(now > 0, (1 + reached) / (n + 1), 1)
-    score = np.clip(-np.log(p) / np.log(np.maximum(n, 1) + 1), 0, 1)  # rounding
+    score = np.where(now > 0, 1 - np.log(1 + reached) / np.log(np.maximum(n, 1) + 1), 0)  # exactly 1 where none reached
     return hot, np.where(~np.isnan(now) & (n >= least), score, np.float32(np.nan))
 
 
