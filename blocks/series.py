@@ -39,6 +39,25 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Calendar:
+    """What is known beforehand of S series: their local time, and K features of the future (holidays, planned events).
+
+    Attributes
+    ----------
+    unique_id: S names. zones: S IANA names of time zones, e.g. `Europe/Berlin`; empty is UTC for all.
+    names: K features. start_s: time of column 0, seconds since 1970 UTC. step_s: seconds between columns.
+    values: (K, S, T) float32, reaching as far beyond the history as is known; NaN is not known.
+    """
+
+    unique_id: tuple[str, ...]
+    zones: tuple[str, ...]
+    names: tuple[str, ...]
+    start_s: int
+    step_s: int
+    values: Float
+
+
+@dataclass(frozen=True)
 class Forecast:
     """Quantiles of S series over the next H steps.
 
