@@ -18,7 +18,7 @@ GAP_DAYS = 13 / 144  # 2 h 10 min: no multiple of it is a day, so that all times
 BUCKETS = 4  # steps ahead are calibrated in this many spans
 SCORED_ORIGINS = 24  # the newest of the past origins give a group's scores
 STEPS_OF_A_BUCKET = 3  # and this many steps of each span: neighbours say the same
-SERIES_OF_A_GROUP = 500  # that give its offset
+SERIES_OF_A_GROUP = 200  # that give its offset
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ def calibrate(
 
 
 def _representatives(names: tuple[str, ...], group: Index) -> tuple[Index, list[Index]]:
-    """Rows that stand for their groups, at most 500 of each, evenly spaced in the order of their names; and which of
+    """Rows that stand for their groups, at most 200 of each, evenly spaced in the order of their names; and which of
     them are each group's.
     """
     order = np.argsort(np.array(names))
@@ -215,7 +215,7 @@ def _opinions(view: Past, model: Model) -> Opinions:
 
 def _floor(view: Past) -> Float:
     """(N,) 0 where nothing was below it in the week."""
-    return np.where((view.values < 0).any(axis=1), -np.inf, 0).astype(np.float32)
+    return np.where(view.values.min(axis=1) < 0, -np.inf, 0).astype(np.float32)
 
 
 def forecast(

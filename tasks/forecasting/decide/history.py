@@ -48,12 +48,16 @@ class Past:
 
     def staleness(self) -> Index:
         """(N,) steps from the last measured value to the origin, W where there is none."""
+        if self.observed[:, -1].all():
+            return np.zeros(len(self.observed), np.int64)
         found = self.observed[:, ::-1].argmax(axis=1)
         return np.asarray(np.where(self.observed.any(axis=1), found, self.observed.shape[1]))
 
 
 def first_observed(observed: Bool) -> Index:
     """(N,) column of the first measured value, the width where there is none."""
+    if observed[:, 0].all():
+        return np.zeros(len(observed), np.int64)
     return np.asarray(np.where(observed.any(axis=1), observed.argmax(axis=1), observed.shape[1]))
 
 
