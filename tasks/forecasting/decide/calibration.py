@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -165,6 +165,7 @@ class Replay:
     Attributes
     ----------
     unique_id: N names. origins: (M,) columns, ascending. said: M opinions; NaN where a series could not be served.
+    judged: losses of origins whose outcomes are all known, by place.
     came: (M, N, H) values measured, NaN where not.
     """
 
@@ -172,6 +173,7 @@ class Replay:
     origins: Index
     said: tuple[Opinions, ...]
     came: Float
+    judged: dict[int, tuple[Float, Float]] = field(default_factory=dict, repr=False)
 
     def settle(self, last: int, wanted: Index, levels: tuple[float, ...], known: Calibration) -> Settled:
         """Weights and offsets at column `last`, by what had come until then of origins before it.
@@ -194,13 +196,22 @@ class Replay:
             nothing = Tracked(known.steps.unit, known.steps.own, np.full(
                 (len(known.weight), 1, BUCKETS, len(levels)), np.nan, np.float32))  # fmt: skip
             return Settled(known.weight, nothing, nothing)
-        judged = [_clean(opinion).losses(came[m], np.array(levels, np.float32)) for m, opinion in enumerate(said)]
+        judged = [self._judged(place, came[m], last, levels) for m, place in enumerate(chosen.tolist())]
         weight = weights(np.stack([loss for loss, _ in judged]), np.stack([share for _, share in judged]))
         mixed = np.stack([opinion.mixed(weight) for opinion in said])
         follow = partial(_tracked, origins=self.origins[chosen], last=last, levels=levels, group=known.group)
         steps = follow(came[:, :, :, None] - mixed, asked=known.steps.group, holds_median=True)
         tops = np.maximum.accumulate(came, axis=2)[:, :, :, None] - np.maximum.accumulate(mixed, axis=2)
         return Settled(weight, steps, follow(tops, asked=known.peaks.group, holds_median=False))
+
+    def _judged(self, place: int, came: Float, last: int, levels: tuple[float, ...]) -> tuple[Float, Float]:
+        """Losses at one origin; remembered once all its outcomes are known."""
+        if place in self.judged:
+            return self.judged[place]
+        found = _clean(self.said[place]).losses(came, np.array(levels, np.float32))
+        if self.origins[place] + self.came.shape[2] <= last:
+            self.judged[place] = found
+        return found
 
 
 def _tracked(

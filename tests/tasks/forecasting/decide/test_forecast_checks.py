@@ -30,7 +30,16 @@ def made(median: np.ndarray | float, band: float = 5.0, past: Series | None = No
     past = past or history()
     middle = np.broadcast_to(np.asarray(median, np.float32), (HORIZON,))
     values = np.stack([middle - band, middle, middle + band], axis=1)[None].astype(np.float32)
-    return Forecast(("web",), utc(past.end_s - STEP_S), past.end_s, STEP_S, LEVELS, values, ("linear",))
+    return Forecast(
+        ("web",),
+        utc(past.end_s - STEP_S),
+        past.end_s,
+        STEP_S,
+        LEVELS,
+        values,
+        np.maximum.accumulate(values, axis=1),
+        ("linear",),
+    )
 
 
 def codes(given_forecast: Forecast, past: Series | None = None) -> list[str]:
