@@ -134,7 +134,11 @@ def _forecast_rows(
 def _peaks(
     pools: Pools, forecast: Forecast | None, rows: Int, policy: Policy, now_s: float
 ) -> tuple[Float, Float, Bool, float]:
-    """(P, R) peak, (P, R) its time, (P, R) whether every step until the horizon is there, the level it was read at."""
+    """(P, R) peak, (P, R) its time, (P, R) whether every step until the horizon is there, the level it was read at.
+
+    The peak is the maximum's own quantile, which is higher than the highest quantile of a step. A forecast whose first
+    steps are over would count those too, so there the highest quantile of the steps to come is taken.
+    """
     peak = np.full(rows.shape, np.nan)
     at_s, whole = peak.copy(), np.zeros(rows.shape, dtype=np.bool_)
     if forecast is None or 0 in forecast.values.shape or not rows.size:
@@ -154,6 +158,10 @@ def _peaks(
         ranked = np.where(good & inside, values, -1.0)
         best = ranked.argmax(axis=1)
         top = np.take_along_axis(ranked, best[:, None], axis=1)[:, 0]
+        if near[0] == 0:
+            reach = np.maximum(inside.sum(axis=1) - 1, 0)
+            own = forecast.peaks[rows[:, column], reach, level].astype(np.float64)
+            top = np.where((top >= 0) & np.isfinite(own), np.maximum(own, top), top)
         peak[:, column] = np.where(top >= 0, top, np.nan)
         at_s[:, column] = np.where(top >= 0, times[near][best], np.nan)
         whole[:, column] = (good | ~inside).all(axis=1) & in_time & (rows[:, column] >= 0)

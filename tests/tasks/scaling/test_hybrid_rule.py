@@ -47,6 +47,20 @@ def test_each_pool_looks_as_far_ahead_as_its_own_boot_time(stage):
     assert stage.scene(2, peak_cpu=late, steps=24, boot_s=[240.0, 3600.0]).decide().want.tolist() == [5, 17]
 
 
+def test_the_peak_is_the_maximums_own_quantile_not_the_highest_of_the_steps(stage):
+    scene = stage.scene(peak_cpu=31.2)
+    higher = replace(scene, forecast=replace(scene.forecast, peaks=scene.forecast.peaks * np.float32(1.5)))
+    assert (scene.decide().want[0], higher.decide().want[0]) == (9, 13)  # 46.8 / (4 * 0.9) = 13
+
+
+def test_a_forecast_whose_first_step_is_over_gives_the_highest_of_the_steps_to_come(stage):
+    past = np.full((1, 12), 8.0)
+    past[0, 0] = 60.0
+    scene = stage.scene(peak_cpu=past)
+    later = replace(scene.forecast, start_s=scene.forecast.start_s - 600)
+    assert replace(scene, forecast=later).decide().want[0] == 5
+
+
 def test_the_time_of_the_peak_is_told(stage, reason_of):
     rising = np.full((1, 12), 8.0)
     rising[0, 3] = 40.0
@@ -66,6 +80,7 @@ def test_forecast_rows_may_come_in_any_order(stage):
         scene.forecast,
         unique_id=tuple(scene.forecast.unique_id[i] for i in turned),
         values=scene.forecast.values[turned],
+        peaks=scene.forecast.peaks[turned],
     )
     assert replace(scene, forecast=shuffled).decide().to_records() == scene.decide().to_records()
 
