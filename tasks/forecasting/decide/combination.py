@@ -27,9 +27,9 @@ EXPERTS = (
 SHARPNESS = 20.0  # weight = exp(-20 x loss over the experts' mean loss)
 HALF_LIFE = 24  # origins after which a loss counts half
 STEPS_JUDGED = 24  # of a longer horizon, this many steps are judged
-# Before any evidence the model is taken to lose a fifth less than the others; that counts as half an origin.
+# Before any evidence the model is taken to lose a fifth less than the others; that counts as two origins.
 PRIOR = np.array([0.8, 1.0, 1.0, 1.0, 1.0, 1.0], np.float32)
-PRIOR_ORIGINS = 0.5
+PRIOR_ORIGINS = 2.0
 
 
 @dataclass(frozen=True)
