@@ -10,15 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from blocks.errors import InvalidInput
 from deployments.command.output import Json, err, out, print_json, refusals
+from deployments.command.series_options import (
+    Freq,
+    Horizon,
+    Levels,
+    TimeZone,
+    check_count,
+    origin_of,
+    percents_of,
+    step_of,
+    tell,
+    zone_of,
+)
 
 if TYPE_CHECKING:
-    from tasks.forecasting.files import HistoryFile
+    from tasks.forecasting.decide.choice import Choice
     from tasks.forecasting.offline import FileForecast
 
 SHOWN_SERIES = 40
-SHOWN_REFUSALS = 20
 
 
 class Model(StrEnum):
@@ -26,6 +36,7 @@ class Model(StrEnum):
 
     AUTO = "auto"
     LINEAR = "linear"
+    TREES = "trees"
     SEASONAL_NAIVE = "seasonal-naive"
     LAST_VALUE = "last-value"
 
@@ -33,19 +44,19 @@ class Model(StrEnum):
 Input = Annotated[
     Path,
     typer.Argument(
-        metavar="INPUT", help="CSV or Parquet: unique_id, ds, y; or a time column and then one column a series"
+        metavar="INPUT",
+        help="CSV or Parquet: unique_id, ds, y, and further columns that are known beforehand (rows with an empty y "
+        "tell their future); or a time column and then one column a series",
     ),
 ]
-Freq = Annotated[str | None, typer.Option(help="distance of the rows: 5min, 1h; else the most frequent in the file")]
-Horizon = Annotated[int, typer.Option(min=1, max=100_000, help="steps to forecast")]
-Levels = Annotated[str, typer.Option(help="central bands in percent")]
 ModelName = Annotated[
     Model,
-    typer.Option(help="auto is linear; a series too young or stale falls back to seasonal-naive, then last-value"),
-]
+    typer.Option(help="auto is the best of linear, trees and seasonal-naive on the past of the file; a series too "
+                 "young or stale falls back to seasonal-naive, then last-value"),
+]  # fmt: skip
 Origin = Annotated[
     str | None,
-    typer.Option(metavar="ISO", help="read nothing after this time and forecast the steps after it; else after the "
+    typer.Option(metavar="ISO", help="read no value after this time and forecast the steps after it; else after the "
                  "last value of each series"),
 ]  # fmt: skip
 Train = Annotated[Path | None, typer.Option(metavar="INPUT2", help="fit on this file instead of INPUT")]
@@ -68,77 +79,53 @@ def forecast_command(
     model: ModelName = Model.AUTO,
     origin: Origin = None,
     train: Train = None,
+    time_zone: TimeZone = "UTC",
     out_file: Out = None,
     as_json: Json = False,
 ) -> None:
     """Forecast the steps after the last value of each series of a file, with bands."""
     with refusals():
-        from tasks.forecasting.files import read_history, write_table
-        from tasks.forecasting.offline import forecast_file
+        check_count(horizon, "--horizon")
+        from tasks.forecasting.files import read_history
+        from tasks.forecasting.offline import calendar_notes, choose_engine, forecast_file
+        from tasks.forecasting.tables import check_output, write_table
 
-        step_s, start, percents = _step(freq), _origin(origin), _percents(levels)
-        engine = Model.LINEAR if model is Model.AUTO else model
+        step_s, start, percents, zone = step_of(freq), origin_of(origin), percents_of(levels), zone_of(time_zone)
+        if out_file:
+            check_output(out_file, [file, *([train] if train else [])])
         with err.status(f"reading {file}") as status:
-            history = read_history(file, step_s)
-            training = read_history(train, history.history.step_s) if train else None
+            history = read_history(file, step_s, zone, start)
+            training = read_history(train, history.history.step_s, zone, start) if train else None
+            choice = None
+            if model is Model.AUTO:
+                status.update("choosing a model by its score on the past of the file")
+                choice = choose_engine(history, horizon, percents, start, training)
             status.update("forecasting")
             made = forecast_file(
-                history, horizon, percents, engine.value, start, training,
+                history, horizon, percents, choice.engine if choice else model.value, start, training,
                 lambda done, of: status.update(f"forecasting: {done} of {of} groups of series"),
             )  # fmt: skip
-        _tell(history, made)
+        notes = [*history.notes, *(f"--train: {note}" for note in (training.notes if training else [])),
+                 *calendar_notes(history, made), *([_why(choice)] if choice else [])]  # fmt: skip
+        left_out = [*history.refused, *(f"--train: {line}" for line in (training.refused if training else [])),
+                    *_unserved(made)]  # fmt: skip
+        tell(notes, left_out)
         if out_file:
             write_table(made.table(), out_file)
             err.print(f"wrote {len(made.unique_id) * horizon} rows to {out_file}", highlight=False, soft_wrap=True)
         if as_json:
-            print_json(_document(made, history))
+            print_json(_document(made, notes, left_out, choice))
         elif not out_file:
             out.print(_table(made))
 
 
-def _step(freq: str | None) -> int | None:
-    """Seconds of `5min`, `1h`, ..."""
-    if freq is None:
-        return None
-    import pandas as pd
-
-    try:
-        seconds = pd.Timedelta(f"1{freq}" if freq[:1].isalpha() else freq).total_seconds()
-    except ValueError as error:
-        raise InvalidInput(f"{freq!r} is no distance of time", where="--freq", fix="write 5min, 15min or 1h") from error
-    if seconds < 1 or seconds % 1:
-        raise InvalidInput(f"{freq!r} is not a whole number of seconds", where="--freq", fix="write 5min, 15min or 1h")
-    return int(seconds)
-
-
-def _origin(origin: str | None) -> datetime | None:
-    if origin is None:
-        return None
-    try:
-        found = datetime.fromisoformat(origin)
-    except ValueError as error:
-        raise InvalidInput(
-            f"{origin!r} is no ISO 8601 time", where="--origin", fix="write 2026-01-31T12:00:00Z"
-        ) from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _percents(levels: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(level) for level in levels.split(","))
-    except ValueError as error:
-        raise InvalidInput(f"{levels!r} are no percents", where="--levels", fix="write 80,95") from error
-
-
-def _tell(history: HistoryFile, made: FileForecast) -> None:
-    """Say on stderr which rules were applied, what was left out, and which series have no forecast."""
-    for note in history.notes:
-        err.print(f"[dim]note[/dim] {note}", highlight=False, soft_wrap=True)
-    lines = history.refused + _unserved(made)
-    for line in lines[:SHOWN_REFUSALS]:
-        err.print(f"[yellow]left out[/yellow] {line}", highlight=False, soft_wrap=True)
-    if len(lines) > SHOWN_REFUSALS:
-        err.print(f"[yellow]left out[/yellow] and {len(lines) - SHOWN_REFUSALS} more; --json names them all")
+def _why(choice: Choice) -> str:
+    """The choice in words, with its scores."""
+    if not choice.wql:
+        return f"model {choice.engine}: the past is too short to score another one"
+    scores = ", ".join(f"{name} {loss:.4g}" for name, loss in sorted(choice.wql.items(), key=lambda item: item[1]))
+    return (f"model {choice.engine}: the lowest weighted quantile loss of {scores} "
+            f"({choice.windows} windows of {choice.series} series)")  # fmt: skip
 
 
 def _unserved(made: FileForecast) -> list[str]:
@@ -146,17 +133,18 @@ def _unserved(made: FileForecast) -> list[str]:
             for name, method in zip(made.unique_id, made.method, strict=True) if method == "none"]  # fmt: skip
 
 
-def _document(made: FileForecast, history: HistoryFile) -> dict[str, Any]:
-    table = made.table()
+def _document(made: FileForecast, notes: list[str], left_out: list[str], choice: Choice | None) -> dict[str, Any]:
     return {
         "step_s": made.step_s,
         "horizon": made.middle.shape[1],
         "levels_percent": list(made.percents),
+        "choice": choice and {"model": choice.engine, "wql": choice.wql, "mase": choice.mase,
+                              "windows": choice.windows, "series": choice.series},
         "series": [{"unique_id": name, "model": method}
                    for name, method in zip(made.unique_id, made.method, strict=True)],
-        "forecast": table.to_pylist(),
-        "left_out": history.refused + _unserved(made),
-        "notes": history.notes,
+        "forecast": made.table().to_pylist(),
+        "left_out": left_out,
+        "notes": notes,
     }  # fmt: skip
 
 

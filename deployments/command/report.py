@@ -12,7 +12,6 @@ from blocks.errors import NotFound
 from blocks.store import Store
 from blocks.store.tables import Section
 from deployments.command.output import Json, out, print_json, refusals, write_atomically
-from deployments.report import render
 
 
 def register(app: typer.Typer) -> None:
@@ -58,6 +57,8 @@ def write_report(store: Store, path: Path, *, title: str = "Continuum report", r
     ------
     NotFound: nothing is stored yet.
     """
+    from deployments.report import render  # brings NumPy along: only where a report is written
+
     sections = stored_sections(store, run)
     fleets = ", ".join(sorted({section.subject for section in sections}))
     html = render(

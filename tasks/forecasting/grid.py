@@ -3,69 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blocks.errors import InvalidInput
-from blocks.series import Series, utc
-
-Index = NDArray[np.int64]
+from blocks.series import Float, Series, utc
+from tasks.forecasting.rows import Index, Rows, distances, runs
+from tasks.forecasting.slots import averaging, usual_distance
 
 MOST_CELLS = 300_000_000  # float32 cells of the matrix: 1.2 GB
 OFF_GRID = 0.25  # a time further than this share of a step from its slot belongs to no slot
 MOST_OFF_GRID = 1 / 3  # with more of its rows between the steps, a series has another step
-
-
-@dataclass(frozen=True)
-class Rows:
-    """N readable rows.
-
-    Attributes
-    ----------
-    names: series by number. number: (N,) series of each row. time_s: (N,) seconds since 1970 UTC.
-    value: (N,) float64, NaN where missing. line: (N,) line in the file.
-    """
-
-    names: list[str]
-    number: Index
-    time_s: Index
-    value: NDArray[np.float64]
-    line: Index
-
-    def take(self, rows: Index | NDArray[np.bool_]) -> Rows:
-        """The same series, some of the rows."""
-        return Rows(self.names, self.number[rows], self.time_s[rows], self.value[rows], self.line[rows])
+LOOSE = 0.05  # with more of them, and a step that was asked for, it is averaged over the steps
 
 
 @dataclass(frozen=True)
 class Gridded:
-    """A matrix and (S,) seconds that each series' own times lie after the column times."""
+    """A matrix, what was known beforehand, and the series' phases.
+
+    Attributes
+    ----------
+    history: (S, T). phase_s: (S,) seconds that each series' own times lie after the column times.
+    features: (K, S, T') from the same first column on, reaching as far as any row does.
+    """
 
     history: Series
     phase_s: Index
+    features: Float
 
 
-def usual_step(rows: Rows) -> int | None:
-    """Most frequent distance in seconds between neighbouring rows of a series; None where no series has two."""
-    distances = _distances(rows.take(np.lexsort((rows.time_s, rows.number))))[1]
-    if not len(distances):
-        return None
-    found, count = np.unique(distances, return_counts=True)
-    return int(found[count.argmax()])
-
-
-def _distances(ordered: Rows) -> tuple[Index, Index]:
-    """Series number and distance in seconds of each pair of neighbouring rows of one series, equal times left out."""
-    distance = np.diff(ordered.time_s)
-    inside = (np.diff(ordered.number) == 0) & (distance > 0)
-    return ordered.number[1:][inside], distance[inside]
-
-
-def put_on_grid(rows: Rows, step_s: int, where: Path, refused: list[str], notes: list[str]) -> Gridded:
+def put_on_grid(
+    rows: Rows, step_s: int, where: Path, refused: list[str], notes: list[str], *, asked: bool = False
+) -> Gridded:
     """The matrix of the rows; refusals and notes are added to the lists.
+
+    Parameters
+    ----------
+    asked:
+        whether a person named the step: then irregular series are averaged over it too (`slots.averaging`).
 
     Raises
     ------
@@ -76,12 +53,16 @@ def put_on_grid(rows: Rows, step_s: int, where: Path, refused: list[str], notes:
         notes.append(f"{len(np.unique(rows.number[1:][backwards]))} series were not in time order: sorted")
     ordered = rows.take(np.lexsort((rows.line, rows.time_s, rows.number)))
     ordered = _without_repeats(ordered, ordered.time_s, "has a value for this time already", refused)
-    phase, wrong = _phases(ordered, step_s)
-    other = _other_steps(ordered, step_s)
-    for number in np.flatnonzero(wrong | other):
-        refused.append(f"series {rows.names[number]}: its rows are not {step_s} s apart: series left out; resample it, "
-                       "or forecast it from a file of its own with its own --freq")  # fmt: skip
-    ordered = ordered.take(~(wrong | other)[ordered.number])
+    phase, off_grid = _phases(ordered, step_s)
+    misfits = (off_grid > MOST_OFF_GRID) | _other_steps(ordered, step_s)
+    means = averaging(ordered, step_s, misfits, off_grid > LOOSE if asked else None)
+    for number in np.flatnonzero(misfits & ~means.chosen):
+        refused.append(f"series {rows.names[number]}: its rows are not {step_s} s apart but about "
+                       f"{usual_distance(ordered, int(number)):g} s: series left out; forecast it from a file of its "
+                       "own with its own --freq")  # fmt: skip
+    ordered = ordered.take(~(misfits & ~means.chosen)[ordered.number])
+    phase[means.chosen] = 0
+    ordered = means.applied(ordered, step_s, notes)
     slot = (ordered.time_s - phase[ordered.number] + step_s // 2) // step_s
     off = np.abs(ordered.time_s - phase[ordered.number] - slot * step_s) > OFF_GRID * step_s
     refused += [
@@ -103,25 +84,24 @@ def _without_repeats(ordered: Rows, key: Index, why: str, refused: list[str]) ->
     return ordered.take(~same)
 
 
-def _phases(ordered: Rows, step_s: int) -> tuple[Index, NDArray[np.bool_]]:
-    """(S,) most frequent remainder of a series' times by the step, and whether too many of its rows lie elsewhere."""
+def _phases(ordered: Rows, step_s: int) -> tuple[Index, NDArray[np.float64]]:
+    """(S,) most frequent remainder of a series' times by the step, and the share of its rows that lie elsewhere."""
     phase = np.zeros(len(ordered.names), dtype=np.int64)
-    wrong = np.zeros(len(ordered.names), dtype=bool)
-    starts = np.searchsorted(ordered.number, np.arange(len(ordered.names) + 1))
+    elsewhere = np.zeros(len(ordered.names))
     rest = ordered.time_s % step_s
-    for number, (begin, end) in enumerate(pairwise(starts)):
+    for number, (begin, end) in enumerate(runs(ordered.number, len(ordered.names))):
         if begin == end:
             continue
         found, count = np.unique(rest[begin:end], return_counts=True)
         phase[number] = found[count.argmax()]
         away = np.abs(rest[begin:end] - phase[number])
-        wrong[number] = (np.minimum(away, step_s - away) > OFF_GRID * step_s).mean() > MOST_OFF_GRID
-    return phase, wrong
+        elsewhere[number] = (np.minimum(away, step_s - away) > OFF_GRID * step_s).mean()
+    return phase, elsewhere
 
 
 def _other_steps(ordered: Rows, step_s: int) -> NDArray[np.bool_]:
     """(S,) whether more than half of a series' distances are twice the step or longer."""
-    number, distance = _distances(ordered)
+    number, distance = distances(ordered)
     count = np.bincount(number, minlength=len(ordered.names))
     longer = np.bincount(number[distance >= 2 * step_s - OFF_GRID * step_s], minlength=len(ordered.names))
     return np.asarray((count >= 3) & (2 * longer > count))
@@ -134,14 +114,21 @@ def _matrix(ordered: Rows, slot: Index, phase: Index, step_s: int, where: Path, 
         refused.append(f"series {ordered.names[number]}: it has no value at all: series left out")
     if not held.any():
         raise InvalidInput(f"no series is left ({refused[-1]})", where=str(where), fix="mend the rows named")
-    slot, ordered = slot[known], ordered.take(known)
-    first, steps = int(slot.min()), int(slot.max() - slot.min()) + 1
-    kept = np.flatnonzero(held)
-    if steps * len(kept) > MOST_CELLS:
-        raise InvalidInput(f"{len(kept)} series over {steps} steps of {step_s} s are more than {MOST_CELLS:,} values",
-                           where=str(where), fix="split the file, or check its earliest and latest time")  # fmt: skip
+    mine = held[ordered.number]
+    slot, ordered, known = slot[mine], ordered.take(mine), known[mine]
+    first = int(slot[known].min())
+    steps, reach = int(slot[known].max()) - first + 1, int(slot.max()) - first + 1
+    kept, wide = np.flatnonzero(held), ordered.features.shape[1]
+    if steps * len(kept) > MOST_CELLS or reach * len(kept) * wide > MOST_CELLS:
+        raise InvalidInput(f"{len(kept)} series over {max(steps, reach if wide else 0)} steps of {step_s} s are more "
+                           f"than {MOST_CELLS:,} values", where=str(where),
+                           fix="split the file, or check its earliest and latest time")  # fmt: skip
     values = np.full((len(kept), steps), np.nan, dtype=np.float32)
-    row = np.cumsum(held) - 1
-    values[row[ordered.number], slot - first] = ordered.value
+    features = np.full((wide, len(kept), reach if wide else 0), np.nan, dtype=np.float32)
+    row = (np.cumsum(held) - 1)[ordered.number]
+    values[row[known], slot[known] - first] = ordered.value[known]
+    if wide:
+        since = slot >= first
+        features[:, row[since], slot[since] - first] = ordered.features[since].T
     names = tuple(ordered.names[number] for number in kept)
-    return Gridded(Series(names, first * step_s, step_s, values), phase[kept])
+    return Gridded(Series(names, first * step_s, step_s, values), phase[kept], features)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from blocks.errors import InvalidInput
 from blocks.series import Forecast, Series, utc
 from tasks.forecasting.decide import Model, fit, forecast
+from tasks.forecasting.decide.beforehand import ENGINES_READ_CALENDARS, told
+from tasks.forecasting.decide.choice import Choice, choose
+from tasks.forecasting.decide.engines import GLOBAL_ENGINES, SEASONAL_NAIVE
 from tasks.forecasting.files import HistoryFile
-
-LINEAR, BASELINE = "linear", "seasonal-naive"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def forecast_file(
     origin:
         last moment that counts as known; None for each series' own end.
     training:
-        another file to fit the linear engine on, up to the origin; None to fit it on `file`.
+        another file to fit a model on, up to the origin; None to fit it on `file`.
     progress:
         called with the series done and all series.
 
@@ -101,25 +102,70 @@ def forecast_file(
     InvalidInput: as `forecast`; a training file of another step.
     """
     levels = quantile_levels(percents)
-    learned = training or file
-    if learned.history.step_s != file.history.step_s:
-        raise InvalidInput(f"its step is {learned.history.step_s} s, that of the input {file.history.step_s} s",
-                           where="--train", fix="train on a file of the same step")  # fmt: skip
+    learned = _teacher(file, training)
     history = _known(file, origin)
     model: Model | None = None
-    if engine == LINEAR:
+    if engine in GLOBAL_ENGINES:
         lessons = _known(learned, origin)
-        model = fit(lessons, horizon, levels, utc(lessons.end_s))
-        engine = LINEAR if model else BASELINE
+        model = fit(lessons, horizon, levels, utc(lessons.end_s), engine=engine, **told(learned.calendar))
+        engine = engine if model else SEASONAL_NAIVE
     ends = _ends(history) if origin is None else np.full(len(history.unique_id), _column(history, file, origin))
     parts: dict[int, Forecast] = {}
     rows_of = {int(end): np.flatnonzero(ends == end) for end in np.unique(ends)}
     for done, (end, rows) in enumerate(rows_of.items()):
         part = replace(history, unique_id=tuple(history.unique_id[i] for i in rows), values=history.values[rows])
         as_of = utc(history.start_s + end * history.step_s)
-        parts[end] = forecast(part, horizon, levels, as_of, engine=engine, model=model)
+        parts[end] = forecast(part, horizon, levels, as_of, engine=engine, model=model, **told(file.calendar))
         progress(done + 1, len(rows_of))
     return _joined(file, history, rows_of, parts, percents)
+
+
+def _teacher(file: HistoryFile, training: HistoryFile | None) -> HistoryFile:
+    """The file to learn from.
+
+    Raises
+    ------
+    InvalidInput: its step, or its features, are not those of the file to forecast.
+    """
+    learned = training or file
+    if learned.history.step_s != file.history.step_s:
+        raise InvalidInput(f"its step is {learned.history.step_s} s, that of the input {file.history.step_s} s",
+                           where="--train", fix="train on a file of the same step")  # fmt: skip
+    theirs, ours = (known.calendar.names if known.calendar else () for known in (learned, file))
+    if theirs != ours:
+        raise InvalidInput(f"its features are {', '.join(theirs) or 'none'}, those of the input "
+                           f"{', '.join(ours) or 'none'}", where="--train",
+                           fix="train on a file with the same further columns")  # fmt: skip
+    return learned
+
+
+def choose_engine(
+    file: HistoryFile, horizon: int, percents: tuple[float, ...], origin: datetime | None = None,
+    training: HistoryFile | None = None,
+) -> Choice:  # fmt: skip
+    """The engine that was best on the past of the file that is learned from: else as `forecast_file`."""
+    learned = _teacher(file, training)
+    return choose(_known(learned, origin), horizon, quantile_levels(percents), calendar=learned.calendar)
+
+
+def calendar_notes(file: HistoryFile, made: FileForecast) -> list[str]:
+    """What a person should know about the features of a forecast."""
+    calendar = file.calendar
+    if calendar is None or not (calendar.names or calendar.zones):
+        return []
+    if not ENGINES_READ_CALENDARS:
+        return [f"local time and columns {', '.join(calendar.names) or 'none'}: no engine of this version uses them"]
+    notes = []
+    steps = made.middle.shape[1]
+    column = (made.start_s - file.phase_s - calendar.start_s)[:, None] // calendar.step_s + np.arange(steps)
+    reach = calendar.values.shape[2]
+    for name, values in zip(calendar.names, calendar.values, strict=True):
+        ahead = np.take_along_axis(values, np.clip(column, 0, max(reach - 1, 0)), axis=1) if reach else values
+        unknown = int((~np.isfinite(ahead) | (column >= reach)).sum()) if reach else column.size
+        if unknown:
+            notes.append(f"column {name}: not known for {unknown} of {column.size} steps of the forecast: it has its "
+                         "usual value there, that is no effect; give rows with an empty y to tell it")  # fmt: skip
+    return notes
 
 
 def _known(file: HistoryFile, origin: datetime | None) -> Series:

@@ -44,7 +44,7 @@ def history(tmp_path: Path) -> Path:
 
 
 def test_json_is_one_document_with_every_step_and_band(command, history):
-    result = command(history, "--freq", "1h", "--horizon", 6, "--json")
+    result = command(history, "--freq", "1h", "--horizon", 6, "--model", "linear", "--json")
     document = json.loads(result.stdout)
     assert result.exit_code == 0
     assert document["step_s"] == 3600

@@ -12,7 +12,8 @@ import pytest
 
 from blocks.errors import InvalidInput
 from blocks.series import utc
-from tasks.forecasting.files import HistoryFile, read_history, write_table
+from tasks.forecasting.files import HistoryFile, read_history
+from tasks.forecasting.tables import write_table
 
 HEAD = "unique_id,ds,y\n"
 GOOD = "a,2026-01-01T00:00:00Z,1\na,2026-01-01T00:05:00Z,2\na,2026-01-01T00:10:00Z,3\n"
@@ -71,9 +72,10 @@ def test_unordered_rows_are_sorted_and_that_is_said(read):
     assert file.notes == ["1 series were not in time order: sorted"]
 
 
-def test_extra_columns_are_named_as_unused(read):
+def test_further_numeric_columns_are_known_beforehand(read):
     file = read("unique_id,ds,y,holiday\na,2026-01-01T00:00:00Z,1,0\na,2026-01-01T00:05:00Z,2,1\n")
-    assert file.notes == ["columns holiday: known-future features, which no engine of this version uses"]
+    assert file.calendar.names == ("holiday",)
+    np.testing.assert_array_equal(file.calendar.values, [[[0, 1]]])
 
 
 @pytest.mark.parametrize(
