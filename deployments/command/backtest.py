@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -156,26 +157,27 @@ def _fields(scores: FileScores, name: str) -> dict[str, Any]:
 def _table(scores: FileScores, panels: list[Panel], horizon: int) -> Table:
     """A line a model; the best of each column is marked."""
     series, step_s = sum(len(panel.file.history.unique_id) for panel in panels), panels[0].file.history.step_s
-    table = Table(title=f"Backtest of {horizon} steps of {step_s} s ({horizon * step_s / 3600:.3g} h)",
+    table = Table(title=f"Backtest of {horizon} steps of {step_s} s ({horizon * step_s / 3600:.3g} h)", box=SIMPLE_HEAD,
+                  padding=(0, 1, 0, 0), pad_edge=False,
                   caption=f"{len(panels)} panel(s), {series} series, {scores.forecasts} forecasts a model. Best "
                           "marked *: lowest MASE and WQL; shares in the 80 and 95 % bands, also of the worst panel, "
-                          "nearest to 80 and 95 %; most series within 8 points of both")  # fmt: skip
+                          "nearest to 80 and 95 %; most series within 8 points of both (±8)")  # fmt: skip
     table.add_column("model", no_wrap=True)
     columns = {
         "MASE": ({name: line.mase for name, line in scores.lines.items()}, ".3f", 0.0),
         "WQL": ({name: line.wql for name, line in scores.lines.items()}, ".4f", 0.0),
         "/ naive": ({name: line.mase_to_seasonal_naive for name, line in scores.lines.items()}, ".2f", 0.0),
-        "in 80 %": ({name: line.coverage[80] for name, line in scores.lines.items()}, ".1%", 0.8),
-        "in 95 %": ({name: line.coverage[95] for name, line in scores.lines.items()}, ".1%", 0.95),
+        "80 %": ({name: line.coverage[80] for name, line in scores.lines.items()}, ".1%", 0.8),
+        "95 %": ({name: line.coverage[95] for name, line in scores.lines.items()}, ".1%", 0.95),
         "worst": ({name: line.worst_panel[80] for name, line in scores.lines.items()}, ".1%", 0.8),
-        "within 8": ({name: line.within[8] for name, line in scores.lines.items()}, ".0%", 1.0),
-        "CPU-s": (scores.cpu_s, ".2f", 0.0),
+        "±8": ({name: line.within[8] for name, line in scores.lines.items()}, ".0%", 1.0),
+        "CPU-s": (scores.cpu_s, ".1f", 0.0),
     }
     for head in columns:
         table.add_column(head, justify="right", no_wrap=True)
     for name in scores.lines:
         cells = [_cell(name, *column) for column in columns.values()]
-        table.add_row(f"{name} *" if name == scores.best() else name, *cells)
+        table.add_row(f"{name}*" if name == scores.best() else name, *cells)
     return table
 
 
@@ -184,4 +186,4 @@ def _cell(name: str, values: dict[str, float], form: str, aim: float) -> str:
     if not math.isfinite(values[name]):
         return "-"
     nearest = min((abs(value - aim) for value in values.values() if math.isfinite(value)), default=math.inf)
-    return f"{values[name]:{form}}" + (" *" if len(values) > 1 and abs(values[name] - aim) <= nearest else "")
+    return f"{values[name]:{form}}" + ("*" if len(values) > 1 and abs(values[name] - aim) <= nearest else "")

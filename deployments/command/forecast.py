@@ -87,7 +87,7 @@ def forecast_command(
     with refusals():
         check_count(horizon, "--horizon")
         from tasks.forecasting.files import read_history
-        from tasks.forecasting.offline import calendar_notes, choose_engine, forecast_file
+        from tasks.forecasting.offline import choose_engine, forecast_file, forecast_notes
         from tasks.forecasting.tables import check_output, write_table
 
         step_s, start, percents, zone = step_of(freq), origin_of(origin), percents_of(levels), zone_of(time_zone)
@@ -106,7 +106,7 @@ def forecast_command(
                 lambda done, of: status.update(f"forecasting: {done} of {of} groups of series"),
             )  # fmt: skip
         notes = [*history.notes, *(f"--train: {note}" for note in (training.notes if training else [])),
-                 *calendar_notes(history, made), *([_why(choice)] if choice else [])]  # fmt: skip
+                 *forecast_notes(history, made, start), *([_why(choice)] if choice else [])]  # fmt: skip
         left_out = [*history.refused, *(f"--train: {line}" for line in (training.refused if training else [])),
                     *_unserved(made)]  # fmt: skip
         tell(notes, left_out)

@@ -60,7 +60,7 @@ def step_of(freq: str | None) -> int | None:
     try:
         steps_in_a_day(int(seconds))
     except InvalidInput as error:
-        raise InvalidInput(f"{freq!r}: {error.what}", where="--freq", fix=error.fix) from error
+        raise InvalidInput(f"{freq!r}: {error.what}", where="--freq", fix=fix) from error
     return int(seconds)
 
 

@@ -17,6 +17,7 @@ NO_TIME = np.iinfo(np.int64).min
 ZONED = re.compile(
     r"\d[T ]?\d.*:.*(?:[zZ]|[+-]\d{2}:?(?:\d{2})?)$|[zZ]$"
 )  # ends in Z or in an offset after a time of day
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 MILLISECONDS_FROM = 1e11  # a whole number above this is milliseconds since 1970 (as seconds it is the year 5138)
 
 
@@ -42,13 +43,15 @@ def numbers(
         values = np.asarray(pd.to_numeric(pd.Series(shown), errors="coerce"), dtype=np.float64)
         empty = np.array([cell.lower() in MISSING for cell in shown], dtype=bool)
         wrong = (np.isnan(values) & ~empty) | (np.abs(values) > LARGEST)
-    refused = [f"line {lines[i]}, column {name}: {shown[i]!r} {_why_no_number(values[i])}: row left out"
+    refused = [f"line {lines[i]}, column {name}: {shown[i]!r} {_why_no_number(values[i], shown[i])}: row left out"
                for i in np.flatnonzero(wrong)]  # fmt: skip
     return np.where(wrong, np.nan, values), wrong, refused
 
 
-def _why_no_number(value: float) -> str:
-    return "is no number" if np.isnan(value) else "is beyond 1e17"
+def _why_no_number(value: float, shown: str) -> str:
+    if not np.isnan(value):
+        return "is beyond 1e17"
+    return "has a comma, decimals take a point" if DECIMAL_COMMA.fullmatch(shown) else "is no number"
 
 
 def seconds(

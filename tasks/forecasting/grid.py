@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from blocks.errors import InvalidInput
 from blocks.series import Float, Series, utc
 from tasks.forecasting.rows import Index, Rows, distances, runs
-from tasks.forecasting.slots import averaging, usual_distance
+from tasks.forecasting.slots import averaging, why_left_out
 
 MOST_CELLS = 300_000_000  # float32 cells of the matrix: 1.2 GB
 OFF_GRID = 0.25  # a time further than this share of a step from its slot belongs to no slot
@@ -57,9 +57,7 @@ def put_on_grid(
     misfits = (off_grid > MOST_OFF_GRID) | _other_steps(ordered, step_s)
     means = averaging(ordered, step_s, misfits, off_grid > LOOSE if asked else None)
     for number in np.flatnonzero(misfits & ~means.chosen):
-        refused.append(f"series {rows.names[number]}: its rows are not {step_s} s apart but about "
-                       f"{usual_distance(ordered, int(number)):g} s: series left out; forecast it from a file of its "
-                       "own with its own --freq")  # fmt: skip
+        refused.append(f"series {rows.names[number]}: {why_left_out(ordered, int(number), step_s)}")
     ordered = ordered.take(~(misfits & ~means.chosen)[ordered.number])
     phase[means.chosen] = 0
     ordered = means.applied(ordered, step_s, notes)

@@ -16,6 +16,7 @@ from tasks.forecasting.decide import Model, fit, forecast
 from tasks.forecasting.decide.beforehand import ENGINES_READ_CALENDARS, told
 from tasks.forecasting.decide.choice import Choice, choose
 from tasks.forecasting.decide.engines import GLOBAL_ENGINES, SEASONAL_NAIVE
+from tasks.forecasting.decide.history import DAY_S
 from tasks.forecasting.files import HistoryFile
 
 
@@ -99,8 +100,12 @@ def forecast_file(
 
     Raises
     ------
-    InvalidInput: as `forecast`; a training file of another step.
+    InvalidInput: as `forecast`; a training file of another step; an origin more than a day after every value.
     """
+    if origin is not None and origin.timestamp() - _newest_s(file).max() > DAY_S:
+        raise InvalidInput(f"{origin.isoformat()} is more than a day after the last value, "
+                           f"{utc(int(_newest_s(file).max())).isoformat()}", where="--origin",
+                           fix="give an earlier time, or a newer file")  # fmt: skip
     levels = quantile_levels(percents)
     learned = _teacher(file, training)
     history = _known(file, origin)
@@ -148,8 +153,24 @@ def choose_engine(
     return choose(_known(learned, origin), horizon, quantile_levels(percents), calendar=learned.calendar)
 
 
-def calendar_notes(file: HistoryFile, made: FileForecast) -> list[str]:
-    """What a person should know about the features of a forecast."""
+def forecast_notes(file: HistoryFile, made: FileForecast, origin: datetime | None = None) -> list[str]:
+    """What a person should know about a forecast: how old its newest value is, and which features are not known."""
+    return [*_age_note(file, origin), *_calendar_notes(file, made)]
+
+
+def _age_note(file: HistoryFile, origin: datetime | None) -> list[str]:
+    if origin is None:
+        return []
+    age_s = int(origin.timestamp() - _newest_s(file).max())
+    return [f"the newest value is {age_s} s older than --origin"] if age_s > file.history.step_s else []
+
+
+def _newest_s(file: HistoryFile) -> NDArray[np.int64]:
+    """(S,) time of the last value of each series."""
+    return np.asarray(file.history.start_s + _ends(file.history) * file.history.step_s + file.phase_s)
+
+
+def _calendar_notes(file: HistoryFile, made: FileForecast) -> list[str]:
     calendar = file.calendar
     if calendar is None or not (calendar.names or calendar.zones):
         return []

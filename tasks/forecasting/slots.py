@@ -72,11 +72,10 @@ def averaging(ordered: Rows, step_s: int, misfits: NDArray[np.bool_], loose: NDA
 
     Rules, by the median distance of a series' rows:
 
-    - a series that misfits the step and whose rows are closer than it (at most 3/4 of it) is averaged; a step needs
-      half of the rows it would hold (5-minute rows and 15 min: two of three);
-    - with a step that was asked for, an irregular series (less than 2/3 of its distances are multiples of the most
-      frequent one, or more than 1 row in 20 lies between the steps) whose rows are at most an hour apart too: a step
-      needs one row then, and those without are missing.
+    - a series that misfits the step and whose rows are closer than it (at most 3/4 of it) is averaged;
+    - with a step that was asked for, so is an irregular series (less than 2/3 of its distances are multiples of the
+      most frequent one, or more than 1 row in 20 lies between the steps) whose rows are at most an hour apart;
+    - a step needs half of the rows it would hold (5-minute rows and 15 min: two of three), one at least.
 
     Parameters
     ----------
@@ -91,10 +90,10 @@ def averaging(ordered: Rows, step_s: int, misfits: NDArray[np.bool_], loose: NDA
     wanted = misfits if loose is None else misfits | loose
     for number, apart in _each(ordered, wanted):
         median = float(np.median(apart))
-        if misfits[number] and median <= CLOSER * step_s:
-            chosen[number], needed[number] = True, max(1, int(np.ceil(HALF * step_s / median)))
-        elif loose is not None and median <= SPARSE_S and (loose[number] or not _regular(apart)):
-            chosen[number] = True
+        close = median <= CLOSER * step_s
+        irregular = median <= SPARSE_S and loose is not None and (loose[number] or not _regular(apart))
+        chosen[number] = irregular or (close and misfits[number])
+        needed[number] = np.ceil(HALF * step_s / median) if close else 1
     return Averaging(chosen, needed)
 
 
@@ -112,9 +111,14 @@ def _regular(apart: Index) -> bool:
     return bool((np.abs(share - np.maximum(np.round(share), 1)) <= TOLERANCE).mean() >= REGULAR)
 
 
-def usual_distance(ordered: Rows, number: int) -> float:
-    """Median distance in seconds of the rows of a series that has two."""
-    return float(np.median(dict(_each(ordered, np.arange(len(ordered.names)) == number))[number]))
+def why_left_out(ordered: Rows, number: int, step_s: int) -> str:
+    """Why a series that has two rows is neither on the grid nor averaged, and what to do."""
+    apart = dict(_each(ordered, np.arange(len(ordered.names)) == number))[number]
+    if _regular(apart):
+        return (f"its rows are not {step_s} s apart but about {np.median(apart):g} s: series left out; forecast it from "
+                "a file of its own with its own --freq")  # fmt: skip
+    return (f"its rows are not {step_s} s apart but irregular, about {np.median(apart):g} s: series left out; forecast "
+            "it with a longer --freq, which averages them")  # fmt: skip
 
 
 def without_value(rows: Rows, after_s: float) -> Rows:

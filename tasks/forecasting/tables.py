@@ -40,7 +40,7 @@ def load_table(path: Path, refused: list[str]) -> tuple[pa.Table, NDArray[np.int
     table, lines = _load_parquet(path) if path.suffix.lower() in PARQUET else _load_csv(path, refused)
     columns = [name.strip() for name in table.column_names]
     for sign, word in OTHER_SEPARATORS.items():
-        if len(columns) == 1 and sign in columns[0]:
+        if columns and sign in columns[0]:
             raise InvalidInput(f"its columns are separated by {word}, not by commas", where=f"{path}: line 1",
                                fix="save it with commas between columns, and 1.5 instead of 1,5 in them")  # fmt: skip
     twice = [name for name, count in Counter(columns).items() if count > 1]

@@ -12,7 +12,8 @@ from tasks.forecasting.decide.backtest import backtest
 from tasks.forecasting.decide.beforehand import told_all
 from tasks.forecasting.decide.engines import LINEAR, SEASONAL_NAIVE, TREES
 
-ORIGINS = 8
+ORIGINS, MOST_ORIGINS = 8, 40
+WINDOWS = 160  # are wanted: fewer series are judged from more origins
 SERIES = 100  # judge for all, evenly spaced in the order of their names
 # Trees are tried on files of 8,000 to 200,000 values. Measured against linear, 20 origins, each file alone: with fewer
 # values (22 NAB files) their WQL is 1.01 times linear's 2 h ahead and 1.09 times 24 h ahead; between (World Cup, three
@@ -38,10 +39,8 @@ class Choice:
     series: int
 
 
-def choose(
-    history: Series, horizon: int, levels: Sequence[float], *, calendar: Calendar | None = None, origins: int = ORIGINS
-) -> Choice:
-    """The engine with the lowest weighted quantile loss (WQL) on the newest quarter of a history.
+def choose(history: Series, horizon: int, levels: Sequence[float], *, calendar: Calendar | None = None) -> Choice:
+    """The engine with the lowest weighted quantile loss (WQL), from 8 to 40 origins in a history's newest quarter.
 
     Rules: linear and seasonal naive are tried, trees on 8,000 to 200,000 values. A model that does not beat seasonal
     naive is never chosen; where the past is too short to score anything, seasonal naive is.
@@ -54,13 +53,12 @@ def choose(
         as of `forecast`; a median of 0.5 among the levels.
     calendar:
         what is known beforehand.
-    origins:
-        from which each engine forecasts.
     """
     tried = [SEASONAL_NAIVE, LINEAR]
     if TREES_FROM <= np.isfinite(history.values).sum() <= TREES_UP_TO:
         tried.append(TREES)
     judged = _judged(history)
+    origins = min(max(ORIGINS, WINDOWS // max(1, len(judged.unique_id))), MOST_ORIGINS)
     found = {engine: backtest([judged], horizon, levels, engine=engine, origins=origins, **told_all([calendar]))[0]
              for engine in tried}  # fmt: skip
     wql, windows = _common({engine: made.wql() for engine, made in found.items()})
