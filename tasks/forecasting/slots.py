@@ -115,10 +115,10 @@ def why_left_out(ordered: Rows, number: int, step_s: int) -> str:
     """Why a series that has two rows is neither on the grid nor averaged, and what to do."""
     apart = dict(_each(ordered, np.arange(len(ordered.names)) == number))[number]
     if _regular(apart):
-        return (f"its rows are not {step_s} s apart but about {np.median(apart):g} s: series left out; forecast it from "
-                "a file of its own with its own --freq")  # fmt: skip
-    return (f"its rows are not {step_s} s apart but irregular, about {np.median(apart):g} s: series left out; forecast "
-            "it with a longer --freq, which averages them")  # fmt: skip
+        return (f"its rows are not {step_s} s apart but about {np.median(apart):g} s: series left out; forecast it "
+                "from a file of its own with its own --freq")  # fmt: skip
+    return (f"its rows are not {step_s} s apart but irregular, about {np.median(apart):g} s: series left out; "
+            "forecast it with a longer --freq, which averages them")  # fmt: skip
 
 
 def without_value(rows: Rows, after_s: float) -> Rows:

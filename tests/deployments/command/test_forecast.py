@@ -92,3 +92,18 @@ def test_a_wrong_option_is_one_line_on_stderr(command, history, arguments, words
     assert words in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert result.stdout == ""
+
+
+def test_auto_says_what_was_chosen_and_its_scores(command, history):
+    result = command(history, "--horizon", 6, "--json")
+    choice = json.loads(result.stdout)["choice"]
+    assert choice["wql"][choice["model"]] == min(choice["wql"].values())
+    assert set(choice["wql"]) == {"linear", "seasonal-naive"}
+    assert f"model {choice['model']}: the lowest weighted quantile loss of" in result.stderr
+
+
+@pytest.mark.parametrize("model", ["linear", "trees", "seasonal-naive", "last-value"])
+def test_a_named_model_is_not_questioned(command, history, model):
+    document = json.loads(command(history, "--horizon", 3, "--model", model, "--json").stdout)
+    assert document["choice"] is None
+    assert {row["model"] for row in document["series"]} == {model}
