@@ -15,11 +15,11 @@ from tasks.forecasting.decide.engines import LINEAR, SEASONAL_NAIVE, TREES
 ORIGINS, MOST_ORIGINS = 8, 40
 WINDOWS = 160  # are wanted: fewer series are judged from more origins
 SERIES = 100  # judge for all, evenly spaced in the order of their names
-# Trees are tried on files of 8,000 to 200,000 values. Measured against linear, 20 origins, each file alone: with fewer
+# Trees are tried on files of 8,000 to 50,000 values. Measured against linear, 20 origins, each file alone: with fewer
 # values (22 NAB files) their WQL is 1.01 times linear's 2 h ahead and 1.09 times 24 h ahead; between (World Cup, three
 # data centres) 0.94 times 2 h ahead; with more (49 Bitbrains VMs, 1,052 PlanetLab VMs) 1.02 and 1.00. They cost 5 to 10
 # times linear's CPU everywhere.
-TREES_FROM, TREES_UP_TO = 8_000, 200_000
+TREES_FROM, TREES_UP_TO = 8_000, 50_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Choice:
 def choose(history: Series, horizon: int, levels: Sequence[float], *, calendar: Calendar | None = None) -> Choice:
     """The engine with the lowest weighted quantile loss (WQL), from 8 to 40 origins in a history's newest quarter.
 
-    Rules: linear and seasonal naive are tried, trees on 8,000 to 200,000 values. A model that does not beat seasonal
+    Rules: linear and seasonal naive are tried, trees on 8,000 to 50,000 values. A model that does not beat seasonal
     naive is never chosen; where the past is too short to score anything, seasonal naive is.
 
     Parameters
