@@ -15,6 +15,7 @@ from tasks.forecasting.decide.history import Bool, Index
 
 ORIGINS = 72
 GAP_DAYS = 13 / 144  # 2 h 10 min: no multiple of it is a day, so that all times of the day are met
+CLOSEST_DAYS = 1 / 48  # half an hour: closer origins repeat each other; one-day histories score better without
 BUCKETS = 4  # steps ahead are calibrated in this many spans
 SCORED_ORIGINS = 24  # the newest of the past origins give a group's scores
 STEPS_OF_A_BUCKET = 3  # and this many steps of each span: neighbours say the same
@@ -126,11 +127,13 @@ def joined(parts: Sequence[Calibration]) -> Calibration:
 def past_origins(last: int, steps_known: int, day: int, count: int) -> Index:
     """(M,) `count` columns before `last`, ascending: every two hours and ten minutes, closer where less is known.
 
+    Never within half an hour: there are fewer then.
+
     >>> past_origins(2000, 2000, 288, 3).tolist()
     [1922, 1948, 1974]
     """
     warm_up = max(1, day // 8)
-    gap = max(1, min(round(GAP_DAYS * day), (steps_known - warm_up) // (count + 1)))
+    gap = max(1, round(CLOSEST_DAYS * day), min(round(GAP_DAYS * day), (steps_known - warm_up) // (count + 1)))
     found = last - gap * np.arange(count, 0, -1)
     return found[found >= max(0, last - steps_known + warm_up)]
 
