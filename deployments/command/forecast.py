@@ -122,7 +122,7 @@ def forecast_command(
 def _why(choice: Choice) -> str:
     """The choice in words, with its scores."""
     if not choice.wql:
-        return f"model {choice.engine}: the past is too short to score another one"
+        return f"model {choice.engine}: no other could be scored on the past: it is too short, or all zero"
     scores = ", ".join(f"{name} {loss:.4g}" for name, loss in sorted(choice.wql.items(), key=lambda item: item[1]))
     return (f"model {choice.engine}: the lowest weighted quantile loss of {scores} "
             f"({choice.windows} windows of {choice.series} series)")  # fmt: skip
