@@ -23,7 +23,7 @@ class Ahead:
     ----------
     clock: (N, W + H) steps that the local clock is ahead of what it shows at the window's end; None where no clock is
         changed, which is nearly always.
-    known: (K, N, H) features of the steps to come, less their mean over the last day, in their sizes; 0 is as usual.
+    known: (K, N, H) features of the steps to come, less what they were, in their sizes; 0 is as usual.
     """
 
     clock: Steps | None

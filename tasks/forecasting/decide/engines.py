@@ -241,7 +241,11 @@ def _said(view: Past, model: Model) -> Opinions:
 
 def _opinions(view: Past, model: Model) -> Opinions:
     windows = design(view, model.horizon)
-    return opinions(windows, model.shares(windows), model.levels, _floor(view))
+    shares = model.shares(windows)
+    said = opinions(windows, shares, model.levels, _floor(view))
+    if not windows.has_news():
+        return said
+    return said.told((shares - model.shares(windows.as_usual()))[:, :, said.middle] * windows.scale[:, None])
 
 
 def _floor(view: Past) -> Float:

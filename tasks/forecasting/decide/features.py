@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ COMMON = (
 )  # fmt: skip
 # Rows of `Design.target`: the target step's slot of the day, this many days before; and its mean over the week.
 SLOT_DAYS = (1, 2, 3, 7)
+SLOT_FEATURES = len(SLOT_DAYS) + 1  # of a target step; the known-future features follow
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,15 @@ class Design:
         """Some of the windows."""
         return Design(self.centre[rows], self.scale[rows], self.shift[rows], self.young[rows], self.common[:, rows],
                       self.target[:, :, rows], self.today[rows])  # fmt: skip
+
+    def has_news(self) -> bool:
+        """Whether a known-future feature of any window is other than usual."""
+        return bool(self.target[SLOT_FEATURES:].any())
+
+    def as_usual(self) -> Design:
+        """The same windows with every known-future feature as usual."""
+        slot = SLOT_FEATURES
+        return replace(self, target=np.concatenate([self.target[:slot], np.zeros_like(self.target[slot:])]))
 
 
 def joined(parts: list[Design]) -> Design:
