@@ -21,24 +21,29 @@ class Ahead:
 
     Attributes
     ----------
-    clock: (N, W + H) steps that the local clock is ahead of what it shows at the window's end; None where no clock is
-        changed, which is nearly always.
+    clock: (P, W + H) whole steps that a local clock is ahead of that at the window's end, for each of P ways in which
+        one is changed; nearly always there is none. pattern: (N,) which of them a window goes by, -1 is none.
     known: (K, N, H) features of the steps to come, less what they were, in their sizes; 0 is as usual.
     """
 
-    clock: Steps | None
+    clock: Steps
+    pattern: Steps
     known: Float
 
     def rows(self, chosen: slice | Steps | NDArray[np.bool_]) -> Ahead:
         """Those of some windows."""
-        return Ahead(None if self.clock is None else self.clock[chosen], self.known[:, chosen])
+        return Ahead(self.clock, self.pattern[chosen], self.known[:, chosen])
 
 
 def by_local_day(values: NDArray[Kind], ahead: Ahead | None, day: int) -> NDArray[Kind]:
     """(N, W) the values in columns of the clock at the window's end: a day before is the same local time."""
-    if ahead is None or ahead.clock is None:
+    if ahead is None or not len(ahead.clock):
         return values
-    return np.take_along_axis(values, sources(ahead.clock[:, : values.shape[1]], day), axis=1)
+    answer, source = values.copy(), sources(ahead.clock[:, : values.shape[1]], day)
+    for pattern in np.unique(ahead.pattern[ahead.pattern >= 0]):
+        rows = np.flatnonzero(ahead.pattern == pattern)
+        answer[rows] = values[rows][:, source[pattern]]
+    return answer
 
 
 def by_clock(values: Float, ahead: Ahead | None, day: int, pick: Callable[[Float], Float]) -> Float:
@@ -50,12 +55,15 @@ def by_clock(values: Float, ahead: Ahead | None, day: int, pick: Callable[[Float
         gives (..., H, N) of (N, W) columns in which a day before is the same local time.
     """
     answer = pick(by_local_day(values, ahead, day))
-    if ahead is None or ahead.clock is None:
+    if ahead is None or not len(ahead.clock):
         return answer
     behind, coming = np.split(ahead.clock, [values.shape[1]], axis=1)
     for change in np.unique(coming[coming != 0]):
-        moved = pick(np.take_along_axis(values, sources(behind - change, day), axis=1))
-        answer = np.where((coming == change).T, moved, answer)
+        source = sources(behind - change, day)
+        for pattern in np.flatnonzero((coming == change).any(axis=1)):
+            rows, steps = np.flatnonzero(ahead.pattern == pattern), np.flatnonzero(coming[pattern] == change)
+            if len(rows):
+                answer[..., steps[:, None], rows] = pick(values[rows][:, source[pattern]])[..., steps, :]
     return answer
 
 

@@ -243,9 +243,13 @@ def _opinions(view: Past, model: Model) -> Opinions:
     windows = design(view, model.horizon)
     shares = model.shares(windows)
     said = opinions(windows, shares, model.levels, _floor(view))
-    if not windows.has_news():
+    news = windows.news()
+    if not len(news):
         return said
-    return said.told((shares - model.shares(windows.as_usual()))[:, :, said.middle] * windows.scale[:, None])
+    effect = np.zeros(shares.shape[:2], np.float32)
+    usual = model.shares(windows.take(news).as_usual())
+    effect[news] = (shares[news] - usual)[:, :, said.middle] * windows.scale[news, None]
+    return said.told(effect)
 
 
 def _floor(view: Past) -> Float:

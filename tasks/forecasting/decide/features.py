@@ -63,9 +63,9 @@ class Design:
         return Design(self.centre[rows], self.scale[rows], self.shift[rows], self.young[rows], self.common[:, rows],
                       self.target[:, :, rows], self.today[rows])  # fmt: skip
 
-    def has_news(self) -> bool:
-        """Whether a known-future feature of any window is other than usual."""
-        return bool(self.target[SLOT_FEATURES:].any())
+    def news(self) -> NDArray[np.int64]:
+        """Rows of the windows for which a known-future feature is other than usual."""
+        return np.flatnonzero(self.target[SLOT_FEATURES:].any(axis=(0, 1)))
 
     def as_usual(self) -> Design:
         """The same windows with every known-future feature as usual."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,10 @@ from blocks.errors import InvalidInput
 from blocks.local_time import utc_offsets_s
 from blocks.series import Calendar, Series, utc
 from tasks.forecasting.decide import calibrate, fit, forecast
+from tasks.forecasting.decide.ahead import sources
+from tasks.forecasting.decide.almanac import almanac
+from tasks.forecasting.decide.features import design
+from tasks.forecasting.decide.history import past, recent
 from tasks.forecasting.decide.known_features import Known
 from tasks.forecasting.decide.windows import examples
 
@@ -94,6 +99,24 @@ def test_windows_around_a_change_teach_that_yesterday_comes_again():
     learned = examples(history, history.values.shape[1] - 1, DAY, DAY, 1_000, calendar, Known())
     whole = ~learned.design.young  # a younger one has no yesterday
     np.testing.assert_allclose(learned.design.target[0][:, whole], learned.answers[:, whole], atol=1e-5)
+
+
+def test_a_day_that_the_clock_repeats_shows_no_change_by_day_though_the_clock_was_changed_in_the_week():
+    zone, change = CHANGES[0]
+    history, calendar = by_the_clock(zone, change)
+    last = column(history, change, 12)
+    laid = almanac(calendar, history, None, DAY, (last, last))
+    view = past(recent(history, last, 7 * DAY + 1), DAY, laid.at(np.arange(1), np.array([last])))
+    local, plain = design(view, DAY), design(replace(view, ahead=None), DAY)
+    for name in ("change by day, a day", "change by day, a week", "change since yesterday"):
+        np.testing.assert_allclose(local.feature(name), 0, atol=1e-6)
+        assert np.abs(plain.feature(name)) > 0.01
+    np.testing.assert_allclose(local.feature("same hour yesterday"), local.feature("mean of an hour"), atol=1e-6)
+
+
+def test_of_an_hour_that_the_clock_shows_twice_the_second_is_taken():
+    # the clock is put back by one step before column 5: columns 4 and 5 show the same time
+    assert sources(np.array([[1, 1, 1, 1, 1, 0, 0]]), 3).tolist() == [[2, 0, 1, 2, 3, 5, 6]]
 
 
 @pytest.mark.parametrize("engine", ["linear", "seasonal-naive"])
