@@ -8,7 +8,7 @@ from datetime import datetime
 
 import numpy as np
 
-from blocks.series import Float, Series, utc
+from blocks.series import Calendar, Float, Series, utc
 from tasks.forecasting.decide.calibration import ORIGINS, Calibration, joined, past_origins
 from tasks.forecasting.decide.engines import (
     GLOBAL_ENGINES,
@@ -68,6 +68,7 @@ def backtest(
     engine: str,
     origins: int = 40,
     progress: Callable[[], None] = lambda: None,
+    calendars: Sequence[Calendar | None] | None = None,
 ) -> list[Backtest]:
     """Score an engine over rolling origins of several matrices of one step.
 
@@ -88,52 +89,66 @@ def backtest(
         how many; they lie in the last quarter of each history.
     progress:
         called after each panel.
+    calendars:
+        local time and known-future features, one a panel, all of the same features.
 
     Raises
     ------
     InvalidInput: as `forecast`.
     """
     moments = [rolling_origins(panel, horizon, origins) for panel in panels]
-    model = None
+    model, laid = None, list(calendars or [None] * len(panels))
     if engine in GLOBAL_ENGINES:
-        known = [(panel, when[0]) for panel, when in zip(panels, moments, strict=True) if when]
-        model = fit_panels(known, horizon, levels, engine=engine) if known else None
+        known = [number for number, when in enumerate(moments) if when]
+        some = [(panels[number], moments[number][0]) for number in known]
+        model = fit_panels(some, horizon, levels, engine=engine, calendars=[laid[n] for n in known]) if known else None
     found = []
-    for panel, when in zip(panels, moments, strict=True):
-        made = _of_model(panel, model, engine, when) if model else _of_baseline(panel, horizon, levels, engine, when)
+    for panel, when, calendar in zip(panels, moments, laid, strict=True):
+        made = (_of_model(panel, model, engine, when, calendar) if model
+                else _of_baseline(panel, horizon, levels, engine, when, calendar))  # fmt: skip
         found.append(_scored(panel, horizon, tuple(levels), when, made))
         progress()
     return found
 
 
 def _of_baseline(
-    panel: Series, horizon: int, levels: Sequence[float], engine: str, origins: Sequence[datetime]
+    panel: Series,
+    horizon: int,
+    levels: Sequence[float],
+    engine: str,
+    origins: Sequence[datetime],
+    calendar: Calendar | None,
 ) -> Iterator[tuple[Float, Float]]:
     """Quantiles of the steps and of the peaks, (S, H, Q) each, origin by origin."""
+    plain = SEASONAL_NAIVE if engine in GLOBAL_ENGINES else engine
     for origin in origins:
-        made = forecast(panel, horizon, levels, origin, engine=SEASONAL_NAIVE if engine in GLOBAL_ENGINES else engine)
+        made = forecast(panel, horizon, levels, origin, engine=plain, calendar=calendar)
         yield made.values, made.peaks
 
 
-def _of_model(panel: Series, model: Model, engine: str, origins: Sequence[datetime]) -> Iterator[tuple[Float, Float]]:
+def _of_model(
+    panel: Series, model: Model, engine: str, origins: Sequence[datetime], calendar: Calendar | None
+) -> Iterator[tuple[Float, Float]]:
     """The same of a model: replayed at all origins at once, then calibrated at each with what was known by then."""
     if not origins:
         return
-    start = calibrate(panel, model, origins[0])
+    start = calibrate(panel, model, origins[0], calendar=calendar)
     day = steps_in_a_day(panel.step_s)
     columns = np.array([last_column(panel, origin) for origin in origins], np.int64)
     before = past_origins(int(columns[0]), int(columns[0]), day, ORIGINS)
-    for origin, calibration in zip(origins, _moved(panel, start, model, columns, before, day), strict=True):
-        made = forecast(panel, model.horizon, model.levels, origin, engine=engine, model=model, calibration=calibration)
+    known = _moved(panel, start, model, columns, before, day, calendar)
+    for origin, calibration in zip(origins, known, strict=True):
+        made = forecast(panel, model.horizon, model.levels, origin, engine=engine, model=model, calibration=calibration,
+                        calendar=calendar)  # fmt: skip
         yield made.values, made.peaks
 
 
 def _moved(
-    panel: Series, start: Calibration, model: Model, columns: Index, before: Index, day: int
+    panel: Series, start: Calibration, model: Model, columns: Index, before: Index, day: int, calendar: Calendar | None
 ) -> list[Calibration]:
     """The calibration at each column: every series' own part moved on, the groups' as at the first."""
     found: list[list[Calibration]] = [[] for _ in columns]
-    for replay in replays(panel, model, np.concatenate([before, columns])):
+    for replay in replays(panel, model, np.concatenate([before, columns]), calendar):
         known = start.of(replay.unique_id)
         for place, column in enumerate(columns.tolist()):
             at = past_origins(column, column, day, ORIGINS)

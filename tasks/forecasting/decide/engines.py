@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.errors import InvalidInput
-from blocks.series import Float, Forecast, Series
+from blocks.series import Calendar, Float, Forecast, Series
+from tasks.forecasting.decide.almanac import almanac
 from tasks.forecasting.decide.calibration import (
     ORIGINS,
     SERIES_OF_A_GROUP,
@@ -27,6 +28,7 @@ from tasks.forecasting.decide.calibration import (
 from tasks.forecasting.decide.combination import Opinions, opinions
 from tasks.forecasting.decide.features import Design, design, window_width
 from tasks.forecasting.decide.history import LARGEST, Bool, Index, Past, last_column, past, recent, steps_in_a_day
+from tasks.forecasting.decide.known_features import Known, known_features
 from tasks.forecasting.decide.linear import TRAINING_WINDOWS, fit_linear
 from tasks.forecasting.decide.naive import predict_last_value, predict_seasonal_naive
 from tasks.forecasting.decide.trees import fit_trees
@@ -49,6 +51,10 @@ class Model(Protocol):
     @property
     def horizon(self) -> int:
         """H steps ahead."""
+
+    @property
+    def known(self) -> Known:
+        """Known-future features it has learned."""
 
     def shares(self, windows: Design) -> Float:
         """(N, H, Q) quantiles as shares of each window's scale above its centre, ascending along Q."""
@@ -94,9 +100,15 @@ ENGINES = (*GLOBAL_ENGINES, *BASELINES)
 
 
 def fit(
-    history: Series, horizon: int, levels: Sequence[float], as_of: datetime, *, engine: str = LINEAR
-) -> Model | None:
+    history: Series, horizon: int, levels: Sequence[float], as_of: datetime, *, engine: str = LINEAR,
+    calendar: Calendar | None = None,
+) -> Model | None:  # fmt: skip
     """Fit a global engine on the columns at or before `as_of`, to be used by later calls of `forecast`.
+
+    Parameters
+    ----------
+    calendar:
+        local time and known-future features of the series; the model learns the features' names.
 
     Returns
     -------
@@ -109,29 +121,35 @@ def fit(
     _checked(history, horizon, levels)
     if engine not in GLOBAL_ENGINES:
         raise InvalidInput(f"engine {engine!r} learns nothing", where="fit", fix=f"use {', '.join(GLOBAL_ENGINES)}")
-    return fit_panels([(history, as_of)], horizon, levels, engine=engine)
+    return fit_panels([(history, as_of)], horizon, levels, engine=engine, calendars=[calendar])
 
 
 def fit_panels(
-    panels: Sequence[tuple[Series, datetime]], horizon: int, levels: Sequence[float], *, engine: str = LINEAR
-) -> Model | None:
+    panels: Sequence[tuple[Series, datetime]], horizon: int, levels: Sequence[float], *, engine: str = LINEAR,
+    calendars: Sequence[Calendar | None] | None = None,
+) -> Model | None:  # fmt: skip
     """Fit one model on several matrices of one step, each up to a moment of its own; else as `fit`.
 
     A panel of n series gives windows in proportion to the root of n, so that a large one does not drown the others.
+    Calendars are one a panel, all of the same features; a panel without one lives by UTC, its features as usual.
     """
     wanted = next(_checked(history, horizon, levels) for history, _ in panels)
     found, roots = GLOBAL_ENGINES[engine], np.sqrt([max(1, len(history.unique_id)) for history, _ in panels])
+    laid = [(calendar, history, last_column(history, as_of))
+            for (history, as_of), calendar in zip(panels, calendars or [None] * len(panels), strict=True)]  # fmt: skip
+    known = known_features(laid)
     parts = [
-        examples(history, last_column(history, as_of), horizon, steps_in_a_day(history.step_s), round(share))
-        for (history, as_of), share in zip(panels, found.windows * roots / roots.sum(), strict=True)
+        examples(history, last, horizon, steps_in_a_day(history.step_s), round(share), calendar, known)
+        for (calendar, history, last), share in zip(laid, found.windows * roots / roots.sum(), strict=True)
     ]
     learned = [part for part in parts if part is not None]
     return found.fit(pooled(learned), panels[0][0].step_s, wanted) if learned else None
 
 
 def calibrate(
-    history: Series, model: Model, as_of: datetime, *, groups: Sequence[str] | None = None, origins: int = ORIGINS
-) -> Calibration:
+    history: Series, model: Model, as_of: datetime, *, groups: Sequence[str] | None = None, origins: int = ORIGINS,
+    calendar: Calendar | None = None,
+) -> Calibration:  # fmt: skip
     """Replay a model over past origins of each series: whom to trust, and how far its quantiles must move.
 
     Rules: past origins two hours and ten minutes apart (closer where less is known), each seeing only what was known
@@ -143,6 +161,8 @@ def calibrate(
         a label a series; the series of a group share a split-conformal offset. None is one group.
     origins:
         how many.
+    calendar:
+        local time and known-future features of the series.
 
     Raises
     ------
@@ -160,13 +180,16 @@ def calibrate(
     chosen, members = _representatives(names, group)
     part = replace(history, unique_id=tuple(names[row] for row in chosen), values=history.values[chosen])
     blind = neutral(names, model.levels, model.horizon)
-    first = [replay.settle(last, at, model.levels, blind.of(replay.unique_id)) for replay in replays(part, model, at)]
+    first = [
+        replay.settle(last, at, model.levels, blind.of(replay.unique_id))
+        for replay in replays(part, model, at, calendar)
+    ]
     steps, peaks = grouped(first, members, model.levels, model.horizon)
     known = replace(
         blind, group=group, steps=replace(blind.steps, group=steps), peaks=replace(blind.peaks, group=peaks)
     )
     parts = []
-    for replay in replays(history, model, at):
+    for replay in replays(history, model, at, calendar):
         mine = known.of(replay.unique_id)
         parts.append(mine.moved(replay.settle(last, at, model.levels, mine)))
     return joined(parts)
@@ -183,15 +206,23 @@ def _representatives(names: tuple[str, ...], group: Index) -> tuple[Index, list[
     return np.concatenate(found), np.split(np.arange(ends[-1]), ends[:-1])
 
 
-def replays(history: Series, model: Model, origins: Index) -> Iterator[Replay]:
+def replays(history: Series, model: Model, origins: Index, calendar: Calendar | None = None) -> Iterator[Replay]:
     """What the model and the plain experts said at past columns, for a few hundred series at once."""
     day = steps_in_a_day(history.step_s)
+    whole = almanac(calendar, history, model.known, model.horizon, origins)
     for begin in range(0, len(history.unique_id), ROWS_AT_ONCE):
         part = Series(
             history.unique_id[begin : begin + ROWS_AT_ONCE], history.start_s, history.step_s,
             history.values[begin : begin + ROWS_AT_ONCE],
         )  # fmt: skip
-        said = tuple(_said(past(recent(part, int(origin), window_width(day)), day), model) for origin in origins)
+        rows = np.arange(begin, begin + len(part.unique_id))
+        views = (
+            past(
+                recent(part, int(origin), window_width(day)), day, whole.at(rows, np.array([origin])) if whole else None
+            )
+            for origin in origins
+        )
+        said = tuple(_said(view, model) for view in views)
         came = np.stack([recent(part, int(origin) + model.horizon, model.horizon) for origin in origins])
         yield Replay(part.unique_id, origins, said, np.where(np.abs(came) <= LARGEST, came, np.float32(np.nan)))
 
@@ -210,7 +241,15 @@ def _said(view: Past, model: Model) -> Opinions:
 
 def _opinions(view: Past, model: Model) -> Opinions:
     windows = design(view, model.horizon)
-    return opinions(windows, model.shares(windows), model.levels, _floor(view))
+    shares = model.shares(windows)
+    said = opinions(windows, shares, model.levels, _floor(view))
+    news = windows.news()
+    if not len(news):
+        return said
+    effect = np.zeros(shares.shape[:2], np.float32)
+    usual = model.shares(windows.take(news).as_usual())
+    effect[news] = (shares[news] - usual)[:, :, said.middle] * windows.scale[news, None]
+    return said.told(effect)
 
 
 def _floor(view: Past) -> Float:
@@ -227,6 +266,7 @@ def forecast(
     engine: str = LINEAR,
     model: Model | None = None,
     calibration: Calibration | None = None,
+    calendar: Calendar | None = None,
 ) -> Forecast:
     """Quantiles of each series over the `horizon` steps after `as_of`.
 
@@ -258,27 +298,32 @@ def forecast(
         of `fit` and `calibrate`, for the same step, horizon and levels; without them they are made here. A series that
         the calibration does not know is served by the model nearly alone, without offsets.
 
+    calendar:
+        local time and known-future features of the series, as far ahead as they are known. Without it, or where it does
+        not know a series, the time is UTC and every feature as on the last day; so it is where a value is NaN.
+
     Raises
     ------
     InvalidInput: a duplicate name, a wrong shape, horizon, level, step or engine, an `as_of` without time zone, a model
-        of another horizon, step or set of levels.
+        of another horizon, step, set of levels or features than the calendar's.
     """
     wanted = _checked(history, horizon, levels, model)
     if engine not in ENGINES:
         raise InvalidInput(f"no engine is called {engine!r}", where="forecast", fix=f"use one of {', '.join(ENGINES)}")
     day, last = steps_in_a_day(history.step_s), last_column(history, as_of)
     if engine in GLOBAL_ENGINES:
-        model = model or fit(history, horizon, wanted, as_of, engine=engine)
+        model = model or fit(history, horizon, wanted, as_of, engine=engine, calendar=calendar)
         if model and not calibration:
-            calibration = calibrate(history, model, as_of)
+            calibration = calibrate(history, model, as_of, calendar=calendar)
     known = calibration.of(history.unique_id) if calibration else neutral(history.unique_id, wanted, horizon)
     chain = list(BASELINES)[list(BASELINES).index(engine) :] if engine in BASELINES else list(BASELINES)
+    whole = almanac(calendar, history, model.known if model else None, horizon, (last, last))
     block = recent(history, last, window_width(day))
     values = np.full((len(block), horizon, len(wanted)), np.nan, np.float32)
     peaks, method = values.copy(), np.full(len(block), NONE, dtype=object)
     for begin in range(0, len(block), ROWS_AT_ONCE):
         rows = np.arange(begin, min(begin + ROWS_AT_ONCE, len(block)))
-        view = past(block[rows[0] : rows[-1] + 1], day)
+        view = past(block[rows[0] : rows[-1] + 1], day, whole.at(rows, np.array([last])) if whole else None)
         if model is not None and engine in GLOBAL_ENGINES:
             _serve_by_model(view, model, known, engine, rows, values, peaks, method)
         _serve_by_baselines(view, chain, wanted, rows, values, peaks, method)

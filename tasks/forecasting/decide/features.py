@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blocks.series import Float
+from tasks.forecasting.decide.ahead import Ahead, by_clock, by_local_day
 from tasks.forecasting.decide.history import Bool, Past
 
 READ_DAYS = 7  # a window spans this many days and one step
@@ -28,6 +29,7 @@ COMMON = (
 )  # fmt: skip
 # Rows of `Design.target`: the target step's slot of the day, this many days before; and its mean over the week.
 SLOT_DAYS = (1, 2, 3, 7)
+SLOT_FEATURES = len(SLOT_DAYS) + 1  # of a target step; the known-future features follow
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Design:
     centre, scale: (N,) location and size that windows are measured by; the scale of a constant week is 0.
     shift: (N,) |last hour - same hour yesterday| over the week's mean change from day to day: above 1 today is unlike
         yesterday. young: (N,) whether the series has lived less than two days.
-    common: (F, N) features shared by all steps, named in COMMON. target: (K, H, N) features of each target step's slot.
+    common: (F, N) features shared by all steps, named in COMMON. target: (K, H, N) features of each target step: of its
+        slot, then of each known-future feature.
     today: (N, day) values of the last day, ascending.
     """
 
@@ -59,6 +62,15 @@ class Design:
         """Some of the windows."""
         return Design(self.centre[rows], self.scale[rows], self.shift[rows], self.young[rows], self.common[:, rows],
                       self.target[:, :, rows], self.today[rows])  # fmt: skip
+
+    def news(self) -> NDArray[np.int64]:
+        """Rows of the windows for which a known-future feature is other than usual."""
+        return np.flatnonzero(self.target[SLOT_FEATURES:].any(axis=(0, 1)))
+
+    def as_usual(self) -> Design:
+        """The same windows with every known-future feature as usual."""
+        slot = SLOT_FEATURES
+        return replace(self, target=np.concatenate([self.target[:slot], np.zeros_like(self.target[slot:])]))
 
 
 def joined(parts: list[Design]) -> Design:
@@ -95,7 +107,8 @@ def design(view: Past, horizon: int) -> Design:
     raw = view.values
     centre = 0.5 * raw[:, -day:].mean(axis=1) + 0.3 * raw.mean(axis=1) + 0.2 * raw[:, -hour:].mean(axis=1)
     moved = raw - centre[:, None]
-    daily = np.abs(moved[:, day:] - moved[:, :-day]).mean(axis=1)
+    local = by_local_day(moved, view.ahead, day)
+    daily = np.abs(local[:, day:] - local[:, :-day]).mean(axis=1)
     week = _std(moved)
     scale = 0.5 * _std(moved[:, -day:]) + 0.3 * week + 0.2 * daily + 0.1 * np.abs(centre)
     flat = week <= FLAT * np.abs(centre)
@@ -103,9 +116,13 @@ def design(view: Past, horizon: int) -> Design:
     divisor = np.where(flat, 1, scale).astype(np.float32)
     stepwise = np.abs(np.diff(moved[:, -2 * day :], axis=1)).mean(axis=1) if day > 1 else daily
     today = np.sort(moved[:, -day:], axis=1)
-    common = np.stack([*_common(moved, day, hour), *order_statistics(today, DAY_LEVELS).T, daily, stepwise]) / divisor
+    common = (
+        np.stack([*_common(moved, local, day, hour), *order_statistics(today, DAY_LEVELS).T, daily, stepwise]) / divisor
+    )
     shared = np.clip(np.concatenate([common, np.ones((1, len(raw)), np.float32)]), -BOUND, BOUND)
-    target = np.clip(_target(moved, horizon, day) / divisor, -BOUND, BOUND)
+    slot = by_clock(moved, view.ahead, day, lambda columns: _target(columns, horizon, day)) / divisor
+    coming = _coming(view.ahead, slot[-1] + centre / divisor) if view.ahead else []
+    target = np.clip(np.stack([*slot, *coming]) if coming else slot, -BOUND, BOUND)
     away = np.abs(shared[COMMON.index("mean of an hour")] - shared[COMMON.index("same hour yesterday")])
     usual = shared[COMMON.index("change by day, a week")]
     shift = np.divide(away, usual, out=np.zeros_like(away), where=usual > 0)
@@ -131,8 +148,11 @@ def _std(moved: Float) -> Float:
     return np.asarray(np.sqrt(np.maximum(square - moved.mean(axis=1) ** 2, 0)), dtype=np.float32)
 
 
-def _common(moved: Float, day: int, hour: int) -> list[Float]:
-    """Features that do not depend on the step ahead: recent values, means, spreads, extremes, slope."""
+def _common(moved: Float, local: Float, day: int, hour: int) -> list[Float]:
+    """Features that do not depend on the step ahead: recent values, means, spreads, extremes, slope.
+
+    `local` is `moved` in columns of which a day before is the same local time.
+    """
     width = moved.shape[1]
     today, evening, last_hour = moved[:, -day:], moved[:, -3 * hour :], moved[:, -hour - 1 :]
     ramp = np.linspace(-1, 1, last_hour.shape[1], dtype=np.float32)
@@ -141,12 +161,23 @@ def _common(moved: Float, day: int, hour: int) -> list[Float]:
     found += [moved[:, -span:].mean(axis=1) for span in spans]
     found += [moved[:, -hour:].std(axis=1), _std(today), evening.max(axis=1), evening.min(axis=1), today.max(axis=1)]
     found.append(np.abs(np.diff(last_hour, axis=1)).mean(axis=1))
-    found.append(np.abs(today - moved[:, -2 * day : -day]).mean(axis=1))
-    found.append(moved[:, -1] - moved[:, -1 - day])
+    found.append(np.abs(local[:, -day:] - local[:, -2 * day : -day]).mean(axis=1))
+    found.append(moved[:, -1] - local[:, -1 - day])
     found.append(last_hour @ (ramp / np.abs(ramp).sum()))
     found += [np.median(moved[:, -hour:], axis=1), moved[:, -hour:].min(axis=1), moved[:, -hour:].max(axis=1)]
-    found.append(moved[:, -day - hour : -day].mean(axis=1))
+    found.append(local[:, -day - hour : -day].mean(axis=1))
     return found
+
+
+def _coming(ahead: Ahead, level: Float) -> list[Float]:
+    """(H, N) of each known-future feature: what it adds whatever the demand, and what in proportion to its level.
+
+    Parameters
+    ----------
+    level:
+        (H, N) usual demand of the target step, in shares of the scale above 0.
+    """
+    return [part for feature in ahead.known for part in (feature.T, feature.T * level)]
 
 
 def _target(moved: Float, horizon: int, day: int) -> Float:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from blocks.errors import InvalidInput
 from blocks.series import Float, Series
+from tasks.forecasting.decide.ahead import Ahead
 
 Bool = NDArray[np.bool_]
 Index = NDArray[np.int64]
@@ -27,12 +28,14 @@ class Past:
     values: (N, W) float32, holes filled by `fill`; NaN only where nothing earlier is known.
     observed: (N, W) whether the value was measured.
     day: steps in a day. hour: steps in an hour, at least 1.
+    ahead: what the calendar knows of them; None is nothing.
     """
 
     values: Float
     observed: Bool
     day: int
     hour: int
+    ahead: Ahead | None = None
 
     def first(self) -> Index:
         """(N,) column of the first measured value, W where there is none."""
@@ -44,7 +47,8 @@ class Past:
 
     def rows(self, chosen: slice | Index | Bool) -> Past:
         """The same steps of some rows."""
-        return Past(self.values[chosen], self.observed[chosen], self.day, self.hour)
+        ahead = self.ahead.rows(chosen) if self.ahead else None
+        return Past(self.values[chosen], self.observed[chosen], self.day, self.hour, ahead)
 
     def staleness(self) -> Index:
         """(N,) steps from the last measured value to the origin, W where there is none."""
@@ -101,7 +105,7 @@ def recent(history: Series, last: int, width: int) -> Float:
     return block
 
 
-def past(block: Float, day: int) -> Past:
+def past(block: Float, day: int, ahead: Ahead | None = None) -> Past:
     """A block of columns, cleaned: what is not a number up to 1e17 counts as missing, and holes are filled.
 
     Parameters
@@ -110,17 +114,19 @@ def past(block: Float, day: int) -> Past:
         (N, W) float32, left as it is.
     day:
         steps in a day.
+    ahead:
+        what the calendar knows of the N windows.
     """
     hour = max(1, day // 24)
     observed = np.abs(block) <= LARGEST
     whole = observed.all(axis=1)
     if whole.all():
-        return Past(block, observed, day, hour)
+        return Past(block, observed, day, hour, ahead)
     values = block.copy()
     holed = observed[~whole]
     filled = fill(block[~whole], holed, day, hour)
     values[~whole] = extend_backwards(filled, first_observed(holed), day)
-    return Past(values, observed, day, hour)
+    return Past(values, observed, day, hour, ahead)
 
 
 def fill(block: Float, observed: Bool, day: int, hour: int) -> Float:

@@ -9,6 +9,7 @@ import numpy as np
 from blocks.series import Float
 from tasks.forecasting.decide.features import Design
 from tasks.forecasting.decide.history import Index
+from tasks.forecasting.decide.known_features import Known
 from tasks.forecasting.decide.products import in_blocks
 from tasks.forecasting.decide.quantile_regression import fit_quantiles
 from tasks.forecasting.decide.windows import Examples
@@ -35,6 +36,7 @@ class LinearModel:
     step_s: seconds between steps. levels: Q quantile levels, ascending. served: (6,) which of G regimes' coefficients
     serve the windows of the young and of each range of shift.
     common: (G, F, H x Q) coefficients of `Design.common`. target: (G, K, H, Q) coefficients of `Design.target`.
+    known: the known-future features that are the last of K.
     """
 
     step_s: int
@@ -42,6 +44,7 @@ class LinearModel:
     served: Index
     common: Float
     target: Float
+    known: Known
 
     @property
     def horizon(self) -> int:
@@ -82,7 +85,7 @@ def fit_linear(learned: Examples, step_s: int, levels: tuple[float, ...]) -> Lin
     fitted = np.stack([_fit_regime(learned, rows, levels, max(PULL / learned.series, LEAST_PULL)) for rows in groups])
     width, horizon = len(learned.design.common), len(learned.answers)
     common = np.ascontiguousarray(fitted[:, :width].reshape(len(groups), width, horizon * len(levels)))
-    return LinearModel(step_s, levels, served, common, np.ascontiguousarray(fitted[:, width:]))
+    return LinearModel(step_s, levels, served, common, np.ascontiguousarray(fitted[:, width:]), learned.known)
 
 
 def _fit_regime(learned: Examples, rows: Index, levels: tuple[float, ...], pull: float) -> Float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from blocks.series import Float
+from tasks.forecasting.decide.ahead import by_clock, by_local_day
 from tasks.forecasting.decide.features import slots
 from tasks.forecasting.decide.history import Past
 
@@ -31,19 +32,22 @@ def spread(errors: Float, levels: tuple[float, ...]) -> Float:
 
 
 def predict_seasonal_naive(view: Past, horizon: int, levels: tuple[float, ...]) -> Float:
-    """(N, H, Q): the same slot of the latest known day, plus the quantiles of its day-over-day errors of a week.
+    """(N, H, Q): the same local time of the latest known day, plus the quantiles of its day-over-day errors of a week.
 
     The errors of a step k days ahead are those of one day times sqrt(k) (Hyndman and Athanasopoulos, "Forecasting:
     Principles and Practice", 3rd ed., 5.5). Where less than an hour of them is known, the values' own spread about
     their median over the last day stands in for them.
     """
-    both = view.observed[:, view.day :] & view.observed[:, : -view.day]
-    errors = np.where(both, view.values[:, view.day :] - view.values[:, : -view.day], np.float32(np.nan))
+    values = by_local_day(view.values, view.ahead, view.day)
+    observed = by_local_day(view.observed, view.ahead, view.day)
+    both = observed[:, view.day :] & observed[:, : -view.day]
+    errors = np.where(both, values[:, view.day :] - values[:, : -view.day], np.float32(np.nan))
     today = np.where(view.observed[:, -view.day :], view.values[:, -view.day :], np.float32(np.nan))
     few = both.sum(axis=1) < view.hour
     band = np.where(few[:, None], spread(today, levels), spread(errors, levels))
     days = np.sqrt(1 + np.arange(horizon) // view.day).astype(np.float32)
-    return view.values[:, slots(horizon, view.day), None] + days[:, None] * band[:, None, :]
+    slot = by_clock(view.values, view.ahead, view.day, lambda columns: columns[:, slots(horizon, view.day)].T).T
+    return slot[:, :, None] + days[:, None] * band[:, None, :]
 
 
 def predict_last_value(view: Past, horizon: int, levels: tuple[float, ...]) -> Float:

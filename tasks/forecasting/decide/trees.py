@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from blocks.series import Float
 from tasks.forecasting.decide.features import BOUND, Design
 from tasks.forecasting.decide.history import Index
+from tasks.forecasting.decide.known_features import Known
 from tasks.forecasting.decide.linear import LinearModel, fit_linear
 from tasks.forecasting.decide.windows import Examples
 
@@ -57,6 +58,11 @@ class TreesModel:
     def horizon(self) -> int:
         """Steps ahead it was fitted for."""
         return self.base.horizon
+
+    @property
+    def known(self) -> Known:
+        """Known-future features it has learned."""
+        return self.base.known
 
     def shares(self, windows: Design) -> Float:
         """(N, H, Q) quantiles as shares of each window's scale above its centre, ascending along Q."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from blocks.series import Float, Series
+from blocks.series import Calendar, Float, Series
+from tasks.forecasting.decide.almanac import Almanac, almanac
 from tasks.forecasting.decide.features import YOUNG_DAYS, Design, design, joined, window_width
 from tasks.forecasting.decide.history import (
     LARGEST,
@@ -18,6 +19,7 @@ from tasks.forecasting.decide.history import (
     fill,
     first_observed,
 )
+from tasks.forecasting.decide.known_features import Known
 
 WINDOWS_PER_SERIES = 1_500  # more of one series overlap so much that they add time, not knowledge
 MOST_STEPS = 288  # a longer horizon is fitted on fewer windows, so that its targets fit in memory
@@ -36,12 +38,13 @@ class Examples:
     Attributes
     ----------
     design: their features. answers: (H, N) what came, in shares of each window's scale above its centre; NaN unknown.
-    series: how many series they are of.
+    series: how many series they are of. known: the known-future features of the design.
     """
 
     design: Design
     answers: Float
     series: int
+    known: Known
 
     def __len__(self) -> int:
         return int(self.answers.shape[1])
@@ -52,10 +55,12 @@ def pooled(parts: list[Examples]) -> Examples:
     if len(parts) == 1:
         return parts[0]
     return Examples(joined([part.design for part in parts]), np.concatenate([part.answers for part in parts], axis=1),
-                    sum(part.series for part in parts))  # fmt: skip
+                    sum(part.series for part in parts), parts[0].known)  # fmt: skip
 
 
-def examples(series: Series, last: int, horizon: int, day: int, wanted: int) -> Examples | None:
+def examples(
+    series: Series, last: int, horizon: int, day: int, wanted: int, calendar: Calendar | None, known: Known
+) -> Examples | None:
     """About `wanted` windows of the columns up to `last`; None where there is too little past.
 
     Series are taken in the order of their names, so a permuted matrix gives the same windows. The newest fifth of each
@@ -73,9 +78,11 @@ def examples(series: Series, last: int, horizon: int, day: int, wanted: int) -> 
     rows, origins = _origins(observed, horizon, day, int(wanted * min(1.0, MOST_STEPS / horizon)))
     if not len(rows):
         return None
-    cut = _Cut(fill(block, observed, day, max(1, day // 24)), observed, rows, origins, horizon, day)
+    names = tuple(series.unique_id[row] for row in order.tolist())
+    whole = almanac(calendar, replace(series, unique_id=names), known, horizon, (0, last))
+    cut = _Cut(fill(block, observed, day, max(1, day // 24)), observed, rows, origins, horizon, day, whole)
     designs, answers = zip(*cut.learned(), strict=True)
-    return Examples(joined(list(designs)), np.concatenate(answers, axis=1), len(np.unique(rows)))
+    return Examples(joined(list(designs)), np.concatenate(answers, axis=1), len(np.unique(rows)), known)
 
 
 def _origins(observed: Bool, horizon: int, day: int, wanted: int) -> tuple[Index, Index]:
@@ -110,6 +117,7 @@ class _Cut:
     origins: Index
     horizon: int
     day: int
+    almanac: Almanac | None
 
     def learned(self) -> Iterator[tuple[Design, Float]]:
         """Yield the designs and answers of windows, a few hundred at once; an empty one if none is usable."""
@@ -134,7 +142,8 @@ class _Cut:
         first = np.maximum(first_observed(observed), self._begin(number, width))
         later = np.arange(width) >= first[:, None]
         values = np.where(inside & later, self.values[rows[:, None], np.maximum(columns, 0)], np.float32(np.nan))
-        return Past(extend_backwards(values, first, self.day), observed & later, self.day, hour)
+        ahead = self.almanac.at(rows, origins) if self.almanac else None
+        return Past(extend_backwards(values, first, self.day), observed & later, self.day, hour, ahead)
 
     def _begin(self, number: Index, width: int) -> Index:
         """(n,) column before which a window's past is cut off: 0 for most."""
