@@ -143,6 +143,15 @@ def serving(shelf: ModelShelf, plan: Plan, engine: str, as_of: datetime) -> Serv
     return Serving(plan, served, digests, tuple(notes), str(manifest["trained_at"]))
 
 
+def is_trained(files: SeriesStore, fleet_name: str, plan: Plan) -> bool:
+    """Whether there is a training whose models this release can read."""
+    try:
+        manifest = shelf_of(files, fleet_name, plan).newest()
+    except ContinuumError:
+        return False
+    return manifest is not None and manifest.get("code") == code_version()
+
+
 def _usable(shelf: ModelShelf, manifest: Mapping[str, Any], wanted: set[str], notes: list[str]) -> dict[str, str]:
     """Digests of the models that load, of those wanted and of what would replace them."""
     usable: dict[str, str] = {}

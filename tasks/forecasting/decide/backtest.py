@@ -67,6 +67,7 @@ def backtest(
     *,
     engine: str,
     origins: int = 40,
+    lessons: Callable[[Series, datetime], Series] = lambda panel, _: panel,
     progress: Callable[[], None] = lambda: None,
 ) -> list[Backtest]:
     """Score an engine over rolling origins of several matrices of one step.
@@ -86,6 +87,9 @@ def backtest(
         a name in `ENGINES`.
     origins:
         how many; they lie in the last quarter of each history.
+    lessons:
+        what a model learns of a panel up to its first origin, e.g. without its anomalies; forecasts are made of the
+        panel as it is.
     progress:
         called after each panel.
 
@@ -96,7 +100,7 @@ def backtest(
     moments = [rolling_origins(panel, horizon, origins) for panel in panels]
     model = None
     if engine in GLOBAL_ENGINES:
-        known = [(panel, when[0]) for panel, when in zip(panels, moments, strict=True) if when]
+        known = [(lessons(panel, when[0]), when[0]) for panel, when in zip(panels, moments, strict=True) if when]
         model = fit_panels(known, horizon, levels, engine=engine) if known else None
     found = []
     for panel, when in zip(panels, moments, strict=True):
