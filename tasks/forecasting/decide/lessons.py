@@ -18,6 +18,8 @@ def lessons(history: Series, as_of: datetime) -> Series:
     The mask looks a day ahead of each point, yet never beyond `as_of`.
     """
     known = history.values[:, : max(last_column(history, as_of) + 1, 0)]
+    if not known.size:
+        return replace(history, values=known)
     flagged = mask(replace(history, values=known))
     return replace(history, values=np.where(flagged, np.float32(np.nan), known))
 
