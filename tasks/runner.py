@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -32,6 +33,7 @@ def task_runner(workers: int) -> TaskRunner[Any]:
     except ImportError as error:
         raise NotConfigured("prefect-dask is not installed", where=f"workers={workers}",
                             fix="pip install 'continuum-fleet[dask]', or set workers to 0") from error  # fmt: skip
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # each worker that comes or goes is a line otherwise
     return DaskTaskRunner(
         cluster_kwargs={"n_workers": workers, "threads_per_worker": 1, "processes": True,
                         "memory_limit": WORKER_MEMORY, "dashboard_address": None}

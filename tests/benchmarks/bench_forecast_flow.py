@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ END_S = 20_514 * DAY_S
 POOLS_OF_A_CLUSTER = 100
 KINDS = ("cpu_cores", "memory_bytes")
 AT_ONCE = 20_000  # series made at once
+FEW = 20_000  # of more series, the pass that makes no calibration is left out
 
 
 def fleet(pools: int) -> Any:
@@ -77,11 +78,10 @@ def children() -> list[int]:
     """Process ids of this process's descendants."""
     found, waiting = [], [os.getpid()]
     while waiting:
-        try:
-            folder = Path(f"/proc/{waiting.pop()}/task")
-            below = [int(pid) for task in folder.iterdir() for pid in (task / "children").read_text().split()]
-        except OSError:
-            continue
+        below: list[int] = []
+        for task in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+            with suppress(OSError):  # a thread that has ended meanwhile
+                below += [int(pid) for pid in task.read_text().split()]
         found += below
         waiting += below
     return found
@@ -167,10 +167,11 @@ def passes(series: int, days: int, workers: int) -> dict[str, Any]:
         told["every calibration made"] = measured(lambda: demand_forecasting(request))
         now += STEP_S
         told["calibrations in turn"] = measured(lambda: demand_forecasting(request))
-        rare = request.model_copy(update={"calibration_min": 1440})
-        demand_forecasting(rare)
-        now += STEP_S
-        told["no calibration made"] = measured(lambda: demand_forecasting(rare))
+        if series <= FEW:
+            rare = request.model_copy(update={"calibration_min": 1440})
+            demand_forecasting(rare)
+            now += STEP_S
+            told["no calibration made"] = measured(lambda: demand_forecasting(rare))
         print(json.dumps(told), file=sys.stderr)
     return told
 
