@@ -7,7 +7,7 @@ from typing import Any, Literal
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.forecasting.act import announce, announce_found, breached, forecast_fleet
+from tasks.forecasting.act import announce, announce_found, breached, forecast_fleet, name_for
 from tasks.forecasting.observe import collect_demand, present_capacity
 from tasks.forecasting.record import newest_forecast, publish_forecast
 from tasks.run import open_run
@@ -43,7 +43,7 @@ class ForecastRequest(BaseModel):
 @flow(name="demand-forecasting", description=__doc__)
 def demand_forecasting(request: ForecastRequest = ForecastRequest()) -> dict[str, Any]:
     """Observe, forecast shard by shard with stored models, announce, record."""
-    run = open_run("demand-forecasting", request.fleet)
+    run = open_run(name_for("demand-forecasting", request.plan), request.fleet)
 
     collected = collect_demand(run.fleet, request.history_days)
 
@@ -56,8 +56,8 @@ def demand_forecasting(request: ForecastRequest = ForecastRequest()) -> dict[str
     capacity = present_capacity(run.fleet)
     level = float(request.breach_percentile[1:]) / 100
     crossing = breached(made, capacity, level=level, within_s=60 * request.breach_within_min)
-    announce(run.fleet_name, collected.as_of, crossing)
-    anomalies = announce_found(run, collected.as_of, shards)
+    announce(run.fleet_name, shards, crossing)
+    anomalies = announce_found(run, shards)
 
     return publish_forecast(run, made, capacity, crossing, collected, shards, anomalies)
 

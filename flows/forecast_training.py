@@ -7,6 +7,7 @@ from typing import Any, Literal
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.forecasting.act import name_for
 from tasks.forecasting.observe import collect_demand
 from tasks.forecasting.report_training import publish_training
 from tasks.forecasting.training import lesson_of, train, training_alone
@@ -38,7 +39,7 @@ class TrainingRequest(BaseModel):
 @flow(name="forecast-training", description=__doc__)
 def forecast_training(request: TrainingRequest = TrainingRequest()) -> dict[str, Any]:
     """Observe, score, train, choose, record."""
-    run = open_run("forecast-training", request.fleet)
+    run = open_run(name_for("forecast-training", request.plan), request.fleet)
 
     collected = collect_demand(run.fleet, request.history_days)
     lesson = lesson_of(

@@ -30,6 +30,7 @@ SCALING_PLAN = PLANS["two-hours"]
 class PassMade:
     """What the shards of a pass made together; `trouble` has one line for each shard that failed."""
 
+    as_of: datetime
     shards: tuple[ShardMade, ...]
     serving: Serving
     trouble: tuple[str, ...]
@@ -39,6 +40,15 @@ def forecast_name(fleet_name: str, plan: Plan = SCALING_PLAN) -> str:
     """Under which name the store keeps the forecasts of a fleet: two fleets may have pools of the same names."""
     name = f"demand of {fleet_name}"
     return name if plan == SCALING_PLAN else f"{name}, {plan.words}"
+
+
+def name_for(flow: str, plan_name: str) -> str:
+    """Name of a flow's runs for a plan, under which its report is kept: each plan has a newest run of its own.
+
+    >>> name_for("demand-forecasting", "day-ahead"), name_for("demand-forecasting", "two-hours")
+    ('demand-forecasting-day-ahead', 'demand-forecasting')
+    """
+    return flow + PLANS[plan_name].suffix
 
 
 def forecast_fleet(
@@ -69,7 +79,7 @@ def forecast_fleet(
     unforeseen = [error for error in failed if not isinstance(error, ContinuumError)]
     if unforeseen or (failed and not made):
         raise (unforeseen or failed)[0]
-    return PassMade(made, serves, tuple(f"a shard has no forecast: {error}" for error in failed))
+    return PassMade(collected.as_of, made, serves, tuple(f"a shard has no forecast: {error}" for error in failed))
 
 
 def breached(
@@ -98,12 +108,15 @@ def peak_crossings(made: Forecast, capacity: Mapping[str, float], level: float) 
     return crossings(replace(made, values=made.peaks), limits, level)
 
 
-def announce(fleet_name: str, as_of: datetime, pools: list[tuple[str, datetime]]) -> ForecastBreached | None:
-    """Emit at most one event for a pass, with the list of pools; None where there is nothing to say."""
-    if not pools:
+def announce(fleet_name: str, made: PassMade, pools: list[tuple[str, datetime]]) -> ForecastBreached | None:
+    """Emit at most one event for a pass, with the list of pools; None where there is nothing to say.
+
+    Only the forecast that scaling reads announces: an event of any other would start a run that cannot see why.
+    """
+    if not pools or made.serving.plan != SCALING_PLAN:
         return None
     event = ForecastBreached(
-        fleet=fleet_name, as_of=as_of, pools=[name for name, _ in pools], first_crossing=pools[0][1]
+        fleet=fleet_name, as_of=made.as_of, pools=[name for name, _ in pools], first_crossing=pools[0][1]
     )
     emit_event(
         event.name,
@@ -113,7 +126,7 @@ def announce(fleet_name: str, as_of: datetime, pools: list[tuple[str, datetime]]
     return event
 
 
-def announce_found(run: Run, as_of: datetime, made: PassMade) -> list[Anomaly]:
+def announce_found(run: Run, made: PassMade) -> list[Anomaly]:
     """Announce the anomalies that no pass before has; those of the last two days, newest first."""
     found = (anomaly for shard in made.shards for anomaly in shard.anomalies)
-    return announce_anomalies(SeriesStore.open(), run.fleet_name, as_of, found)[1]
+    return announce_anomalies(SeriesStore.open(), run.fleet_name, made.as_of, found)[1]

@@ -44,9 +44,10 @@ def announce_anomalies(
             payload=event.model_dump(mode="json"),
             id=uuid5(NAMESPACE_URL, f"{event.name} {fleet_name} {told}"),
         )
-    recent = _newest_first([*new, *before])
-    files.write_bytes(_path(fleet_name), _LIST.dump_json(recent))
-    return new, recent
+        recent = _newest_first([*new, *before])
+        files.write_bytes(_path(fleet_name), _LIST.dump_json(recent))
+        return new, recent
+    return new, before
 
 
 def _read(files: SeriesStore, fleet_name: str, as_of: datetime) -> list[Anomaly]:

@@ -19,6 +19,7 @@ from tasks.publish import publish
 from tasks.run import Run
 
 SHOWN_DAYS = 2
+AGES = (1.0, 0.5, 0.25)  # of a past forecast, in horizons, in the order in which they are looked for
 OLDEST_PAST = 2  # horizons ago: an older forecast has nothing to say of what is drawn
 
 
@@ -37,13 +38,19 @@ def newest_forecast(run: Run, shards: PassMade) -> Forecast:
 
 
 def earlier_forecast(run: Run, name: str, made: Forecast) -> Forecast | None:
-    """The forecast of one horizon before, to be held against what came; None where there is none that can be read."""
+    """The forecast of one horizon before, to be held against what came; where there is none yet, a younger one.
+
+    None where none can be read, or it is so old that it says nothing of what is drawn.
+    """
     span = timedelta(seconds=made.step_s * made.values.shape[1])
-    try:
-        past = load_forecast(run.store, name, not_after=made.as_of - span)
-    except StoreUnavailable:  # it is only a picture
-        return None
-    return past if past is not None and past.as_of >= made.as_of - OLDEST_PAST * span else None
+    for share in AGES:
+        try:
+            past = load_forecast(run.store, name, not_after=made.as_of - share * span)
+        except StoreUnavailable:  # it is only a picture
+            return None
+        if past is not None:
+            return past if past.as_of >= made.as_of - OLDEST_PAST * span else None
+    return None
 
 
 def publish_forecast(

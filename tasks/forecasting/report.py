@@ -55,7 +55,7 @@ def sections(
     more = len(made.unique_id) - min(len(shown), ROWS)
     return [
         {
-            "title": "Demand forecast",
+            "title": f"Demand forecast, {shards.serving.plan.words}",
             "meta": f"as of {made.as_of:%Y-%m-%d %H:%M} UTC, {made.values.shape[1]} steps of {made.step_s // 60} min",
             "paragraphs": [
                 _summary(made, crossing, shards),

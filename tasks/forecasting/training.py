@@ -29,6 +29,7 @@ from tasks.forecasting.observe import Collected, pools_of, read_pool_demand
 from tasks.run import Run
 
 LEASE_S = 4 * 3600
+SCORED_BY = "forecast-training"  # whatever the plan: the subject of a scorecard names it
 
 Scores = dict[str, dict[str, float]]  # by kind of demand
 
@@ -153,7 +154,7 @@ def _keep(run: Run, training: Training) -> None:
     lesson = training.lesson
     start, end = scored_span(lesson)
     run.store.save_scorecards([
-        Scorecard(flow=run.flow, subject=f"{run.fleet_name}/{lesson.plan_name}/{kind}", method=engine,
+        Scorecard(flow=SCORED_BY, subject=f"{run.fleet_name}/{lesson.plan_name}/{kind}", method=engine,
                   period_start=start, period_end=end, scores=row)
         for engine, rows in training.scores.items() for kind, row in rows.items()
     ])  # fmt: skip

@@ -14,16 +14,17 @@ LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
 
 @dataclass(frozen=True)
 class Plan:
-    """One kind of forecast: its step, its horizon in steps, and the words that people know it by."""
+    """One kind of forecast: its step, its horizon in steps, the words that people know it by, its suffix in names."""
 
     step_s: int
     horizon: int
     words: str
+    suffix: str = ""
 
 
 PLANS = {
     "two-hours": Plan(300, 24, "2 hours in steps of 5 min"),
-    "day-ahead": Plan(900, 96, "24 hours in steps of 15 min"),
+    "day-ahead": Plan(900, 96, "24 hours in steps of 15 min", "-day-ahead"),
 }
 
 
