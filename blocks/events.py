@@ -26,4 +26,27 @@ class ForecastBreached(Event):
     first_crossing: datetime = Field(description="when the first of them crosses")
 
 
-EVENTS: tuple[type[Event], ...] = (ForecastBreached,)
+class Anomaly(BaseModel):
+    """One measured value that is unlike its series' own last days."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    series: str = Field(description="`cluster/pool/kind`")
+    at: datetime = Field(description="when it was measured")
+    value: float = Field(description="what was measured, in the series' own unit")
+    expected: float | None = Field(description="what was to come, in the same unit; null where it is not known")
+    cause: str = Field(description="what it is unlike: step, level, day, activity or stuck")
+
+
+class AnomaliesDetected(Event):
+    """At most one per forecast pass: the anomalies that no earlier pass has announced."""
+
+    name: ClassVar[str] = "continuum.anomaly.detected"
+
+    fleet: str = Field(description="name of the fleet's inventory block")
+    as_of: datetime = Field(description="when the pass looked")
+    count: int = Field(ge=1, description="how many there are; the list holds the newest of them")
+    anomalies: list[Anomaly] = Field(min_length=1, description="newest first")
+
+
+EVENTS: tuple[type[Event], ...] = (ForecastBreached, AnomaliesDetected)

@@ -18,6 +18,7 @@ from blocks.store import Store
 from blocks.store.tables import Section
 from deployments import evidence
 from deployments.evidence import Outcome
+from deployments.first_training import has_models, train_first
 from deployments.place import own_place
 from deployments.prefect_server import prefect_server
 from deployments.simulation import Simulation, ready, starting_simulation
@@ -93,6 +94,9 @@ def _passes(fleet: Fleet, simulation: Simulation, outcome: Outcome, progress: Pr
 
     save_fleet(fleet, "default")
     forecast, scale = ForecastRequest(), ScalingRequest(mode="act")
+    if not has_models():
+        progress("training the forecast engine on 30 days of demand")
+        _run("forecast-training", train_first, outcome)
     for number in range(PASSES[1]):
         before = datetime.fromisoformat(simulation.status()["time"])
         progress(f"pass {number + 1}: forecasting at {before:%H:%M} UTC, simulated time")

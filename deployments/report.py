@@ -19,8 +19,8 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-INK = {"observed": "#1c2430", "median": "#1f6feb", "capacity": "#c2410c", "band": "#1f6feb"}
-_OTHERS = ("#1f6feb", "#0f766e", "#7c3aed", "#b45309")
+INK = {"observed": "#1c2430", "median": "#1f6feb", "capacity": "#c2410c", "band": "#1f6feb", "past band": "#7c3aed"}
+_OTHERS = ("#1f6feb", "#0f766e", "#7c3aed", "#b45309")  # the third is the past band's
 
 
 def render(sections: Sequence[Mapping[str, Any]], *, title: str, subtitle: str, footer: str, simulated: bool) -> str:
@@ -44,14 +44,14 @@ def draw(plot: Mapping[str, Any]) -> str:
     ):
         figure = Figure(figsize=(10, 2.9), layout="constrained")
         axes = figure.subplots()
-        for band in plot.get("bands", ()):
+        for number, band in enumerate(plot.get("bands", ())):
             axes.fill_between(
                 _times(band["t"]),
                 _values(band["low"]),
                 _values(band["high"]),
                 alpha=0.18,
                 lw=0,
-                color=INK["band"],
+                color=INK["band" if number == 0 else "past band"],
                 label=band["label"],
             )
         for number, line in enumerate(plot.get("lines", ())):

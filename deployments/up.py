@@ -16,6 +16,7 @@ from pathlib import Path
 from blocks.errors import ContinuumError, Unreachable
 from blocks.fleet_file import load_fleet
 from deployments.children import Child
+from deployments.first_training import has_models, train_first
 from deployments.place import own_place
 from deployments.prefect_server import prefect_server
 from deployments.simulation import ready, starting_simulation
@@ -80,6 +81,9 @@ def up(*, port: int, speed: float, seed: int, progress: Progress) -> Iterator[Ru
                   env=server.env | {"CONTINUUM_HOME": str(home), "PREFECT_LOGGING_LEVEL": "INFO"},
                   log=home / "worker.log")
         )  # fmt: skip
+        if not has_models():
+            progress("training the forecast engine on 30 days of demand")
+            train_first()
         pause = timedelta(seconds=max(LEAST_PAUSE_S, SCALING_AFTER_FORECAST_S / speed))
         asyncio.run(anchor_schedules(datetime.now(UTC) + FIRST_RUN_IN, pause))
         yield Running(server.url, f"{server.url}/api", simulation.url, str(simulation.fleet_file), str(home),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ SHOWN_ROWS = 500  # a longer table is in the store, not in the UI
 
 
 def publish(run: Run, sections: Sequence[dict[str, Any]]) -> None:
-    """Save report sections in their order, and the first table and the words as artifacts of this run."""
+    """Save report sections in their order, and the words and every table as artifacts of this run."""
     run.store.save_sections(
         [
             Section(flow_run_id=run.id, flow=run.flow, subject=run.fleet_name, title=section["title"], ordinal=ordinal,
@@ -27,7 +28,20 @@ def publish(run: Run, sections: Sequence[dict[str, Any]]) -> None:
         f"## {section['title']}{simulated}\n\n" + "\n\n".join(section["paragraphs"]) for section in sections
     )
     create_markdown_artifact(words, key=f"{run.flow}-summary", description=f"What this run of {run.flow} did")
-    table = next((section["table"] for section in sections if section.get("table")), None)
-    if table:
-        rows = [dict(zip(table["columns"], map(str, row), strict=True)) for row in table["rows"][:SHOWN_ROWS]]
-        create_table_artifact(rows, key=f"{run.flow}-table", description=f"One row a pool{simulated}")
+    tables = [section for section in sections if section.get("table")]
+    for number, section in enumerate(tables):
+        columns, rows = section["table"]["columns"], section["table"]["rows"][:SHOWN_ROWS]
+        create_table_artifact(
+            [dict(zip(columns, map(str, row), strict=True)) for row in rows],
+            key=f"{run.flow}-{_slug(section['title']) if number else 'table'}",
+            description=f"{section['title']}{simulated}",
+        )
+
+
+def _slug(title: str) -> str:
+    """A title as Prefect wants the key of an artifact.
+
+    >>> _slug("Anomalies of the last two days")
+    'anomalies-of-the-last-two-days'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")

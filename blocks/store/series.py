@@ -29,6 +29,7 @@ from blocks.store.series_file import (
     load_window,
     merged,
     overlay,
+    store_bytes,
     store_table,
     store_window,
     window_of,
@@ -170,6 +171,32 @@ class SeriesStore:
         """Read a table that `write_table` wrote. StoreUnavailable: it is gone or damaged."""
         with self._translated():
             return load_table(self._fs, f"{self._root}/{path}")
+
+    def write_bytes(self, path: str, content: bytes) -> None:
+        """Write another file beside the series, whole or not at all."""
+        with self._translated():
+            store_bytes(self._fs, f"{self._root}/{path}", content)
+
+    def read_bytes(self, path: str) -> bytes:
+        """Content of a file that `write_bytes` wrote. NotFound: it is not there."""
+        with self._translated():
+            try:
+                with self._fs.open_input_stream(f"{self._root}/{path}", compression=None) as source:
+                    return bytes(source.read())
+            except FileNotFoundError as error:
+                raise NotFound("there is no such file", where=path) from error
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the files in a folder, ascending; none where there is no folder."""
+        selector = arrow_fs.FileSelector(f"{self._root}/{folder}", allow_not_found=True)
+        with self._translated():
+            found = [info.base_name for info in self._fs.get_file_info(selector) if info.is_file]
+        return sorted(name for name in found if not name.startswith("."))
+
+    def remove(self, path: str) -> None:
+        """Take a file away; nothing happens where it is gone already."""
+        with self._translated(), suppress(FileNotFoundError):
+            self._fs.delete_file(f"{self._root}/{path}")
 
     def _day_windows(self, metric: str, step_s: int, start_s: int, end_s: int,
                      ids: Sequence[str] | None) -> list[Window]:  # fmt: skip

@@ -112,11 +112,14 @@ def store_window(filesystem: arrow_fs.FileSystem, path: str, window: Window) -> 
 
 def store_table(filesystem: arrow_fs.FileSystem, path: str, table: pa.Table, **options: Any) -> None:
     """Write a table as Parquet under its name in one step; `options` as for `pyarrow.parquet.write_table`."""
-    if isinstance(filesystem, arrow_fs.LocalFileSystem):
-        _write_locally(Path(path), table, options)
-    else:  # an object store shows an object when its upload is complete
-        with filesystem.open_output_stream(path) as stream:
-            pq.write_table(table, stream, **options)
+    with _whole(filesystem, path) as file:
+        pq.write_table(table, file, **options)
+
+
+def store_bytes(filesystem: arrow_fs.FileSystem, path: str, content: bytes) -> None:
+    """Write a file under its name in one step."""
+    with _whole(filesystem, path) as file:
+        file.write(content)
 
 
 def load_table(filesystem: arrow_fs.FileSystem, path: str) -> pa.Table:
@@ -228,12 +231,24 @@ def _groups(metadata: pq.FileMetaData, ids: Sequence[str]) -> list[int]:
     return found
 
 
-def _write_locally(path: Path, table: pa.Table, options: dict[str, Any]) -> None:
+@contextmanager
+def _whole(filesystem: arrow_fs.FileSystem, path: str) -> Iterator[Any]:
+    """An open file that gets its name when all of it is on the disk; on an error there is nothing of it."""
+    if isinstance(filesystem, arrow_fs.LocalFileSystem):
+        with _whole_locally(Path(path)) as file:
+            yield file
+    else:  # an object store shows an object when its upload is complete
+        with filesystem.open_output_stream(path) as stream:
+            yield stream
+
+
+@contextmanager
+def _whole_locally(path: Path) -> Iterator[Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{secrets.token_hex(4)}")
     try:
         with temporary.open("wb") as file:
-            pq.write_table(table, file, **options)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

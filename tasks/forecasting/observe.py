@@ -117,7 +117,7 @@ def collect_demand(fleet: Fleet, history_days: int) -> Collected:
 
 def _bring(fleet: Fleet, asked: DemandQuery, files: SeriesStore, end_s: int, days: int) -> set[str]:
     """Bring one question's series up to `end_s`; the names `cluster/pool/kind` of those that have a sample lately."""
-    metric, begin_s = _metric(fleet, asked.kind), (end_s - days * DAY_S) // DAY_S * DAY_S
+    metric, begin_s = _metric(fleet.name, asked.kind), (end_s - days * DAY_S) // DAY_S * DAY_S
     newest = asked.read(end_s - OVERLAP_S, end_s, STEP_S)
     if not newest.unique_id:
         return set()
@@ -131,16 +131,16 @@ def _bring(fleet: Fleet, asked: DemandQuery, files: SeriesStore, end_s: int, day
     return {f"{name}/{asked.kind}" for name in newest.unique_id}
 
 
-def _metric(fleet: Fleet, kind: str) -> str:
+def _metric(fleet_name: str, kind: str) -> str:
     """Under which name the series files keep a kind of demand: fleets in one store may have pools of one name."""
-    return f"{kind} of {fleet.name}"
+    return f"{kind} of {fleet_name}"
 
 
 def _compact_yesterday(fleet: Fleet, files: SeriesStore, as_of: datetime) -> None:
     """Merge the small files that yesterday's passes left; one listing where there is nothing to merge."""
     journal, day = Journal(Store.open()), (as_of - timedelta(days=1)).date()
     for kind in KINDS:
-        metric = _metric(fleet, kind)
+        metric = _metric(fleet.name, kind)
         with suppress(Conflict, NotFound):  # another run is at it; nothing was ever kept
             journal.acquire(f"compact/{metric}", 600)
             files.compact(metric, day)
@@ -170,10 +170,21 @@ def present_capacity(fleet: Fleet, *, full_ratio: float = 0.90) -> dict[str, flo
 
 def read_demand(files: SeriesStore, fleet: Fleet, as_of: datetime, history_days: int) -> Series:
     """Both kinds of demand of the fleet's pools on one grid, named `cluster/pool/kind`; NaN where nothing is known."""
+    return read_pool_demand(files, fleet.name, pools_of(fleet), as_of, history_days)
+
+
+def pools_of(fleet: Fleet) -> list[str]:
+    """Every pool of the fleet, `cluster/pool`, in file order."""
+    return [pool_id(cluster.name, pool.name) for cluster, pool in fleet.pools()]
+
+
+def read_pool_demand(
+    files: SeriesStore, metrics_of: str, pools: Sequence[str], as_of: datetime, history_days: int
+) -> Series:
+    """The same of some pools. `metrics_of`: the fleet's own name, under which its series are kept."""
     end_s = int(as_of.timestamp()) // STEP_S * STEP_S + STEP_S
     begin_s = end_s - history_days * DAY_S
-    wanted = [pool_id(cluster.name, pool.name) for cluster, pool in fleet.pools()]
-    parts = [_read(files, _metric(fleet, kind), begin_s, end_s, wanted) for kind in KINDS]
+    parts = [_read(files, _metric(metrics_of, kind), begin_s, end_s, pools) for kind in KINDS]
     names = tuple(f"{name}/{kind}" for kind, part in zip(KINDS, parts, strict=True) for name in part.unique_id)
     return Series(names, begin_s, STEP_S, np.concatenate([part.values for part in parts]))
 

@@ -67,6 +67,7 @@ def backtest(
     *,
     engine: str,
     origins: int = 40,
+    lessons: Callable[[Series, datetime], Series] = lambda panel, _: panel,
     progress: Callable[[], None] = lambda: None,
     calendars: Sequence[Calendar | None] | None = None,
 ) -> list[Backtest]:
@@ -87,6 +88,9 @@ def backtest(
         a name in `ENGINES`.
     origins:
         how many; they lie in the last quarter of each history.
+    lessons:
+        what a model learns of a panel up to its first origin, e.g. without its anomalies; forecasts are made of the
+        panel as it is.
     progress:
         called after each panel.
     calendars:
@@ -100,7 +104,7 @@ def backtest(
     model, laid = None, list(calendars or [None] * len(panels))
     if engine in GLOBAL_ENGINES:
         known = [number for number, when in enumerate(moments) if when]
-        some = [(panels[number], moments[number][0]) for number in known]
+        some = [(lessons(panels[number], moments[number][0]), moments[number][0]) for number in known]
         model = fit_panels(some, horizon, levels, engine=engine, calendars=[laid[n] for n in known]) if known else None
     found = []
     for panel, when, calendar in zip(panels, moments, laid, strict=True):
