@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from blocks.errors import InvalidInput
 from blocks.series import Forecast, Series, utc
 from tasks.forecasting.decide import Model, fit, forecast
-from tasks.forecasting.decide.beforehand import ENGINES_READ_CALENDARS, told
 from tasks.forecasting.decide.choice import Choice, choose
 from tasks.forecasting.decide.engines import GLOBAL_ENGINES, SEASONAL_NAIVE
 from tasks.forecasting.decide.history import DAY_S
@@ -112,7 +111,7 @@ def forecast_file(
     model: Model | None = None
     if engine in GLOBAL_ENGINES:
         lessons = _known(learned, origin)
-        model = fit(lessons, horizon, levels, utc(lessons.end_s), engine=engine, **told(learned.calendar))
+        model = fit(lessons, horizon, levels, utc(lessons.end_s), engine=engine, calendar=learned.calendar)
         engine = engine if model else SEASONAL_NAIVE
     ends = _ends(history) if origin is None else np.full(len(history.unique_id), _column(history, file, origin))
     parts: dict[int, Forecast] = {}
@@ -120,7 +119,7 @@ def forecast_file(
     for done, (end, rows) in enumerate(rows_of.items()):
         part = replace(history, unique_id=tuple(history.unique_id[i] for i in rows), values=history.values[rows])
         as_of = utc(history.start_s + end * history.step_s)
-        parts[end] = forecast(part, horizon, levels, as_of, engine=engine, model=model, **told(file.calendar))
+        parts[end] = forecast(part, horizon, levels, as_of, engine=engine, model=model, calendar=file.calendar)
         progress(done + 1, len(rows_of))
     return _joined(file, history, rows_of, parts, percents)
 
@@ -174,8 +173,6 @@ def _calendar_notes(file: HistoryFile, made: FileForecast) -> list[str]:
     calendar = file.calendar
     if calendar is None or not (calendar.names or calendar.zones):
         return []
-    if not ENGINES_READ_CALENDARS:
-        return [f"local time and columns {', '.join(calendar.names) or 'none'}: no engine of this version uses them"]
     notes = []
     steps = made.middle.shape[1]
     column = (made.start_s - file.phase_s - calendar.start_s)[:, None] // calendar.step_s + np.arange(steps)

@@ -13,7 +13,6 @@ import numpy as np
 from blocks.errors import InvalidInput
 from tasks.forecasting.decide import ENGINES
 from tasks.forecasting.decide.backtest import Backtest, backtest, rolling_origins
-from tasks.forecasting.decide.beforehand import told_all
 from tasks.forecasting.decide.engines import GLOBAL_ENGINES, SEASONAL_NAIVE
 from tasks.forecasting.decide.scorecard import Line, scorecard
 from tasks.forecasting.files import HistoryFile
@@ -120,7 +119,7 @@ def score_files(
         progress(engine, 0)
         begun = time.process_time()
         made[engine] = backtest(histories, horizon, levels, engine=engine, origins=origins, progress=tell,
-                                **told_all([panel.file.calendar for panel in panels]))  # fmt: skip
+                                calendars=[panel.file.calendar for panel in panels])  # fmt: skip
         cpu_s[engine] = time.process_time() - begun
     naive = made[SEASONAL_NAIVE]
     lines = scorecard(histories, {name: made[name] for name in engines}, naive, horizon, origins, bands)

@@ -9,7 +9,6 @@ import numpy as np
 
 from blocks.series import Calendar, Series
 from tasks.forecasting.decide.backtest import backtest
-from tasks.forecasting.decide.beforehand import told_all
 from tasks.forecasting.decide.engines import LINEAR, SEASONAL_NAIVE, TREES
 
 ORIGINS, MOST_ORIGINS = 8, 40
@@ -59,7 +58,7 @@ def choose(history: Series, horizon: int, levels: Sequence[float], *, calendar: 
         tried.append(TREES)
     judged = _judged(history)
     origins = min(max(ORIGINS, WINDOWS // max(1, len(judged.unique_id))), MOST_ORIGINS)
-    found = {engine: backtest([judged], horizon, levels, engine=engine, origins=origins, **told_all([calendar]))[0]
+    found = {engine: backtest([judged], horizon, levels, engine=engine, origins=origins, calendars=[calendar])[0]
              for engine in tried}  # fmt: skip
     wql, windows = _common({engine: made.wql() for engine, made in found.items()})
     mase, _ = _common({engine: made.mase for engine, made in found.items()})
