@@ -87,10 +87,9 @@ def test_utc_without_features_needs_no_calendar(read):
 
 
 @pytest.mark.parametrize(("future", "unknown"), [("", 2), ("a,900,,1\n", 1), ("a,900,,1\na,1200,,1\n", 0)])
-def test_steps_whose_features_are_not_known_are_counted(read, monkeypatch, future, unknown):
+def test_steps_whose_features_are_not_known_are_counted(read, future, unknown):
     file = read(HEAD + PAST + future)
     made = forecast_file(file, 2, (80,), "last-value")
-    monkeypatch.setattr("tasks.forecasting.offline.ENGINES_READ_CALENDARS", True)
     notes = forecast_notes(file, made)
     assert len(notes) == (unknown > 0)
     assert all(note.startswith(f"column holiday: not known for {unknown} of 2 steps") for note in notes)
