@@ -17,6 +17,7 @@ import one_thread  # noqa: F401  # isort: skip
 
 import argparse
 import json
+import math
 import platform
 import sys
 import time
@@ -25,12 +26,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from blocks.settings import data_dir
+from forecast_boosting import boosting
 from forecast_panels import PLANETLAB, Matrix, day_ahead, matrices
+from forecast_peers import compare, environment
 from forecast_scores import HORIZONS, LEVELS, by_panel, scored, verdicts
 from forecast_speed import speed
 from forecast_tables import show
+
+from blocks.settings import data_dir
 from tasks.forecasting.decide import ENGINES
 from tasks.forecasting.decide.backtest import Backtest, backtest
 
@@ -79,7 +82,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout in place of the tables")
-    parser.add_argument("--quick", action="store_true", help="a minute: fewer series, origins and peers")
+    parser.add_argument(
+        "--quick", action="store_true", help="about a minute: 2 h ahead only, fewer series, origins and peers"
+    )
     parser.add_argument("--machines", type=int, help="of each PlanetLab day (100; quick: 10)")
     asked = parser.parse_args()
     begun = time.monotonic()
@@ -89,17 +94,30 @@ def main() -> None:
 
     origins, machines, series = (8, 10, 2_000) if asked.quick else (40, 100, 10_000)
     report: dict[str, Any] = {"machine": machine(), "quick": asked.quick, "origins": origins}
-    if folder := data_dir():
-        found = matrices(folder, asked.machines or machines)
-        report["accuracy"] = {
-            horizon: accuracy(found if steps == 24 else day_ahead(found, steps), horizon, origins, say)
-            for horizon, steps in HORIZONS.items()
-        }
-    else:
-        say("accuracy: skipped, CONTINUUM_DATA is not set")
     report["speed"] = speed(series, say)
+    if folder := data_dir():
+        fine = matrices(folder, asked.machines or machines)
+        found = {
+            horizon: fine if steps == 24 else day_ahead(fine, steps)
+            for horizon, steps in list(HORIZONS.items())[: 1 if asked.quick else None]
+        }
+        report["accuracy"] = {horizon: accuracy(panels, horizon, origins, say) for horizon, panels in found.items()}
+        if python := environment(say):
+            report["peers"] = {horizon: compare(python, panels, horizon, HORIZONS[horizon], origins, asked.quick, say)
+                               for horizon, panels in found.items()}  # fmt: skip
+            if not asked.quick:
+                report["boosting"] = boosting(python, fine, HORIZONS["2 h, 5 min"], origins, say)
+    else:
+        say("accuracy and peers: skipped, CONTINUUM_DATA is not set")
     report["wall_s"] = time.monotonic() - begun
-    print(json.dumps(report, indent=2)) if asked.json else show(report)
+    print(json.dumps(defined(report), indent=2)) if asked.json else show(report)
+
+
+def defined(value: Any) -> Any:
+    """The same for JSON, which knows no NaN: null."""
+    if isinstance(value, dict):
+        return {name: defined(part) for name, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
 from forecast_panels import Matrix
+
 from tasks.forecasting.decide.backtest import Backtest
+from tasks.forecasting.decide.scores import coverage, quantile_loss, scaled_error
 
 LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
 NOMINAL = np.array([0.95, 0.8])  # of the bands, as in `Backtest.coverage`
@@ -122,3 +123,25 @@ def verdicts(row: dict[str, Any], horizon: str) -> dict[str, str]:
         better = row["series_within_5_points"] if goal.row == "series_within_8_points" else None
         answer[goal.row] = goal.verdict(row[goal.row], better)
     return answer
+
+
+def judged(series: np.ndarray, actual: np.ndarray, change: np.ndarray, values: np.ndarray) -> dict[str, float]:
+    """Means over N windows; WQL is each window's loss over the mean |actual| of its series' windows among these.
+
+    Parameters
+    ----------
+    series: (N,) number of each window's series. actual: (N, H). change: (N,) as of `usual_change`.
+    values: (N, H, Q) quantiles.
+    """
+    mase = scaled_error(actual, values[:, :, LEVELS.index(0.5)], change)
+    loss, size = quantile_loss(actual, values, LEVELS)
+    known = np.isfinite(loss)
+    usual = np.bincount(series, np.where(known, size, 0)) / np.maximum(np.bincount(series, known), 1)
+    wql = np.divide(2 * loss, usual[series], out=np.full_like(loss, np.nan), where=usual[series] > 0)
+    weight = np.isfinite(actual).sum(axis=1)
+    wide, narrow = (np.nansum(coverage(actual, values[:, :, at], values[:, :, -1 - at]) * weight) / weight.sum()
+                    for at in (0, 1))  # fmt: skip
+    return {
+        "mase": float(np.nanmean(mase)), "mase_median": float(np.nanmedian(mase)), "wql": float(np.nanmean(wql)),
+        "coverage_80": float(narrow), "coverage_95": float(wide),
+    }  # fmt: skip

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from forecast_scores import LEVELS, Goal
 
 from blocks.series import Series, utc
-from forecast_scores import LEVELS, Goal
 from tasks.forecasting.decide import calibrate, fit, forecast
 
 STEP_S, DAY, DAYS, HORIZON = 300, 288, 30, 24
@@ -36,41 +36,26 @@ def fleet(count: int) -> Series:
     return Series(tuple(f"pool-{row}" for row in range(count)), 0, STEP_S, values)
 
 
-def cpu_s(work: Callable[[], Any], repeats: int = REPEATS) -> float:
-    """Least CPU seconds of some repeats: other work on the machine only ever adds to them."""
+def cpu_s(work: Callable[[], Any], repeats: int = REPEATS) -> tuple[float, Any]:
+    """Least CPU seconds of some repeats, as other work on the machine only ever adds to them; and what came out."""
     taken = []
     for _ in range(repeats):
         begun = time.process_time()
-        work()
+        made = work()
         taken.append(time.process_time() - begun)
-    return min(taken)
+    return min(taken), made
 
 
 def speed(count: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Series per CPU second of both global engines and the baselines."""
     say(f"speed: generating {count:,} series")
     large = fleet(count)
-    small = Series(large.unique_id[:25], 0, STEP_S, large.values[:25])
-    as_of = utc(large.end_s - STEP_S)
     table: dict[str, Any] = {"series": count, "days": DAYS, "horizon": HORIZON, "quantiles": len(LEVELS)}
     for engine in ("linear", "trees"):
         say(f"speed: {engine}")
-        begun = time.process_time()
-        model = fit(large, HORIZON, LEVELS, as_of, engine=engine)
-        row: dict[str, Any] = {"fit_cpu_s": time.process_time() - begun}
-        assert model is not None
-        once = 1 if engine == "trees" else REPEATS
-        row["calibrate_cpu_s"] = cpu_s(lambda m=model: calibrate(large, m, as_of, origins=CALIBRATED_ORIGINS), once)
-        stored = calibrate(large, model, as_of, origins=CALIBRATED_ORIGINS)
-        row["predict_cpu_s"] = cpu_s(
-            lambda m=model, c=stored, e=engine: forecast(
-                large, HORIZON, LEVELS, as_of, engine=e, model=m, calibration=c
-            )
-        )
-        row["everything_25_series_cpu_s"] = cpu_s(lambda e=engine: forecast(small, HORIZON, LEVELS, as_of, engine=e), 1)
-        table[engine] = row
+        table[engine] = of_engine(engine, large)
     for engine in ("seasonal-naive", "last-value"):
-        table[engine] = {"predict_cpu_s": cpu_s(lambda e=engine: forecast(large, HORIZON, LEVELS, as_of, engine=e), 1)}
+        table[engine] = {"predict_cpu_s": predicting(engine, large)}
     for row in table.values():
         if isinstance(row, dict):
             row |= {name.replace("cpu_s", "series_per_cpu_s"): count / row[name]
@@ -79,3 +64,23 @@ def speed(count: int, say: Callable[[str], None]) -> dict[str, Any]:
     table["verdicts"] = {engine: {goal.row: goal.verdict(table[engine][goal.row]) for goal in goals}
                          for engine, goals in GOALS.items()}  # fmt: skip
     return table
+
+
+def of_engine(engine: str, large: Series) -> dict[str, float]:
+    """CPU seconds of a global engine: fit, calibration, forecast, and all of it for 25 series."""
+    as_of = utc(large.end_s - STEP_S)
+    small = Series(large.unique_id[:25], 0, STEP_S, large.values[:25])
+    fitting, model = cpu_s(lambda: fit(large, HORIZON, LEVELS, as_of, engine=engine), 1)
+    calibrating, known = cpu_s(
+        lambda: calibrate(large, model, as_of, origins=CALIBRATED_ORIGINS), REPEATS if engine == "linear" else 1
+    )
+    return {
+        "fit_cpu_s": fitting, "calibrate_cpu_s": calibrating,
+        "predict_cpu_s": predicting(engine, large, model=model, calibration=known),
+        "everything_25_series_cpu_s": cpu_s(lambda: forecast(small, HORIZON, LEVELS, as_of, engine=engine), 1)[0],
+    }  # fmt: skip
+
+
+def predicting(engine: str, large: Series, **learned: Any) -> float:
+    """CPU seconds of one forecast of all series."""
+    return cpu_s(lambda: forecast(large, HORIZON, LEVELS, utc(large.end_s - STEP_S), engine=engine, **learned))[0]

@@ -26,6 +26,10 @@ def show(report: dict[str, Any]) -> None:
         console.print(_panels(f"{horizon}: each panel, ratios to seasonal naive", found))
         console.print(_verdicts(horizon, found))
     console.print(_speed(report["speed"]))
+    for horizon, found in report.get("peers", {}).items():
+        console.print(_peers(horizon, found))
+    if "boosting" in report:
+        console.print(_boosting(report["boosting"]))
     console.print(f"{report['wall_s']:.0f} s in all")
 
 
@@ -52,7 +56,7 @@ def _engines(title: str, rows: dict[str, Any]) -> Table:
     table = _table(title, "engine", "series", "windows", "MASE", "median", "MASE ratio", "WQL ratio", "80 %", "95 %",
                    "worst panel", "within 5", "within 8", "peak p90", "CPU-s", "series/CPU-s")  # fmt: skip
     for engine, row in rows.items():
-        worst = f"{100 * row['coverage_error_worst_panel']:.1f} {row['worst_panel']}"
+        worst = f"{100 * row['coverage_error_worst_panel']:.1f} {row['worst_panel'].split('-5')[0]}"
         table.add_row(
             engine, str(row["series"]), str(row["windows"]), number(row["mase"]), number(row["mase_median"]),
             number(row["mase_ratio"]), number(row["wql_ratio"]), percent(row["coverage_80"]),
@@ -64,8 +68,9 @@ def _engines(title: str, rows: dict[str, Any]) -> Table:
 
 
 def _panels(title: str, found: dict[str, Any]) -> Table:
-    table = _table(title, "panel", "series", *(f"{engine} {what}" for engine in ("linear", "trees")
-                                               for what in ("MASE", "WQL", "80 %", "95 %")), "heaviest series in MASE")  # fmt: skip
+    table = _table(title, "panel", "series",
+                   *(f"{engine} {what}" for engine in ("linear", "trees") for what in ("MASE", "WQL", "80 %", "95 %")),
+                   "heaviest series in MASE")  # fmt: skip
     for panel, rows in found["panels"].items():
         cells = []
         for engine in ("linear", "trees"):
@@ -104,4 +109,45 @@ def _speed(found: dict[str, Any]) -> Table:
             number(row["predict_series_per_cpu_s"], 0), number(row.get("everything_25_series_cpu_s"), 1),
             "; ".join(said),
         )  # fmt: skip
+    return table
+
+
+def _peers(horizon: str, found: dict[str, Any]) -> Table:
+    cost = found["engines_cpu_s_per_series"]
+    title = f"{horizon}: libraries with a model per series, and the engines on the very windows each one answered"
+    table = _table(title, "", "windows", "series", "steps seen", "CPU-s a series", "MASE", "median", "WQL", "80 %",
+                   "95 %", "slower than linear", "than trees")  # fmt: skip
+    for about, row in found["peers"].items():
+        if "scores" not in row:
+            table.add_row(about, f"0 of {row['windows_asked']}")
+            continue
+        slower = [f"{row['times_slower'][engine]['than_a_forecast']:,.0f}x "
+                  f"({row['times_slower'][engine]['than_with_calibration']:,.0f}x)"
+                  for engine in ("linear", "trees")]  # fmt: skip
+        table.add_row(
+            about, f"{row['windows']} of {row['windows_asked']}", str(row["series"]), f"{row['steps_of_past']:,}",
+            number(row["cpu_s_per_series"]), *_scores(row["scores"]), *slower,
+        )  # fmt: skip
+        for engine, scores in row["engines"].items():
+            said = row.get("verdicts", {}).get(engine, "")
+            took = f"{cost[engine]['predict']:.6f}" if engine in cost else ""
+            table.add_row(f"  {engine}  {said}", "", "", "", took, *_scores(scores))
+    table.caption_justify = "left"
+    table.caption = ("times slower than a forecast with stored calibration (than with calibrating it from 24 origins); "
+                     "fitting the global model is in neither")  # fmt: skip
+    return table
+
+
+def _scores(found: dict[str, float]) -> list[str]:
+    return [*(number(found[name]) for name in ("mase", "mase_median", "wql")),
+            *(percent(found[name]) for name in ("coverage_80", "coverage_95"))]  # fmt: skip
+
+
+def _boosting(found: dict[str, Any]) -> Table:
+    title = (f"2 h, 5 min: trees alone, nothing calibrated or combined; {found['windows']:,} windows, "
+             f"{found['rows_learned']:,} rows learned, {found['rows_predicted']:,} predicted")  # fmt: skip
+    table = _table(title, "", "MASE", "median", "WQL", "80 %", "95 %", "fit CPU-s", "predict CPU-s")
+    for name in ("linear alone", "scikit-learn", "LightGBM"):
+        row = found[name]
+        table.add_row(name, *_scores(row), number(row.get("fit_cpu_s"), 2), number(row.get("predict_cpu_s"), 2))
     return table
