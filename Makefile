@@ -47,12 +47,12 @@ lint: venv ## format, style, types, import contracts, dependencies, spelling
 	@$(BIN)/deptry .
 	@$(BIN)/codespell
 
-.PHONY: bench bench-series bench-forecasting bench-anomalies bench-forecast-flow bench-scaling bench-simulation
-bench: bench-series bench-forecasting bench-anomalies bench-forecast-flow bench-scaling bench-simulation ## every benchmark
+.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-simulation
+bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-simulation ## every benchmark
 bench-series: venv ## reading and writing series files
 	@$(BIN)/python tests/benchmarks/bench_series.py
-bench-forecasting: venv ## accuracy and speed of the engines
-	@$(BIN)/python tests/benchmarks/bench_forecasting.py
+bench-forecast: venv ## accuracy and speed of the engines, beside other libraries
+	@$(BIN)/python tests/benchmarks/bench_forecast.py
 bench-anomalies: venv ## recall, false alerts and speed of the anomaly detector
 	@$(BIN)/python tests/benchmarks/bench_anomalies.py
 bench-forecast-flow: venv ## the forecast flow end to end, 10,000 series
