@@ -6,14 +6,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
+
 from blocks.errors import NotFound, StoreUnavailable
 from blocks.events import Anomaly
+from blocks.fleet import Fleet, pool_id
 from blocks.series import Forecast, Series
 from blocks.store.forecasts import load_forecast
 from blocks.store.series import SeriesStore
 from tasks.forecasting.act import PassMade, forecast_name
+from tasks.forecasting.decide.cost import projected_cost
 from tasks.forecasting.observe import Collected, read_pool_demand
-from tasks.forecasting.report import ROWS, most_at_risk, sections
+from tasks.forecasting.report import ROWS, cost_words, most_at_risk, sections
 from tasks.forecasting.report_anomalies import anomaly_sections
 from tasks.publish import publish
 from tasks.run import Run
@@ -61,6 +65,8 @@ def publish_forecast(
     shown = most_at_risk(made, capacity)[:ROWS]
     past = earlier_forecast(run, forecast_name(run.fleet_name, shards.serving.plan), made)
     told = sections(made, _recent(run, made, shown), capacity, crossing, collected, shards, shown, past)
+    cost = fleet_cost(run.fleet, made)
+    told[0]["paragraphs"].insert(1, cost_words(made, cost))
     publish(run, [*told, *anomaly_sections(anomalies, shards.shards)])
     return {
         "flow_run_id": run.id,
@@ -72,9 +78,27 @@ def publish_forecast(
         "calibrations_renewed": sum(shard.renewed for shard in shards.shards),
         "crossing": [{"pool": pool, "at": when.isoformat()} for pool, when in crossing],
         "anomalies": [anomaly.model_dump(mode="json") for anomaly in anomalies],
+        "projected_cost_usd": cost,
         "doubtful": sum(shard.doubtful for shard in shards.shards),
         "trouble": [*collected.trouble, *shards.serving.notes, *shards.trouble],
     }
+
+
+def fleet_cost(fleet: Fleet, made: Forecast) -> dict[str, float]:
+    """USD over the horizon by level, e.g. `p50`, summed over the pools that have a price; empty where none has."""
+    sizes: dict[str, float] = {}
+    prices: dict[str, float] = {}
+    for cluster, pool in fleet.pools():
+        name = pool_id(cluster.name, pool.name)
+        sizes |= {f"{name}/cpu_cores": float(pool.node_cpu), f"{name}/memory_bytes": float(pool.node_memory)}
+        if pool.price_usd_per_hour is not None:
+            prices[name] = float(pool.price_usd_per_hour)
+    found = projected_cost(made, sizes, prices)
+    if not found:
+        return {}
+    total = np.sum(list(found.values()), axis=0)
+    return {"pools": len(found)} | {f"p{100 * level:g}": round(float(usd), 2)
+                                    for level, usd in zip(made.levels, total, strict=True)}  # fmt: skip
 
 
 def _recent(run: Run, made: Forecast, shown: Sequence[int]) -> Series:

@@ -72,6 +72,16 @@ def sections(
     ]  # fmt: skip
 
 
+def cost_words(made: Forecast, cost: Mapping[str, float]) -> str:
+    """What the fleet will cost if it follows the forecast; `cost` as of `record.fleet_cost`."""
+    hours = made.values.shape[1] * made.step_s / 3600
+    if not cost:
+        return "No pool has a price (`price_usd_per_hour` in fleet.yaml), so no cost is projected."
+    span = f"{cost['p10']:,.2f} to {cost['p90']:,.2f}, the sums of the pools' p10 and p90"
+    return (f"Sized to this forecast, the {cost['pools']:.0f} pools with a price cost {cost['p50']:,.2f} USD in the "
+            f"next {hours:g} h ({span}).")  # fmt: skip
+
+
 def _summary(made: Forecast, crossing: Sequence[tuple[str, datetime]], shards: PassMade) -> str:
     methods: dict[str, int] = {}
     for shard in shards.shards:
