@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from blocks.errors import ContinuumError, StoreUnavailable
 from blocks.store.models import Arrays, ModelShelf
 from blocks.store.series import SeriesStore
-from tasks.forecasting.decide import Model, combination, features, linear, trees
+from tasks.forecasting.decide import Model, ahead, almanac, combination, features, linear, trees
 from tasks.forecasting.decide.engines import LINEAR, SEASONAL_NAIVE, TREES
 from tasks.forecasting.decide.linear import LinearModel
 from tasks.forecasting.decide.plans import LEVELS, Plan
@@ -26,6 +26,7 @@ from tasks.forecasting.kinds import KINDS
 
 AUTO = "auto"
 MODELS: dict[str, type[Any]] = {LINEAR: LinearModel, TREES: TreesModel}
+MEANING = (ahead, almanac, features, linear, trees, combination)  # the code that gives a stored model its meaning
 FALLBACKS = (TREES, LINEAR, SEASONAL_NAIVE)  # what cannot be loaded is replaced by the next one
 
 Value = TypeVar("Value")
@@ -76,7 +77,7 @@ def _value(hint: Any, name: str, arrays: Mapping[str, NDArray[Any]]) -> Any:
 @cache
 def code_version() -> str:
     """The release, and a digest of the code that a stored model means something to: another code refuses it."""
-    parts = (Path(module.__file__ or "").read_bytes() for module in (features, linear, trees, combination))
+    parts = (Path(module.__file__ or "").read_bytes() for module in MEANING)
     return f"{metadata.version('continuum-fleet')}+{hashlib.sha256(b''.join(parts)).hexdigest()[:12]}"
 
 

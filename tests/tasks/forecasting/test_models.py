@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from blocks.errors import NotFound, StoreUnavailable
-from blocks.series import Series, utc
+from blocks.series import Calendar, Series, utc
 from blocks.store.models import ModelShelf
 from blocks.store.series import SeriesStore
 from tasks.forecasting.decide import Calibration, calibrate, fit, forecast
@@ -43,6 +43,13 @@ def manifest(shelf: ModelShelf, trained: dict[str, Any], choice: str) -> dict[st
     models = {engine: {"digest": shelf.save(to_arrays(model))} for engine, model in trained.items()}
     return {"trained_at": NOW.isoformat(), "code": code_version(), "models": models,
             "choice": {"cpu_cores": choice, "memory_bytes": choice}}  # fmt: skip
+
+
+def test_a_loaded_model_still_knows_the_names_and_sizes_of_its_features(shelf, history) -> None:
+    values = np.random.default_rng(1).random((2, *history.values.shape)).astype(np.float32)
+    calendar = Calendar(history.unique_id, (), ("holiday", "planned_pods"), history.start_s, PLAN.step_s, values)
+    model = fit(history, PLAN.horizon, LEVELS, utc(history.end_s - history.step_s), calendar=calendar)
+    assert load_model(shelf, "linear", shelf.save(to_arrays(model))).known == model.known
 
 
 @pytest.mark.parametrize("engine", MODELS)
