@@ -128,7 +128,10 @@ def deploy(env: Mapping[str, str]) -> None:
 
 
 async def anchor_schedules(first: datetime, pause: timedelta) -> None:
-    """Let the first forecast be due at `first`, and each scaling pass `pause` after a forecast."""
+    """Let the first forecast be due at `first`, and each scaling pass `pause` after a forecast.
+
+    Their next runs are asked for here: Prefect's own look for changed schedules comes too late on a busy machine.
+    """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.schedules import IntervalSchedule
 
@@ -140,3 +143,4 @@ async def anchor_schedules(first: datetime, pause: timedelta) -> None:
                 if isinstance(entry.schedule, IntervalSchedule):
                     moved = IntervalSchedule(interval=entry.schedule.interval, anchor_date=anchor)
                     await client.update_deployment_schedule(deployment.id, entry.id, schedule=moved)
+            await client.request("POST", "/deployments/{id}/schedule", path_params={"id": deployment.id}, json={})
