@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from blocks.store.series import SeriesStore
-
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
@@ -15,6 +13,7 @@ QUICK = {"engines": ["linear", "seasonal-naive"], "origins": 8, "scored_pools": 
 
 def has_models() -> bool:
     """Whether the default fleet's forecasts have models that can serve."""
+    from blocks.store.series import SeriesStore
     from tasks.forecasting.act import SCALING_PLAN
     from tasks.forecasting.models import is_trained
 

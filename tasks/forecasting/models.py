@@ -36,7 +36,7 @@ def to_arrays(value: Any) -> Arrays:
     """Every field of a dataclass (and of the dataclasses in it, as `FIELD.NAME`) as a plain array.
 
     >>> sorted(to_arrays(Plan(300, 24, "2 hours")))
-    ['horizon', 'step_s', 'words']
+    ['horizon', 'step_s', 'suffix', 'words']
     """
     found: Arrays = {}
     for part in fields(value):
@@ -54,7 +54,7 @@ def from_arrays(kind: type[Value], arrays: Mapping[str, NDArray[Any]]) -> Value:
     StoreUnavailable: the arrays are not those of its fields.
 
     >>> from_arrays(Plan, to_arrays(Plan(300, 24, "2 hours")))
-    Plan(step_s=300, horizon=24, words='2 hours')
+    Plan(step_s=300, horizon=24, words='2 hours', suffix='')
     """
     wanted = {part.name: get_type_hints(kind)[part.name] for part in fields(kind)}  # type: ignore[arg-type]
     held = {name.split(".")[0] for name in arrays}
