@@ -257,5 +257,7 @@ def _syntax(error: yaml.YAMLError, text: str) -> Mistake:
     else:
         place = (1, 1)
     words = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
+    if "nesting depth" in str(words):  # the scanner runs ahead of the events that are counted here
+        return _too_deep(place).mistake
     fix = "check the indentation, the `:` and the quotes of this line and the one above"
     return Mistake(place, f"no valid YAML: {_QUOTED.sub('...', str(words))}", fix)
