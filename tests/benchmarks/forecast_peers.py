@@ -168,8 +168,9 @@ def ask(python: Path, peer: Peer, asked: Windows, season: int, say: Callable[[st
         try:
             done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False,
                                   timeout=2 * peer.budget_s + GRACE_S)  # fmt: skip
-            if done.returncode or done.stderr:
-                say(f"peers: {peer.name}: {done.stderr.strip().splitlines()[-1] if done.stderr else done.returncode}")
+            failed = [line for line in done.stderr.splitlines() if line.startswith("window ")]
+            if done.returncode or failed:
+                say(f"peers: {peer.name}: {len(failed)} windows failed: {(failed or done.stderr.splitlines())[-1:]}")
         except subprocess.TimeoutExpired:
             say(f"peers: {peer.name}: stopped in the middle of a window")
         answers, seconds = np.load(folder / "answers.npy"), np.load(folder / "seconds.npy")

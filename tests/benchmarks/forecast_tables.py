@@ -148,6 +148,8 @@ def _boosting(found: dict[str, Any]) -> Table:
              f"{found['rows_learned']:,} rows learned, {found['rows_predicted']:,} predicted")  # fmt: skip
     table = _table(title, "", "MASE", "median", "WQL", "80 %", "95 %", "fit CPU-s", "predict CPU-s")
     for name in ("linear alone", "scikit-learn", "LightGBM"):
-        row = found[name]
+        row = found.get(name)
+        if row is None:
+            continue
         table.add_row(name, *_scores(row), number(row.get("fit_cpu_s"), 2), number(row.get("predict_cpu_s"), 2))
     return table
