@@ -9,7 +9,7 @@ import numpy as np
 
 from blocks.series import Calendar, Float, Series
 from tasks.forecasting.decide.almanac import Almanac, almanac
-from tasks.forecasting.decide.features import YOUNG_DAYS, Design, design, joined, window_width
+from tasks.forecasting.decide.features import BOUND, YOUNG_DAYS, Design, design, joined, window_width
 from tasks.forecasting.decide.history import (
     LARGEST,
     Bool,
@@ -132,7 +132,8 @@ class _Cut:
             found = design(view.rows(fit), self.horizon)
             alive = found.scale > 0
             answers = (np.where(known, target, np.float32(np.nan))[fit] - found.centre[:, None])[alive]
-            yield found.take(alive), (answers / found.scale[alive, None]).T
+            # an answer far outside the window's scale (an all but constant week that jumps) must not become a leaf
+            yield found.take(alive), np.clip(answers / found.scale[alive, None], -BOUND, BOUND).T
 
     def _view(self, rows: Index, origins: Index, number: Index, hour: int) -> Past:
         width = window_width(self.day)
