@@ -106,7 +106,8 @@ class Peaks(threading.Thread):
                 except OSError:
                     continue
                 peak = next((line for line in told.splitlines() if line.startswith("VmHWM")), "VmHWM: 0 kB")
-                self.seen[pid] = command, int(peak.split()[1]) / 1024
+                if command:  # a process that has ended shows none
+                    self.seen[pid] = command, int(peak.split()[1]) / 1024
 
     def workers(self) -> list[int]:
         """Of the Dask workers."""
