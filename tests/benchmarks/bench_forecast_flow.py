@@ -122,15 +122,19 @@ def cpu_s() -> float:
 
 
 @contextmanager
-def replaced(as_of_s: Callable[[], float], pools: list[str]) -> Iterator[None]:
-    """Put stand-ins for what asks clusters and metric sources."""
-    from flows import demand_forecasting, forecast_training
-    from tasks.forecasting.observe import Collected
+def replaced(as_of_s: Callable[[], float]) -> Iterator[None]:
+    """Put stand-ins for what asks clusters and metric sources.
 
-    capacity = {f"{name}/{kind}": 60.0 for name in pools for kind in KINDS}
+    They hold nothing large: Prefect sends the flow's function, with the globals that it uses, to Dask for every task.
+    """
+    from flows import demand_forecasting, forecast_training
+    from tasks.forecasting.observe import Collected, pools_of
+
     for flow in (demand_forecasting, forecast_training):
-        flow.collect_demand = lambda _fleet, _days: Collected(utc(as_of_s()), 2 * len(pools), ())
-    demand_forecasting.present_capacity = lambda _fleet: capacity
+        flow.collect_demand = lambda fleet, _days: Collected(utc(as_of_s()), 2 * len(pools_of(fleet)), ())
+    demand_forecasting.present_capacity = lambda fleet: {
+        f"{name}/{kind}": 60.0 for name in pools_of(fleet) for kind in KINDS
+    }
     yield
 
 
@@ -183,7 +187,7 @@ def passes(series: int, days: int, workers: int) -> dict[str, Any]:
     told: dict[str, Any] = {"series": 2 * len(pools), "save_inventory_s": round(time.perf_counter() - begun, 2)}
     told["series_files_mb"] = round(write_history(pools, days))
     now = END_S - 3 * STEP_S + 10
-    with replaced(lambda: now, pools):
+    with replaced(lambda: now):
         quick = TrainingRequest(history_days=days, engines=["linear", "seasonal-naive"], origins=4, pools=100,
                                 scored_pools=10)  # fmt: skip
         told["training"] = measured(lambda: forecast_training(quick))
