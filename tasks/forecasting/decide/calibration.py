@@ -13,7 +13,7 @@ from tasks.forecasting.decide.combination import Opinions, unproven, weights
 from tasks.forecasting.decide.conformal import FARTHEST, split_conformal, track
 from tasks.forecasting.decide.history import Bool, Index
 
-ORIGINS = 72
+ORIGINS = 96
 GAP_DAYS = 13 / 144  # 2 h 10 min: no multiple of it is a day, so that all times of the day are met
 CLOSEST_DAYS = 1 / 48  # half an hour: closer origins repeat each other; one-day histories score better without
 BUCKETS = 4  # steps ahead are calibrated in this many spans

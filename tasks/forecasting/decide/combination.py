@@ -24,8 +24,8 @@ EXPERTS = (
     "yesterday's shape at today's level, half way to the last value",
     "spread of the last day",
 )
-SHARPNESS = 20.0  # weight = exp(-20 x loss over the experts' mean loss)
-HALF_LIFE = 24  # origins after which a loss counts half
+SHARPNESS = 30.0  # weight = exp(-30 x loss over the experts' mean loss)
+HALF_LIFE = 32  # origins after which a loss counts half
 STEPS_JUDGED = 24  # of a longer horizon, this many steps are judged
 # Before any evidence the model is taken to lose a fifth less than the others; that counts as two origins.
 PRIOR = np.array([0.8, 1.0, 1.0, 1.0, 1.0, 1.0], np.float32)

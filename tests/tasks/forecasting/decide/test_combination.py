@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.forecasting.decide.combination import EXPERTS, Opinions, unproven, weights
+from tasks.forecasting.decide.combination import EXPERTS, HALF_LIFE, Opinions, unproven, weights
 
 LEVELS = np.array([0.1, 0.5, 0.9], np.float32)
 
@@ -42,7 +42,7 @@ def test_a_loss_long_ago_counts_less_than_a_new_one():
 def test_outcomes_that_are_not_known_count_nothing():
     known = np.array([[1.0], [0.0]], np.float32)
     with_unknown = weights(losses([1, 0.2, 1, 1, 1, 1], [0, 0, 0, 9, 0, 0]), known)
-    alone = weights(losses([1, 0.2, 1, 1, 1, 1]), np.array([[0.5 ** (1 / 24)]], np.float32))
+    alone = weights(losses([1, 0.2, 1, 1, 1, 1]), np.array([[0.5 ** (1 / HALF_LIFE)]], np.float32))
     np.testing.assert_allclose(with_unknown, alone, rtol=1e-5)
 
 
