@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+# a busy machine is no finding: no test fails for the time an example took
+settings.register_profile("continuum", deadline=None)
+settings.load_profile("continuum")
 
 for _name in ("CONTINUUM_HOME", "CONTINUUM_STORE_URL", "CONTINUUM_SERIES_URL", "PREFECT_API_URL", "PREFECT_PROFILE"):
     os.environ.pop(_name, None)

@@ -37,7 +37,7 @@ marked = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=
 literals = marked.filter(lambda text: secret_kind(text) == "literal")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(literals, literals, literals)
 def test_no_secret_is_in_anything_that_shows_a_fleet(token: str, password: str, cluster_token: str) -> None:
     fleet = Fleet.model_validate(fleet_with(token, password, cluster_token))
@@ -47,7 +47,7 @@ def test_no_secret_is_in_anything_that_shows_a_fleet(token: str, password: str, 
     assert not [text for text in shown if "Zq" in text]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     marked,
     st.sampled_from(["token", "tokn", "password", "url", "ca_file: x, token", "&a token", "verify_tls: 3, token"]),
@@ -71,7 +71,7 @@ def test_no_secret_is_in_a_problem_even_where_the_file_is_wrong(secret: str, key
         ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(*[st.none() | literals | st.sampled_from(["${TOKEN}", "secret:block"])] * 3)
 def test_split_and_join_are_inverse_and_only_literals_are_taken_out(
     token: str | None, password: str | None, cluster_token: str | None

@@ -384,7 +384,7 @@ anything = (
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from(places(yaml.safe_load(RICH))), anything), min_size=1, max_size=3))
 def test_any_value_in_any_place_is_accepted_or_told_and_never_raises(
     changes: list[tuple[tuple[str | int, ...], object]],

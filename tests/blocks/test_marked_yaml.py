@@ -22,7 +22,7 @@ trees = st.recursive(
 documents = st.dictionaries(letters, trees, min_size=1, max_size=3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(documents)
 def test_json_is_read_as_what_it_says(document: dict[str, object]) -> None:
     root, mistakes = read_yaml(json.dumps(document))
@@ -31,7 +31,7 @@ def test_json_is_read_as_what_it_says(document: dict[str, object]) -> None:
     assert root.data() == document
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(st.text(min_size=1, max_size=5), st.lists(st.text(max_size=8), max_size=3), max_size=3))
 def test_text_that_another_writer_wrote_comes_back(document: dict[str, list[str]]) -> None:
     root, mistakes = read_yaml(yaml.safe_dump(document, default_style='"', allow_unicode=True))
@@ -40,7 +40,7 @@ def test_text_that_another_writer_wrote_comes_back(document: dict[str, list[str]
     assert root.data() == document
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(alphabet="ab:-[]{}&*!|>'\"#?, \n\t\\%@\x00é<", max_size=40))
 def test_any_text_is_read_or_refused_and_never_raises(text: str) -> None:
     root, mistakes = read_yaml(text)

@@ -84,7 +84,7 @@ def test_a_matrix_is_on_the_grid_with_gaps_and_odd_values_missing(server, source
     assert (server.asked[0].query["start"], server.asked[0].query["end"]) == ("300", "1500")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10**6), st.integers(1, 10**6), st.sampled_from([15, 60, 300]))
 def test_windows_that_follow_each_other_cover_the_whole_without_overlap(start, length, step) -> None:
     class Asked(PrometheusSource):
@@ -170,7 +170,7 @@ def test_credentials_are_sent_and_never_shown(server) -> None:
 counters = st.lists(st.one_of(st.integers(0, 1000).map(float), st.just(math.nan)), min_size=1, max_size=20)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(counters)
 def test_a_counter_grows_by_the_sum_of_its_increases_whatever_is_missing(values) -> None:
     grown = increase(np.array([values]))

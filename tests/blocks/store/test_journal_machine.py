@@ -148,5 +148,5 @@ class JournalMachine(RuleBasedStateMachine):
 def test_the_journal_agrees_with_a_model_of_its_rules(migrated_file: Path, clock) -> None:
     JournalMachine.migrated, JournalMachine.clock_type = migrated_file, type(clock)
     run_state_machine_as_test(
-        JournalMachine, settings=settings(max_examples=25, stateful_step_count=25, deadline=None)
+        JournalMachine, settings=settings(max_examples=25, stateful_step_count=25)
     )  # fmt: skip

@@ -105,7 +105,7 @@ windows = st.lists(
 
 
 @given(windows, st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_reading_gives_the_newest_known_value_of_every_step(appends: list, compacted: bool) -> None:
     # Brute force: a dictionary of (name, step) that each append of a new window overwrites where it knows a value.
     with tempfile.TemporaryDirectory() as root:

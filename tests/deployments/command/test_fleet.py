@@ -90,7 +90,7 @@ def test_a_bad_file_is_not_shown_and_the_first_problem_is_one_line(tmp_path: Pat
 SECRETS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9).map(lambda text: f"Zq{text}qZ")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SECRETS, SECRETS)
 def test_no_table_shows_a_secret(token: str, password: str) -> None:
     fleet = load_fleet(EXAMPLE).model_dump()

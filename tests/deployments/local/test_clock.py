@@ -121,7 +121,7 @@ def test_a_negative_speed_is_refused():
 dues = st.lists(st.tuples(st.integers(0, 50), st.sampled_from("abc")), max_size=8)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(dues, st.lists(st.integers(0, 20), min_size=1, max_size=5))
 def test_many_small_advances_play_the_same_as_one(due, parts):
     def played(advances):
@@ -135,7 +135,7 @@ def test_many_small_advances_play_the_same_as_one(due, parts):
     assert played(parts) == played([sum(parts)])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(["wall", "advance", "speed", "run"]), st.integers(0, 9)), max_size=20))
 def test_now_never_goes_backwards(moves):
     wall = Wall()

@@ -371,7 +371,7 @@ def test_a_restored_snapshot_ends_like_the_run_that_was_not_interrupted(interrup
     assert [entry["to"] for entry in copy.pools.log()] == [entry["to"] for entry in world.pools.log()]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(st.integers(0, 24), st.floats(10, 1500)), min_size=1, max_size=5))
 def test_whatever_is_asked_sizes_keep_the_bounds_and_pods_that_fit_run(steps: list[tuple[int, float]]) -> None:
     world = World()

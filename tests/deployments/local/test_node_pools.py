@@ -260,7 +260,7 @@ def test_every_accepted_change_is_announced_before_the_answer(pools: NodePools) 
 FLEET = load_fleet(FLEET_FILE)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     steps=st.lists(st.tuples(st.integers(0, 26), st.floats(0, 400), st.booleans()), min_size=1, max_size=8),
     protected=st.booleans(),

@@ -79,7 +79,7 @@ def test_a_row_that_appears_has_no_past(played: Played) -> None:
     assert np.isnan(played.last(late, 2)).tolist() == [True, False]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.floats(0, 1e5), min_size=1, max_size=30))
 def test_the_total_never_falls_and_grows_by_each_minute(powers: list[float]) -> None:
     played = Played()

@@ -67,7 +67,7 @@ def test_seams_carry_the_value_over(rows):
     assert week_later[1] == pytest.approx(week_later[0], abs=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=20))
 def test_before_the_first_row_the_rule_is_mirrored_and_all_is_bounded(steps):
     log_usage = walk(WEEK + 300)

@@ -67,7 +67,7 @@ def test_a_pool_does_not_depend_on_the_other_pools(world):
     assert alone.tolist() == world.demand("cpu_cores", "tokyo/web", HISTORY).tolist()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.floats(-31 * 86_400, 400 * 86_400), min_size=1, max_size=10), st.sampled_from(sorted(CAPACITY)))
 def test_demand_at_a_time_does_not_depend_on_what_else_is_asked(world, offsets, kind):
     times = START_S + np.array(offsets)

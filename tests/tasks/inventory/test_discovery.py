@@ -211,7 +211,7 @@ any_listed = st.builds(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.lists(any_seen, max_size=4, unique_by=lambda each: each.context.name), st.lists(any_listed, max_size=3))
 def test_whatever_is_found_the_written_file_passes_validation(clusters, clouds) -> None:
     draft = draft_fleet(Sighting(clusters, clouds), "f", POOL_LABEL)
@@ -221,7 +221,7 @@ def test_whatever_is_found_the_written_file_passes_validation(clusters, clouds) 
         assert read.problems == ()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.text(st.characters(exclude_categories=["Cs"]))
     | st.sampled_from(["NO", "yes", "1e3", "~", "", "2024-01-01", "- a", "a: b", "#"])

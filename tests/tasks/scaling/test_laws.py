@@ -57,7 +57,7 @@ NUMBERS = st.fixed_dictionaries(
 )
 FLEETS = st.builds(fleet_of, st.integers(0, 2**32), st.integers(1, 8))
 POLICY = st.sampled_from(["predictive", "seed"])
-laws = settings(max_examples=120, deadline=None)
+laws = settings(max_examples=120)
 
 
 def build(stage, fleet, policy="predictive", numbers=None, names=None, **more):
@@ -159,7 +159,7 @@ def test_every_decision_is_strict_json_comes_back_and_can_be_told(stage, fleet, 
         assert record["action"] != "refuse" or "To mend it: " in line
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(fleet=FLEETS, numbers=NUMBERS)
 def test_the_slow_reference_agrees(stage, fleet, numbers):
     scene = build(stage, fleet, "predictive", numbers)
@@ -266,7 +266,7 @@ def test_the_reference_and_the_laws_see_every_kind_of_outcome(stage):
     """Guards the random fleets themselves: they must reach all four actions and most reasons."""
     seen: set[str] = set()
 
-    @settings(max_examples=200, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=200, database=None, derandomize=True)
     @given(fleet=FLEETS, policy=POLICY, numbers=NUMBERS)
     def look(fleet, policy, numbers):
         for record in build(stage, fleet, policy, numbers).decide().to_records():

@@ -19,7 +19,7 @@ from deployments.local.faults.targets import check
 ROOT = Path(__file__).parents[4]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**31), count=st.integers(0, 30), span_s=st.floats(0, 86_400))
 def test_the_same_seed_gives_the_same_valid_faults_within_the_span(fleet, seed, count, span_s):
     drawn = campaign(seed, fleet, count, span_s)

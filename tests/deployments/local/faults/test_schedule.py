@@ -124,7 +124,7 @@ def test_an_unknown_fault_cannot_be_lifted(faults):
         faults.lift("f9")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(share=st.floats(0, 1), seed=st.integers(0, 9))
 def test_a_share_is_drawn_from_the_seed_alone(share, seed):
     from deployments.local.faults.fault import Fault

@@ -180,4 +180,4 @@ def _key(obj: Json) -> tuple[str, str]:
 
 
 TestInterleavings = Interleavings.TestCase
-TestInterleavings.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
+TestInterleavings.settings = settings(max_examples=60, stateful_step_count=40, derandomize=True)

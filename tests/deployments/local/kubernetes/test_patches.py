@@ -28,7 +28,7 @@ CONTAINERS = st.lists(
 POD = parse("PodSpec")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MAPS, MAPS)
 def test_a_merge_patch_applied_twice_changes_nothing_more_and_leaves_its_target_alone(target: Any, patch: Any) -> None:
     before = clone(target)
@@ -37,7 +37,7 @@ def test_a_merge_patch_applied_twice_changes_nothing_more_and_leaves_its_target_
     assert patches.merge(once, patch) == once
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CONTAINERS, CONTAINERS)
 def test_a_strategic_merge_keeps_every_entry_once_and_takes_the_patchs_values(old: Any, new: Any) -> None:
     merged = patches.strategic({"containers": old}, {"containers": new}, POD)["containers"]
@@ -51,7 +51,7 @@ def test_a_strategic_merge_keeps_every_entry_once_and_takes_the_patchs_values(ol
     ] == untouched
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MAPS, TREES)
 def test_a_json_patch_adds_tests_and_removes_what_it_added(target: Any, value: Any) -> None:
     operations = [
@@ -84,7 +84,7 @@ def hollow(tree: Any) -> bool:
     return isinstance(tree, dict) and all(hollow(entry) for entry in tree.values())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MAPS, MAPS)
 def test_a_changes_fields_belong_to_the_new_state_and_dropping_all_fields_leaves_no_values(old: Any, new: Any) -> None:
     changed = fields.changed(old, new, None) or {}
@@ -92,7 +92,7 @@ def test_a_changes_fields_belong_to_the_new_state_and_dropping_all_fields_leaves
     assert hollow(fields.drop(new, fields.of(new, None), None))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MAPS)
 def test_applying_the_same_twice_changes_neither_object_nor_owners(wanted: Any) -> None:
     common: Any = {"manager": "m", "api_version": "v1", "subresource": "", "force": False, "now": "t"}

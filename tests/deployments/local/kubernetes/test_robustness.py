@@ -46,7 +46,7 @@ def merged(base: Any, more: Any) -> Any:
 API = Api()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_an_object_of_any_content_is_made_and_changed_or_refused(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(STORED))
@@ -69,7 +69,7 @@ def test_an_object_of_any_content_is_made_and_changed_or_refused(data: st.DataOb
     API.advance(61)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.recursive(JUNK, lambda inner: st.dictionaries(st.sampled_from(
     ["metadata", "name", "labels", "spec", "replicas", "template", "containers", "$patch",
      "$setElementOrder/containers",
@@ -92,7 +92,7 @@ def test_a_body_of_any_shape_gets_a_status(body: Any, method: str) -> None:
     API.advance(1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.fixed_dictionaries({
     "op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test", "x"]),
     "path": st.sampled_from(["", "/", "/spec", "/spec/replicas", "/spec/template/spec/containers/0",

@@ -14,7 +14,7 @@ KEYS, VALUES = st.sampled_from(["a", "b", "x.example/c"]), st.sampled_from(["1",
 LABELS = st.dictionaries(KEYS, VALUES, max_size=3)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(LABELS, KEYS, VALUES)
 def test_every_operator_and_its_opposite_divide_all_label_sets(labels: dict[str, str], key: str, value: str) -> None:
     equal, present, among = f"{key}={value}", key, f"{key} in ({value},z)"
@@ -22,7 +22,7 @@ def test_every_operator_and_its_opposite_divide_all_label_sets(labels: dict[str,
         assert matches(parse_labels(one), labels) is not matches(parse_labels(other), labels)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(LABELS, LABELS)
 def test_a_selector_object_and_its_text_take_the_same_labels(wanted: dict[str, str], labels: dict[str, str]) -> None:
     selector = {"matchLabels": wanted, "matchExpressions": [{"key": "a", "operator": "Exists"}]}

@@ -237,7 +237,7 @@ def same(first: Anomalies, second: Anomalies, columns: slice = slice(None)) -> N
         np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name)[:, columns])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(history=histories(), later=st.integers(1, JUDGED - 1))
 def test_later_columns_never_change_an_earlier_alert(history, later):
     garbage = history.values.copy()
@@ -248,21 +248,21 @@ def test_later_columns_never_change_an_earlier_alert(history, later):
         np.testing.assert_array_equal(getattr(whole, field.name)[:, :-later], getattr(other, field.name)[:, :-later])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(history=histories(), step=st.integers(1, JUDGED))
 def test_judging_step_by_step_is_judging_in_one_go(history, step):
     known = Series(history.unique_id, 0, STEP_S, history.values[:, : LENGTH - JUDGED + step])
     same(detect(known, 1), detect(history, JUDGED), slice(step - 1, step))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(history=histories(), cut=st.integers(0, DAY))
 def test_a_history_beyond_the_reach_changes_nothing(history, cut):
     kept = history.values[:, cut:]
     same(detect(Series(history.unique_id, 0, STEP_S, kept), DAY), detect(history, DAY))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(history=histories(), power=st.integers(-20, 20))
 def test_a_series_in_another_unit_has_the_same_alerts(history, power):
     scaled = detect(Series(history.unique_id, 0, STEP_S, history.values * np.float32(2.0**power)), JUDGED)
@@ -272,7 +272,7 @@ def test_a_series_in_another_unit_has_the_same_alerts(history, power):
     np.testing.assert_array_equal(scaled.expected, plain.expected * np.float32(2.0**power))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(history=histories())
 def test_every_series_is_judged_by_itself(history):
     whole = detect(history, JUDGED)
@@ -281,7 +281,7 @@ def test_every_series_is_judged_by_itself(history):
         np.testing.assert_array_equal(whole.alerts[row], alone.alerts[0])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(history=histories())
 def test_alerts_are_hot_scored_and_further_apart_than_the_refractory(history):
     found = detect(history, JUDGED)
@@ -339,7 +339,7 @@ def test_ordinary_constant_and_empty_series_are_not_masked():
     assert not mask(series(*rows)).any()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(history=histories(), power=st.integers(-20, 20))
 def test_a_mask_is_the_same_in_every_unit_and_never_over_missing_steps(history, power):
     found = mask(history)

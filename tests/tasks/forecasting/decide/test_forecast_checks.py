@@ -144,7 +144,7 @@ def test_a_forecast_of_other_series_or_steps_is_refused():
         check_forecast(replace(made(100), step_s=900), history())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), power=st.integers(-20, 20))
 def test_reasons_are_the_same_in_every_unit(seed, power):
     rng, unit = np.random.default_rng(seed), np.float32(2.0**power)
@@ -155,7 +155,7 @@ def test_reasons_are_the_same_in_every_unit(seed, power):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 10_000))
 def test_the_engines_own_forecasts_of_ordinary_series_have_no_reason(engine, seed):
     rng = np.random.default_rng(seed)

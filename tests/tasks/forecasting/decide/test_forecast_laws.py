@@ -36,7 +36,7 @@ def histories(draw: st.DrawFn) -> Series:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(history=histories(), seed=st.integers(0, 100))
 def test_permuted_series_give_permuted_forecasts(engine, history, seed):
     order = np.random.default_rng(seed).permutation(len(history.unique_id))
@@ -45,7 +45,7 @@ def test_permuted_series_give_permuted_forecasts(engine, history, seed):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(history=histories(), powers=st.lists(st.integers(-20, 20), min_size=5, max_size=5))
 def test_a_series_in_another_unit_is_forecast_in_that_unit(engine, history, powers):
     unit = np.float32(2.0) ** np.array(powers[: len(history.unique_id)], np.float32)[:, None]
@@ -54,7 +54,7 @@ def test_a_series_in_another_unit_is_forecast_in_that_unit(engine, history, powe
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(history=histories())
 def test_quantiles_never_cross(engine, history):
     levels = np.arange(0.1, 0.97, 0.1 if engine == "trees" else 0.04).round(

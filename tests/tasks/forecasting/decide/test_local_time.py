@@ -149,7 +149,7 @@ def test_a_zone_that_does_not_exist_is_refused_by_name(make_fleet):
         forecast(history, 8, LEVELS, utc(history.end_s - STEP_S), calendar=zones(history, "Europe/Bonn"))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     zone=st.sampled_from(["Europe/Berlin", "Africa/Casablanca", "Australia/Lord_Howe", "America/Sao_Paulo", "UTC"]),
     start_s=st.integers(1_000_000_000, 1_900_000_000),

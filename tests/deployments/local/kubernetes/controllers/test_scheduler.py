@@ -186,7 +186,7 @@ def test_extended_resources_and_host_ports_are_counted(cluster: SimulatedCluster
 SIZES = st.sampled_from(["0", "250m", "500m", "1", "1500m"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     nodes=st.lists(st.sampled_from(["1", "2", "3"]), min_size=1, max_size=4),
     pods=st.lists(st.tuples(SIZES, st.sampled_from([-10, 0, 10]), st.booleans()), max_size=14),
