@@ -125,7 +125,10 @@ class _RecentUse(NamedTuple):
 
 def _recent_use(fleet: Fleet, as_of: datetime, policy: Policy) -> _RecentUse:
     found = _RecentUse({kind: {} for kind in KINDS}, {}, {}, [])
-    begin_s, end_s = as_of.timestamp() - max(policy.down_stabilisation_s, LEAST_WINDOW_S), as_of.timestamp() + 1
+    begin_s, end_s = (
+        as_of.timestamp() - max(float(np.max(policy.down_stabilisation_s)), LEAST_WINDOW_S),
+        as_of.timestamp() + 1,
+    )
     one_node = {
         pool_id(c.name, p.name): {"cpu_cores": p.node_cpu, "memory_bytes": p.node_memory} for c, p in fleet.pools()
     }
@@ -155,7 +158,7 @@ def _memory(
     wanted: dict[str, float] = {}
     last_up: dict[str, float] = {}
     last_change: dict[str, float] = {}
-    window_s = policy.down_stabilisation_s
+    window_s = float(np.max(policy.down_stabilisation_s))
     recent = store.decisions(flow=flow, since=now() - timedelta(seconds=window_s), limit=None)
     acted = store.decisions(flow=flow, state=Verdict.ACTED, since=now() - MEMORY, limit=None)
     for decision in recent:

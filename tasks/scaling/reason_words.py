@@ -41,6 +41,9 @@ WORDS: dict[ReasonCode, Words] = {
         "need",
         "{resource} peak {peak} expected at {peak_at_s} ({quantile_ratio}) needs {need_nodes} at {target_ratio}",
     ),
+    ReasonCode.FORECAST_OUTRUN: Words(
+        "need", "{resource} is {outrun} above its forecast already, so the peak is raised"
+    ),
     ReasonCode.ABOVE_THRESHOLD: Words("need", "{resource} is used to {utilisation_ratio}, above {limit_ratio}"),
     ReasonCode.PREDICTED_ABOVE_THRESHOLD: Words(
         "need", "{resource} is going to be used to {utilisation_ratio}, above {limit_ratio}"
@@ -51,6 +54,29 @@ WORDS: dict[ReasonCode, Words] = {
     ReasonCode.WITHIN_THRESHOLDS: Words(
         "need", "no limit asks for a change, the most used resource is at {highest_utilisation_ratio}"
     ),
+    ReasonCode.ON_TARGET: Words(
+        "need", "the most used resource is at {highest_utilisation_ratio}, near enough to {target_ratio}"
+    ),
+    ReasonCode.REQUESTS: Words("need", "the {resource} that pods request, {requested}, need {need_nodes}"),
+    ReasonCode.PENDING_PODS: Words(
+        "need", "{pending_pods} wait for a node although all that is requested seems to fit"
+    ),
+    ReasonCode.SCHEDULED: Words("need", "the pool's schedule asks for {scheduled_nodes}"),
+    ReasonCode.SPOT_INTERRUPTION: Words("need", "the cloud takes back {interrupted_nodes}"),
+    ReasonCode.RESERVED: Words("guard", "{reserved_nodes} are reserved by other flows", WAIT),
+    ReasonCode.REQUESTS_UNKNOWN: Words(
+        "doubt", "what the pods request is not known, so capacity is not lowered", _DOCTOR
+    ),
+    ReasonCode.REQUESTS_FIT: Words("guard", "what the pods request needs {requested_nodes}"),
+    ReasonCode.POD_DISRUPTION_BUDGET: Words(
+        "guard",
+        "PodDisruptionBudgets let {removable_nodes} go",
+        "look at the budgets of the pods: one that allows no disruption holds its node for ever",
+    ),
+    ReasonCode.QUOTA: Words(
+        "guard", "the cloud's quota allows {quota_nodes} more, {unmet_nodes} unmet", "raise the cloud's quota"
+    ),
+    ReasonCode.CHANGE_FREEZE: Words("guard", "a change freeze is in force", "wait for its end, or `continuum thaw`"),
     ReasonCode.MISSING_DATA: Words("doubt", "{resource} usage is missing, so capacity is not lowered", _METRICS),
     ReasonCode.STALE_DATA: Words(
         "doubt", "the newest usage sample is {age_s} old (limit {limit_s}), so capacity is not lowered", _METRICS
@@ -144,7 +170,7 @@ WORDS: dict[ReasonCode, Words] = {
     ),
 }
 
-_RESOURCES = {"": "demand", "cpu_cores": "CPU", "memory_bytes": "memory"}
+_RESOURCES = {"": "demand", "cpu_cores": "CPU", "memory_bytes": "memory", "gpus": "GPUs", "pods": "pods"}
 
 
 def filled(text: str, reason: Mapping[str, Any], record: Record) -> str:
@@ -215,5 +241,7 @@ _UNITS = {
     "_cpu_cores": lambda value: f"{value:.1f} cores",
     "_memory_bytes": _bytes,
     "_nodes": nodes,
+    "_gpus": lambda value: f"{value:g}",
+    "_pods": lambda value: count(int(value), "pod"),
     "_s": duration,
 }

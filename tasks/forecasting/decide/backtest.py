@@ -140,14 +140,14 @@ def _of_model(
     day = steps_in_a_day(panel.step_s)
     columns = np.array([last_column(panel, origin) for origin in origins], np.int64)
     before = past_origins(int(columns[0]), int(columns[0]), day, ORIGINS)
-    known = _moved(panel, start, model, columns, before, day, calendar)
+    known = moved_on(panel, start, model, columns, before, day, calendar)
     for origin, calibration in zip(origins, known, strict=True):
         made = forecast(panel, model.horizon, model.levels, origin, engine=engine, model=model, calibration=calibration,
                         calendar=calendar)  # fmt: skip
         yield made.values, made.peaks
 
 
-def _moved(
+def moved_on(
     panel: Series, start: Calibration, model: Model, columns: Index, before: Index, day: int, calendar: Calendar | None
 ) -> list[Calibration]:
     """The calibration at each column: every series' own part moved on, the groups' as at the first."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from math import isnan
 from typing import Any
 
@@ -70,7 +71,7 @@ class ScalingDecisions:
     owner: P names of who else sizes the pool, "" nobody.
     reasons: P lists of reasons: doubts about the data, where the need comes from, guards, in this order.
     forecast_age_s: (P,) NaN without a forecast.
-    promised: see `Promised`.
+    promise: gives `promised`.
     """
 
     policy: str
@@ -84,9 +85,14 @@ class ScalingDecisions:
     min_nodes: Int
     max_nodes: Int
     owner: tuple[str, ...]
-    reasons: tuple[tuple[Reason, ...], ...]
+    reasons: Sequence[tuple[Reason, ...]]
     forecast_age_s: Float
-    promised: Promised
+    promise: Callable[[], Promised]
+
+    @cached_property
+    def promised(self) -> Promised:
+        """What the decisions promise; worked out when it is first read (a replay never reads it)."""
+        return self.promise()
 
     def to_records(self) -> list[dict[str, Any]]:
         """One JSON-able dict a pool; NaN becomes None. `from_records` gives the same decisions back, bit for bit."""
@@ -125,6 +131,7 @@ class ScalingDecisions:
                 fix="load the records of one pass",
             )
         try:
+            promised = Promised(**{name: _floats(record["promised"][name] for record in records) for name in _PROMISED})
             return cls(
                 policy=records[0]["policy"],
                 as_of=datetime.fromisoformat(records[0]["as_of"]),
@@ -133,9 +140,7 @@ class ScalingDecisions:
                 owner=tuple(record["owner"] for record in records),
                 reasons=tuple(tuple(_reason(entry) for entry in record["reasons"]) for record in records),
                 forecast_age_s=_floats(record["forecast_age_s"] for record in records),
-                promised=Promised(
-                    **{name: _floats(record["promised"][name] for record in records) for name in _PROMISED}
-                ),
+                promise=lambda: promised,
                 **{name: np.array([record[name] for record in records], dtype=np.int64) for name in _INTEGERS},
             )
         except (KeyError, TypeError, ValueError) as problem:

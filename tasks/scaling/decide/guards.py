@@ -3,60 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.scaling.decide.inputs import Bool, Int, Observed, Pools, group_nodes
-from tasks.scaling.decide.needs import Needs
-from tasks.scaling.decide.policies import Policy
-from tasks.scaling.decide.reasons import ReasonCode, ReasonLog
-
-
-@dataclass(eq=False)
-class Draft:
-    """A pass in the making over P pools; guards change `want`, `target` and the three flags.
-
-    Attributes
-    ----------
-    want: (P,) raw need, nodes.
-    target: (P,) size to go for, nodes.
-    shrinking: (P,) the need is below the current size (set by `bounds`): guards on shrinking look at these.
-    refused: (P,) some guard said no to a wanted change.
-    resting: (P,) the pool is not to be touched in this pass.
-    patch_only: (P,) the change is somebody else's to make.
-    """
-
-    pools: Pools
-    observed: Observed
-    policy: Policy
-    needs: Needs
-    want: Int
-    target: Int
-    shrinking: Bool
-    refused: Bool
-    resting: Bool
-    patch_only: Bool
-    log: ReasonLog
-
-    @property
-    def current(self) -> Int:
-        """(P,) nodes asked for so far."""
-        return self.observed.desired
-
-    def stay(self, where: Bool) -> None:
-        """Keep the current size of the pools in the mask."""
-        self.target = np.where(where, self.current, self.target)
-
-    def settle(self, where: Bool) -> None:
-        """Keep the current size of the pools in the mask, whatever the guards after this one think."""
-        self.stay(where)
-        self.shrinking = self.shrinking & ~where
-
-    def refuse(self, where: Bool) -> None:
-        """Remember that a guard said no to what the pools in the mask wanted."""
-        self.refused = self.refused | where
-
+from tasks.scaling.decide.draft import Draft
+from tasks.scaling.decide.inputs import group_nodes
+from tasks.scaling.decide.reasons import ReasonCode
+from tasks.scaling.decide.surroundings import change_freeze, other_demands, pods_fit, quota
 
 Guard = Callable[[Draft], None]
 
@@ -151,10 +104,8 @@ def cooldown(draft: Draft) -> None:
 def down_stabilisation(draft: Draft) -> None:
     """Shrink only to the most that was wanted lately: demand that dips for minutes comes back."""
     window_s = draft.policy.down_stabilisation_s
-    if window_s <= 0:
-        return
     recent = np.clip(np.nan_to_num(draft.observed.recent_want, nan=0.0), 0, draft.current).astype(np.int64)
-    lifted = draft.shrinking & (recent > draft.target)
+    lifted = draft.shrinking & (recent > draft.target) & (np.asarray(window_s) > 0)
     draft.target = np.where(lifted, recent, draft.target)
     draft.log.add(ReasonCode.DOWN_STABILISATION, lifted, recent_want_nodes=recent, window_s=window_s)
 
@@ -201,7 +152,7 @@ def within_max(draft: Draft) -> None:
 def ownership(draft: Draft) -> None:
     """Pools that are hands-off or sized by somebody else keep their target, as a patch for the owner to apply."""
     changed = draft.target != draft.current
-    foreign = np.array([owner != "" for owner in draft.pools.owner], dtype=np.bool_) & ~draft.pools.hands_off
+    foreign = draft.pools.foreign & ~draft.pools.hands_off
     draft.patch_only = changed & (draft.pools.hands_off | foreign)
     draft.log.add(ReasonCode.HANDS_OFF, changed & draft.pools.hands_off, patch_nodes=draft.target)
     draft.log.add(ReasonCode.FOREIGN_OWNER, changed & foreign, patch_nodes=draft.target)
@@ -219,6 +170,8 @@ def disruption_budget(draft: Draft) -> None:
     total = int(observed.ready[observed.reachable].sum())
     budget = max(1, int(total * ratio)) if ratio > 0 else 0
     surplus = np.where(draft.patch_only, 0, np.maximum(current - draft.target, 0))
+    if surplus.sum() <= budget - leaving:
+        return
     rows = np.flatnonzero(surplus)
     order = rows[np.lexsort((np.array(draft.pools.unique_id)[rows], -surplus[rows]))]
     columns = (order, current[order], surplus[order], draft.pools.max_nodes[order], group_nodes(draft.pools)[order])
@@ -241,9 +194,11 @@ def disruption_budget(draft: Draft) -> None:
     )
 
 
-# in order: what is not known, what is allowed, what rests, when and how fast to shrink, whose it is, the whole fleet
+# in order: what is not known, what else is wanted, what is allowed, what rests, when and how fast to shrink, whose it
+# is, the whole fleet
 GUARDS: tuple[Guard, ...] = (
     unseen_usage,
+    other_demands,
     bounds,
     fixed_size,
     undisturbed,
@@ -252,7 +207,10 @@ GUARDS: tuple[Guard, ...] = (
     scale_out_only,
     cooldown,
     down_stabilisation,
+    pods_fit,
+    change_freeze,
     step_limit,
+    quota,
     in_multiples,
     within_max,
     ownership,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ Bool = NDArray[np.bool_]
 # R resources that nodes are counted in, in column order. A name is the suffix of a forecast's `unique_id`
 # (`cluster/pool/cpu_cores`) and of the numbers in a reason (`peak_cpu_cores`). A further resource is a name here,
 # a column in `node_sizes` and one in `usage`, and an entry in each tuple of `policies.Thresholds`.
-RESOURCES = ("cpu_cores", "memory_bytes")
+RESOURCES = ("cpu_cores", "memory_bytes", "gpus", "pods")
+MEASURED = 2  # the first of them have series of usage and forecasts; of the others only requests count
 
 NODES_LIMIT = 10**6  # no pool is larger; keeps absurd data inside integer range
 
@@ -30,12 +32,15 @@ class Pools:
     unique_id: P distinct names `cluster/pool`.
     min_nodes, max_nodes: (P,) bounds of the desired size, nodes; 0 <= min <= max.
     node_cpu_cores, node_memory_bytes: (P,) allocatable of one node, > 0; inf where the resource is not counted.
+    node_gpus, node_pods: (P,) the same; None: not counted in any pool.
     boot_s: (P,) seconds from the request to a Ready node.
     price_usd_per_hour: (P,) USD per node-hour; NaN unknown.
     hands_off: (P,) true: never written, a decision becomes a patch file.
     owner: P names of who else sizes the pool: "" nobody, "argocd", "flux", "cluster-autoscaler", "karpenter", ...
     fixed: (P,) true: the number of nodes cannot change (edge hardware).
     multiple_of: (P,) sizes go in steps of this many nodes (one for each zone), >= 1; None: by single nodes.
+    scheduled_nodes: (P,) fewest nodes that the pool's own schedule asks for until new nodes could be Ready; None: no
+        pool has a schedule.
 
     Raises
     ------
@@ -53,6 +58,14 @@ class Pools:
     owner: tuple[str, ...]
     fixed: Bool
     multiple_of: Int | None = None
+    node_gpus: Float | None = None
+    node_pods: Float | None = None
+    scheduled_nodes: Int | None = None
+
+    @cached_property
+    def foreign(self) -> Bool:
+        """(P,) somebody else sizes the pool."""
+        return np.array([owner != "" for owner in self.owner], dtype=np.bool_)
 
     def __post_init__(self) -> None:
         _same_length(self, len(self.unique_id))
@@ -80,6 +93,15 @@ class Observed:
     last_up_s, last_change_s: (P,) seconds since the last scale-up, the last change of size; inf never.
     recent_want: (P,) most nodes wanted over the last `Policy.down_stabilisation_s`; 0 or NaN if nothing is stored.
     reachable: (P,) false: the cluster or its node-pool API does not answer; the other columns are not believed.
+    requested: (P, R) what the pods on the pool's nodes and those that wait for it request, DaemonSets left out; NaN
+        not known; None: nobody looked (a replay), so that only measured use counts.
+    pending_pods: (P,) pods that wait for a node of this pool.
+    interrupted_nodes: (P,) spot nodes whose cloud has announced that it takes them back.
+    reserved_nodes: (P,) nodes that other flows have reserved: they are not drained.
+    removable_nodes: (P,) nodes that may leave without breaking a PodDisruptionBudget.
+    quota_nodes: (P,) nodes more that the cloud's quota allows.
+    frozen: (P,) a change freeze forbids every change. growth_only: (P,) one forbids shrinking.
+    The last seven: None where nothing is known to stand in the way of any pool.
 
     Raises
     ------
@@ -96,6 +118,14 @@ class Observed:
     last_change_s: Float
     recent_want: Float
     reachable: Bool
+    requested: Float | None = None
+    pending_pods: Int | None = None
+    interrupted_nodes: Int | None = None
+    reserved_nodes: Int | None = None
+    removable_nodes: Int | None = None
+    quota_nodes: Int | None = None
+    frozen: Bool | None = None
+    growth_only: Bool | None = None
 
     def __post_init__(self) -> None:
         _same_length(self, len(self.desired))
@@ -108,12 +138,18 @@ def group_nodes(pools: Pools) -> Int:
 
 def node_sizes(pools: Pools) -> Float:
     """(P, R) what one node holds of each resource; inf where it is not counted."""
-    return np.stack([pools.node_cpu_cores, pools.node_memory_bytes], axis=1).astype(np.float64)
+    sizes = np.full((len(pools.unique_id), len(RESOURCES)), np.inf)
+    for column, size in enumerate((pools.node_cpu_cores, pools.node_memory_bytes, pools.node_gpus, pools.node_pods)):
+        if size is not None:
+            sizes[:, column] = size
+    return sizes
 
 
 def usage(observed: Observed) -> Float:
-    """(P, R) what is in use now of each resource, as observed."""
-    return np.stack([observed.cpu_cores, observed.memory_bytes], axis=1).astype(np.float64)
+    """(P, R) what is in use now of each resource; NaN where it is not known, or not measured at all."""
+    used = np.full((len(observed.desired), len(RESOURCES)), np.nan)
+    used[:, 0], used[:, 1] = observed.cpu_cores, observed.memory_bytes
+    return used
 
 
 def _same_length(table: Pools | Observed, count: int) -> None:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 
 from blocks.series import Forecast
-from tasks.scaling.decide.inputs import NODES_LIMIT, RESOURCES, Bool, Float, Int, Observed, Pools, node_sizes, usage
-from tasks.scaling.decide.policies import Policy
+from tasks.scaling.decide.inputs import (
+    MEASURED,
+    NODES_LIMIT,
+    RESOURCES,
+    Bool,
+    Float,
+    Int,
+    Observed,
+    Pools,
+    node_sizes,
+    usage,
+)
+from tasks.scaling.decide.policies import Number, Policy
 from tasks.scaling.decide.reasons import ReasonCode, ReasonLog
 
 _SAME_TIME_S = 1.0  # boot times and steps are whole seconds; less than this is rounding
@@ -25,12 +37,14 @@ class Needs:
     counted: (P, R) whether a node's size of the resource is known.
     used: (P, R) in the resource's unit; NaN where missing, stale or not counted.
     used_nodes: (P, R) `used` over one node's size.
-    unseen: (P, R) counted, but its usage is not known.
-    peak: (P, R) highest forecast at the policy's quantile until new nodes could be Ready; NaN none.
+    requested, requested_nodes: (P, R) what pods request, and over one node's size; NaN where nobody looked.
+    unseen: (P, R) counted, but its usage or what is requested is not known.
+    peak: (P, R) highest forecast at the policy's quantile until new nodes could be Ready, raised where demand has
+        outrun the forecast; NaN none.
     peak_nodes: (P, R) `peak` over one node's size.
     peak_at_s: (P, R) time of that peak, seconds since 1970 UTC; NaN none.
     unforeseen: (P, R) counted, but the forecast does not cover all of that time.
-    quantile: level at which the peak was read; NaN without a forecast.
+    quantile: level at which the peak was read, one for all or (P,); NaN without a forecast.
     forecast_age_s: NaN without a forecast.
     forecast_row: (P, R) row in the forecast, -1 none or not to be used.
     """
@@ -38,14 +52,21 @@ class Needs:
     counted: Bool
     used: Float
     used_nodes: Float
+    requested: Float
+    requested_nodes: Float
     unseen: Bool
     peak: Float
     peak_nodes: Float
     peak_at_s: Float
     unforeseen: Bool
-    quantile: float
+    quantile: Number
     forecast_age_s: float
     forecast_row: Int
+
+
+def each_resource(number: Number) -> Float:
+    """(1,) or (P, 1), to be spread over (P, R)."""
+    return np.asarray(number, np.float64)[..., None]
 
 
 def whole_nodes(nodes: Float) -> Int:
@@ -64,18 +85,29 @@ def measure(
     sizes = node_sizes(pools)
     counted = np.isfinite(sizes)
     used = believed_usage(pools, observed, policy, log)
+    requested = _believed_requests(observed, counted, log)
     rows, age_s = _forecast_rows(pools, counted, forecast, policy, as_of=as_of, log=log)
     peak, at_s, whole, quantile = _peaks(pools, forecast, rows, policy, as_of.timestamp())
+    outrun = _outrun(forecast, rows, used, as_of.timestamp())
+    for column, resource in enumerate(RESOURCES[:MEASURED]):
+        above, raised = outrun[:, column], (outrun[:, column] > 0) & (np.asarray(policy.outrun_gain) > 0)
+        log.add(ReasonCode.FORECAST_OUTRUN, raised, resource, **{f"outrun_{resource}": above})
+    peak = peak + each_resource(policy.outrun_gain) * np.nan_to_num(outrun, nan=0.0)
     unforeseen = counted & ~whole
+    unforeseen[:, MEASURED:] = False
     incomplete = unforeseen & (rows >= 0)
     horizon_s = _horizon_s(pools, policy)
-    for column, resource in enumerate(RESOURCES):
+    for column, resource in enumerate(RESOURCES[:MEASURED]):
         log.add(ReasonCode.FORECAST_INCOMPLETE, incomplete[:, column], resource, horizon_s=horizon_s)
+    measured = np.arange(len(RESOURCES)) < MEASURED
+    asked = observed.requested is not None
     return Needs(
         counted=counted,
         used=used,
         used_nodes=used / sizes,
-        unseen=counted & np.isnan(used),
+        requested=requested,
+        requested_nodes=requested / sizes,
+        unseen=counted & ((np.isnan(used) & measured) | (np.isnan(requested) & asked)),
         peak=peak,
         peak_nodes=peak / sizes,
         peak_at_s=at_s,
@@ -84,6 +116,15 @@ def measure(
         forecast_age_s=age_s,
         forecast_row=rows,
     )
+
+
+def _believed_requests(observed: Observed, counted: Bool, log: ReasonLog) -> Float:
+    """(P, R) what pods request; NaN where it is not known, not counted or nobody looked."""
+    if observed.requested is None:
+        return np.full(counted.shape, np.nan)
+    good = np.isfinite(observed.requested) & (observed.requested >= 0)
+    log.add(ReasonCode.REQUESTS_UNKNOWN, np.asarray((counted & ~good).any(axis=1)))
+    return np.where(counted & good, observed.requested, np.nan)
 
 
 def believed_usage(pools: Pools, observed: Observed, policy: Policy, log: ReasonLog) -> Float:
@@ -101,7 +142,7 @@ def believed_usage(pools: Pools, observed: Observed, policy: Policy, log: Reason
         age_s=np.asarray(observed.age_s, np.float64),
         limit_s=policy.stale_after_s,
     )
-    for column, resource in enumerate(RESOURCES):
+    for column, resource in enumerate(RESOURCES[:MEASURED]):
         known = counted[:, column] & ~stale
         log.add(ReasonCode.MISSING_DATA, known & bad[:, column], resource)
         log.add(ReasonCode.ZERO_USAGE, known & zero[:, column], resource, ready_nodes=observed.ready)
@@ -124,16 +165,23 @@ def _forecast_rows(
     if not abs(age_s) <= policy.forecast_stale_after_s:
         log.add(ReasonCode.FORECAST_STALE, pooled, age_s=age_s, limit_s=policy.forecast_stale_after_s)
         return rows, age_s
-    row_of = {name: row for row, name in enumerate(forecast.unique_id)}
-    for column, resource in enumerate(RESOURCES):
-        rows[:, column] = [row_of.get(f"{name}/{resource}", -1) for name in pools.unique_id]
+    rows = _matching_rows(pools.unique_id, forecast.unique_id)
+    for column, resource in enumerate(RESOURCES[:MEASURED]):
         log.add(ReasonCode.FORECAST_MISSING, counted[:, column] & (rows[:, column] < 0), resource)
     return np.where(counted, rows, -1), age_s
 
 
+@lru_cache(maxsize=8)
+def _matching_rows(pools: tuple[str, ...], series: tuple[str, ...]) -> Int:
+    """(P, R) row of each pool's resource among the series, -1 none; a replay asks for the same again and again."""
+    row_of = {name: row for row, name in enumerate(series)}
+    found = [[row_of.get(f"{name}/{resource}", -1) for resource in RESOURCES] for name in pools]
+    return np.array(found, np.int64).reshape(len(pools), len(RESOURCES))
+
+
 def _peaks(
     pools: Pools, forecast: Forecast | None, rows: Int, policy: Policy, now_s: float
-) -> tuple[Float, Float, Bool, float]:
+) -> tuple[Float, Float, Bool, Number]:
     """(P, R) peak, (P, R) its time, (P, R) whether every step until the horizon is there, the level it was read at.
 
     The peak is the maximum's own quantile, which is higher than the highest quantile of a step. A forecast whose first
@@ -143,26 +191,68 @@ def _peaks(
     at_s, whole = peak.copy(), np.zeros(rows.shape, dtype=np.bool_)
     if forecast is None or 0 in forecast.values.shape or not rows.size:
         return peak, at_s, whole, float("nan")
-    level = min(int(np.searchsorted(forecast.levels, policy.quantile - 1e-9)), len(forecast.levels) - 1)
+    quantile, below, above, share = _between_levels(np.array(forecast.levels), np.asarray(policy.quantile), len(rows))
     until_s = now_s + _horizon_s(pools, policy)
     times = forecast.times()
     near = np.flatnonzero((times + forecast.step_s > now_s) & (times <= until_s.max()))
     # the first step may begin one step after now: what happens until then is seen by the usage
     in_time = (times[0] <= now_s + forecast.step_s) & (times[-1] + forecast.step_s + _SAME_TIME_S >= until_s)
     if near.size == 0:
-        return peak, at_s, whole, forecast.levels[level]
+        return peak, at_s, whole, quantile
     inside = times[near][None, :] <= until_s[:, None]
-    for column in range(rows.shape[1]):
-        values = forecast.values[:, near, level][rows[:, column]].astype(np.float64)
-        good = np.isfinite(values) & (values >= 0) & (rows[:, column] >= 0)[:, None]
+    reach = np.maximum(inside.sum(axis=1) - 1, 0)
+    for column in range(MEASURED):
+        row = rows[:, column]
+        block = forecast.values[row[:, None], near[None, :]].astype(np.float64)
+        values = _at_level(block, below[:, None], above[:, None], share[:, None])
+        good = np.isfinite(values) & (values >= 0) & (row >= 0)[:, None]
         ranked = np.where(good & inside, values, -1.0)
         best = ranked.argmax(axis=1)
         top = np.take_along_axis(ranked, best[:, None], axis=1)[:, 0]
         if near[0] == 0:
-            reach = np.maximum(inside.sum(axis=1) - 1, 0)
-            own = forecast.peaks[rows[:, column], reach, level].astype(np.float64)
+            own = _at_level(forecast.peaks[row, reach].astype(np.float64), below, above, share)
             top = np.where((top >= 0) & np.isfinite(own), np.maximum(own, top), top)
         peak[:, column] = np.where(top >= 0, top, np.nan)
         at_s[:, column] = np.where(top >= 0, times[near][best], np.nan)
-        whole[:, column] = (good | ~inside).all(axis=1) & in_time & (rows[:, column] >= 0)
-    return peak, at_s, whole, forecast.levels[level]
+        whole[:, column] = (good | ~inside).all(axis=1) & in_time & (row >= 0)
+    return peak, at_s, whole, quantile
+
+
+def _outrun(forecast: Forecast | None, rows: Int, used: Float, now_s: float) -> Float:
+    """(P, R) how far present use is above the forecast's median for the step that is going on; 0 where it is not.
+
+    A demand that is ahead of its forecast stays ahead for a while, so the forecast's peak is moved up; a demand behind
+    it moves nothing: the next forecast will know.
+    """
+    above = np.zeros(rows.shape)
+    if forecast is None or 0 in forecast.values.shape or not rows.size:
+        return above
+    step = int(np.floor((now_s - forecast.start_s) / forecast.step_s)) if now_s > forecast.start_s else 0
+    if step >= forecast.values.shape[1]:
+        return above
+    _, low, high, share = _between_levels(np.array(forecast.levels), np.array(0.5), len(rows))
+    for column in range(MEASURED):
+        expected = _at_level(forecast.values[rows[:, column], step].astype(np.float64), low, high, share)
+        known = (rows[:, column] >= 0) & np.isfinite(expected) & np.isfinite(used[:, column])
+        above[:, column] = np.where(known, np.maximum(used[:, column] - expected, 0.0), 0.0)
+    return above
+
+
+def _between_levels(levels: Float, quantile: Float, count: int) -> tuple[Float, Int, Int, Float]:
+    """(P,) the level that is read, the levels below and above it, and the share of the upper one.
+
+    A level beyond the outer ones is read at the outer one.
+    """
+    inside = np.broadcast_to(np.clip(quantile, levels[0], levels[-1]), (count,))
+    above = np.searchsorted(levels, inside - 1e-9)
+    below = np.maximum(above - 1, 0)
+    gap = levels[above] - levels[below]
+    return inside, below, above, np.where(gap > 0, (inside - levels[below]) / np.where(gap > 0, gap, 1), 1.0)
+
+
+def _at_level(values: Float, below: Int, above: Int, share: Float) -> Float:
+    """Values (..., Q) between two of their levels, linear in the probability."""
+    low, high = (np.take_along_axis(values, np.broadcast_to(level, values.shape[:-1])[..., None], axis=-1)[..., 0]
+                 for level in (below, above))  # fmt: skip
+    with np.errstate(invalid="ignore"):  # an infinite quantile is found out later
+        return np.where(share == 1, high, low + share * (high - low))

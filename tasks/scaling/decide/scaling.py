@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 
 from blocks.errors import InvalidInput
 from blocks.series import Forecast
 from tasks.scaling.decide.decisions import Action, ScalingDecisions
-from tasks.scaling.decide.guards import GUARDS, Draft
+from tasks.scaling.decide.draft import Draft
+from tasks.scaling.decide.guards import GUARDS
 from tasks.scaling.decide.inputs import Observed, Pools
 from tasks.scaling.decide.needs import measure
 from tasks.scaling.decide.policies import Policy
@@ -42,7 +44,7 @@ def decide_scaling(
         raise InvalidInput("as_of has no time zone", where="decide_scaling", fix="pass a UTC time")
     log = ReasonLog(len(pools.unique_id))
     needs = measure(pools, observed, forecast, policy, as_of=as_of, log=log)
-    want = RULES[policy.rule](observed.desired, needs, policy, log)
+    want = RULES[policy.rule](observed, needs, policy, log)
     nowhere = np.zeros(want.shape, dtype=np.bool_)
     draft = Draft(pools, observed, policy, needs, want, want, nowhere, nowhere, nowhere, nowhere, log)
     for guard in GUARDS:
@@ -59,9 +61,9 @@ def decide_scaling(
         min_nodes=pools.min_nodes,
         max_nodes=pools.max_nodes,
         owner=pools.owner,
-        reasons=log.per_pool(),
+        reasons=log,
         forecast_age_s=np.full(want.shape, needs.forecast_age_s),
-        promised=promise(pools, observed, forecast, draft.target, needs=needs, policy=policy, as_of=as_of),
+        promise=partial(promise, pools, observed, forecast, draft.target, needs=needs, policy=policy, as_of=as_of),
     )
 
 

@@ -37,7 +37,7 @@ def revalidate(
         action=tuple(Action.REFUSE if dropped[row] else decisions.action[row] for row in rows),
         target=np.where(gone, decisions.current, decisions.target),
         reasons=tuple(decisions.reasons[row] + (problems[row] if dropped[row] else ()) for row in rows),
-        promised=_withdrawn(decisions.promised, gone),
+        promise=lambda: _withdrawn(decisions.promised, gone),
     )
 
 
@@ -52,7 +52,7 @@ def _problems(
     limit_s = policy.proposal_ttl_s
     log.add(ReasonCode.EXPIRED, np.full(count, not abs(age_s) <= limit_s), age_s=age_s, limit_s=limit_s)
     log.add(ReasonCode.GONE, rows < 0)
-    doubts: tuple[tuple[Reason, ...], ...] = ((),) * len(pools.unique_id)
+    doubts = ReasonLog(len(pools.unique_id))
     if (rows >= 0).any():
         _compare_pools(decisions, pools, observed, rows, log)
         _compare_fleet(observed, policy, rows, log)
@@ -60,7 +60,7 @@ def _problems(
     shrinks = (rows >= 0) & (decisions.target < decisions.current)
     return [
         found + (doubts[row] if less else ())
-        for found, row, less in zip(log.per_pool(), rows.tolist(), shrinks.tolist(), strict=True)
+        for found, row, less in zip(log, rows.tolist(), shrinks.tolist(), strict=True)
     ]
 
 
@@ -87,7 +87,7 @@ def _compare_fleet(observed: Observed, policy: Policy, rows: Int, log: ReasonLog
 
 def _compare_usage(
     decisions: ScalingDecisions, pools: Pools, observed: Observed, policy: Policy, *, rows: Int, log: ReasonLog
-) -> tuple[tuple[Reason, ...], ...]:
+) -> ReasonLog:
     """Log scale-downs that usage has overtaken; returns, for each row of `pools`, why its usage is not known."""
     doubts = ReasonLog(len(pools.unique_id))
     used_nodes: Float = np.nan_to_num(believed_usage(pools, observed, policy, doubts) / node_sizes(pools), nan=0.0)
@@ -95,7 +95,7 @@ def _compare_usage(
     seen: Bool = (rows >= 0) & observed.reachable[rows]
     rose = seen & (decisions.target < decisions.current) & (needed > decisions.target)
     log.add(ReasonCode.DEMAND_ROSE, rose, needed_nodes=needed, decided_nodes=decisions.target)
-    return doubts.per_pool()
+    return doubts
 
 
 def _withdrawn(promised: Promised, dropped: Bool) -> Promised:

@@ -30,6 +30,13 @@ OBSERVED_COLUMNS = (
     "desired", "ready", "busy", "cpu_cores", "memory_bytes",
     "age_s", "last_up_s", "last_change_s", "recent_want", "reachable",
 )  # fmt: skip
+# columns that are None where nobody names them
+POOL_OPTIONS = ("node_gpus", "node_pods", "scheduled_nodes")
+OBSERVED_OPTIONS = (
+    "pending_pods", "interrupted_nodes", "reserved_nodes", "removable_nodes", "quota_nodes", "frozen", "growth_only",
+)  # fmt: skip
+REQUESTED = ("requested_cpu_cores", "requested_memory_bytes", "requested_gpus", "requested_pods")
+OPTIONS = {*POOL_OPTIONS, *OBSERVED_OPTIONS, *REQUESTED}
 
 
 @dataclass(frozen=True)
@@ -62,14 +69,22 @@ class Stage:
         steps: int = 12,
         **columns: Any,
     ) -> Scene:
-        unknown = set(columns) - set(CALM)
+        unknown = set(columns) - set(CALM) - OPTIONS
         assert not unknown, unknown
         table = {name: np.broadcast_to(np.asarray(columns.get(name, CALM[name])), (count,)).copy() for name in CALM}
         ids = tuple(names) if names else ("eu-eks/web",) if count == 1 else tuple(f"c{i:03d}/web" for i in range(count))
+        given = {name: np.broadcast_to(np.asarray(columns[name]), (count,)).copy() for name in OPTIONS & set(columns)}
         pools = Pools(
-            unique_id=ids, owner=tuple(table["owner"].tolist()), **{name: table[name] for name in POOL_COLUMNS}
-        )
-        observed = Observed(**{name: table[name] for name in OBSERVED_COLUMNS})
+            unique_id=ids, owner=tuple(table["owner"].tolist()), **{name: table[name] for name in POOL_COLUMNS},
+            **{name: given[name] for name in POOL_OPTIONS if name in given},
+        )  # fmt: skip
+        requested = None
+        if set(REQUESTED) & set(given):
+            requested = np.stack([given.get(name, np.zeros(count)) for name in REQUESTED], axis=1).astype(np.float64)
+        observed = Observed(
+            **{name: table[name] for name in OBSERVED_COLUMNS}, requested=requested,
+            **{name: given[name] for name in OBSERVED_OPTIONS if name in given},
+        )  # fmt: skip
         if forecast == "flat":
             forecast = self.forecast(ids, peak_cpu, peak_memory, age_s=forecast_age_s, steps=steps)
         assert not isinstance(forecast, str)
@@ -80,7 +95,11 @@ class Stage:
             replace(
                 POLICIES[policy],
                 **(
-                    ({"reactive_target_ratio": 0.70, "quantile": 0.90} if policy == "predictive" else {})
+                    (
+                        {"reactive_target_ratio": 0.70, "quantile": 0.90, "outrun_gain": 0.0}
+                        if policy == "predictive"
+                        else {}
+                    )
                     | (numbers or {})
                 ),
             ),

@@ -68,9 +68,34 @@ def test_the_time_of_the_peak_is_told(stage, reason_of):
     assert at_s == stage.now.timestamp() + 900
 
 
-def test_the_next_higher_level_is_read_where_the_forecast_lacks_the_quantile(stage, reason_of):
-    decided = stage.scene(numbers={"quantile": 0.6}, peak_cpu=31.2).decide()
+def test_a_quantile_that_the_forecast_lacks_is_read_between_its_neighbours(stage, reason_of):
+    decided = stage.scene(numbers={"quantile": 0.6}, peak_cpu=40.0).decide()
+    found = reason_of(decided, ReasonCode.FORECAST_PEAK).numbers
+    assert found["peak_cpu_cores"] == pytest.approx(37.0)  # a quarter of the way from the median, 36, to the p90, 40
+    assert found["quantile_ratio"] == 0.6
+
+
+def test_a_quantile_beyond_the_levels_is_read_at_the_outer_one(stage, reason_of):
+    decided = stage.scene(numbers={"quantile": 0.99}, peak_cpu=40.0).decide()
     assert reason_of(decided, ReasonCode.FORECAST_PEAK).numbers["quantile_ratio"] == 0.9
+
+
+def test_a_peak_that_demand_has_outrun_is_raised_by_the_gain(stage, reason_of):
+    decided = stage.scene(numbers={"outrun_gain": 2.0}, peak_cpu=10.0, cpu_cores=12.0).decide()
+    assert reason_of(decided, ReasonCode.FORECAST_OUTRUN).numbers["outrun_cpu_cores"] == pytest.approx(3.0)
+    assert reason_of(decided, ReasonCode.FORECAST_PEAK).numbers["peak_cpu_cores"] == pytest.approx(16.0)
+
+
+def test_demand_below_its_forecast_lowers_no_peak(stage, reason_of):
+    decided = stage.scene(numbers={"outrun_gain": 2.0}, peak_cpu=20.0, peak_memory=40 * GIB, cpu_cores=12.0).decide()
+    assert reason_of(decided, ReasonCode.FORECAST_OUTRUN) is None
+    assert reason_of(decided, ReasonCode.FORECAST_PEAK).numbers["peak_cpu_cores"] == 20.0
+
+
+def test_each_pool_may_have_numbers_of_its_own(stage):
+    both = stage.scene(2, numbers={"predictive_target_ratio": np.array([0.9, 0.5])}, peak_cpu=40.0)
+    alone = [stage.scene(numbers={"predictive_target_ratio": ratio}, peak_cpu=40.0).decide() for ratio in (0.9, 0.5)]
+    assert both.decide().want.tolist() == [int(each.want[0]) for each in alone]
 
 
 def test_forecast_rows_may_come_in_any_order(stage):

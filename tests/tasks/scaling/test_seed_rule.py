@@ -53,7 +53,7 @@ def test_growing_brings_the_resource_back_to_its_limit_and_one_node_at_least(sta
 
 
 def test_it_grows_by_a_node_where_a_lower_predicted_limit_asks_for_it(stage):
-    early = {**FREE, "thresholds": Thresholds(predicted_up=(0.5, 0.5))}
+    early = {**FREE, "thresholds": Thresholds(predicted_up=(0.5, 0.5, np.inf, np.inf))}
     scene = stage.scene(desired=NODES, ready=NODES, policy="seed", numbers=early, cpu_cores=20.0, peak_cpu=24 / 0.9)
     assert scene.decide().target[0] == 11
 
