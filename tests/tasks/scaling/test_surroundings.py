@@ -51,7 +51,8 @@ def test_requests_that_are_not_known_hold_the_size(stage, reason_of):
 
 def test_pods_that_wait_although_all_seems_to_fit_get_one_node_more(stage, reason_of):
     assert sizes(stage.scene(pending_pods=3).decide()) == (Action.UP, 6, 7)
-    assert sizes(stage.scene(pending_pods=3, ready=5, last_change_s=60.0).decide()) == (Action.HOLD, 6, 6)  # one is on its way
+    on_its_way = {"ready": 5, "last_change_s": 60.0}
+    assert sizes(stage.scene(pending_pods=3, **on_its_way).decide()) == (Action.HOLD, 6, 6)
 
 
 def test_a_schedule_is_the_least_that_a_pool_gets(stage, reason_of):
