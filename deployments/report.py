@@ -2,7 +2,8 @@
 
 A section is a dict: `title`, `paragraphs` (list of str), `table` ({"columns", "rows"} or None), `plots` (list).
 A plot is a dict: `title`, `unit`, and any of `lines`, `steps` ([{"label", "t", "y"}]),
-`bands` ([{"label", "t", "low", "high"}]) and `marks` ([{"t", "label"}]); `t` are seconds since 1970 UTC.
+`bands` ([{"label", "t", "low", "high"}]) and `marks` ([{"t", "label"}]); `t` are seconds since 1970 UTC. Or it has
+`x_unit` and `points` ([{"label", "x", "y"}]) over a plain axis.
 """
 
 from __future__ import annotations
@@ -70,14 +71,19 @@ def draw(plot: Mapping[str, Any]) -> str:
             axes.axvline(_times([mark["t"]])[0], color="#8b95a1", lw=0.8, ls=":")
             axes.annotate(mark["label"], (_times([mark["t"]])[0], 1.0), xycoords=("data", "axes fraction"),
                           fontsize=7.5, rotation=90, va="top", ha="right", color="#5b6675")  # fmt: skip
+        for number, points in enumerate(plot.get("points", ())):
+            axes.scatter(points["x"], points["y"], s=14, color=_OTHERS[number % 4], label=points["label"])
         axes.set_title(plot["title"], loc="left", fontsize=10)
         axes.set_ylabel(plot["unit"])
         axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#e6eaee", lw=0.7)
-        locator: Any = dates.AutoDateLocator(tz=UTC)  # type: ignore[no-untyped-call]
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
+        if "x_unit" in plot:
+            axes.set_xlabel(plot["x_unit"])
+        else:
+            locator: Any = dates.AutoDateLocator(tz=UTC)  # type: ignore[no-untyped-call]
+            axes.xaxis.set_major_locator(locator)
+            axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, ncols=4, fontsize=8)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})

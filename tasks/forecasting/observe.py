@@ -85,6 +85,32 @@ def demand_queries(fleet: Fleet) -> Iterator[DemandQuery]:
                 yield DemandQuery(metrics, clusters, kind, promql, "{cluster}/{node_pool}")
 
 
+def cpu_demand_of_fleet(fleet: Fleet, days: int, step_s: int) -> tuple[Series, list[str]]:
+    """The CPU demand of every pool over the newest days, from the metric sources; one line for each in trouble.
+
+    Raises
+    ------
+    ContinuumError: the sources' clock cannot be read, or no pool has a series.
+    """
+    end_s = source_time_s(fleet) // step_s * step_s
+    parts: list[Series] = []
+    trouble: list[str] = []
+    for asked in demand_queries(fleet):
+        if asked.kind == "cpu_cores":
+            try:
+                parts.append(asked.read(end_s - days * DAY_S, end_s, step_s))
+            except ContinuumError as error:
+                trouble.append(str(error))
+    known = {pool_id(cluster.name, pool.name) for cluster, pool in fleet.pools()}
+    rows = [(part, row) for part in parts for row, name in enumerate(part.unique_id) if name in known]
+    if not rows:
+        raise NotFound(f"no pool has a CPU demand ({'; '.join(trouble) or 'the queries give none'})",
+                       where="metrics", fix="look at metrics.cpu_cores in fleet.yaml")  # fmt: skip
+    names = tuple(part.unique_id[row] for part, row in rows)
+    values = np.stack([part.values[row] for part, row in rows])
+    return Series(names, rows[0][0].start_s, step_s, values), trouble
+
+
 def source_time_s(fleet: Fleet) -> float:
     """The present by the fleet's own metric source, epoch seconds: every question about "now" asks the data's clock."""
     return PrometheusSource.from_metrics(resolve_secrets(fleet.metrics)).now().timestamp()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -61,6 +61,12 @@ class Pools:
     node_gpus: Float | None = None
     node_pods: Float | None = None
     scheduled_nodes: Int | None = None
+
+    def take(self, rows: Int, names: tuple[str, ...]) -> Pools:
+        """Some rows, under other names."""
+        columns = {name: column[rows] for name, column in vars(self).items() if isinstance(column, np.ndarray)}
+        columns.pop("foreign", None)
+        return replace(self, unique_id=names, owner=tuple(self.owner[row] for row in rows.tolist()), **columns)
 
     @cached_property
     def foreign(self) -> Bool:

@@ -14,7 +14,29 @@ from tasks.scaling.decide.scaling import decide_scaling
 
 MINUTE_S = 60
 FORESIGHT_MIN = 15  # of the oracle
+LOADS = np.linspace(0.0, 1.0, 11)
 Progress = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Energy:
+    """What P pools' nodes draw, and how dirty it is.
+
+    Attributes
+    ----------
+    threads: (P,) hardware threads of a node. watts: (11,) W of one of them at loads of 0, 0.1 .. 1, the server's share.
+    zone: (P,) row of `g_per_kwh`, (Z, M) by the minute, data centre overhead included, g CO2e/kWh.
+    """
+
+    threads: Float
+    watts: Float
+    zone: Int
+    g_per_kwh: Float
+
+    def grams(self, nodes: Int, load: Float, minute: int) -> Float:
+        """(P,) g CO2e of the nodes in one minute."""
+        watts = nodes * self.threads * np.interp(load, LOADS, self.watts)
+        return np.asarray(watts * self.g_per_kwh[self.zone, minute] / (1000 * 60))
 
 
 @dataclass(frozen=True)
@@ -27,16 +49,23 @@ class Demand:
     start_s: time of the first minute, seconds since 1970 UTC.
     cpu_cores: (P, M) NaN where it was not measured: then nothing is a violation, and the policy sees no sample.
     parts: (M,) which part of the score each minute belongs to; -1 none (a time to settle in).
+    energy: None: not counted.
     """
 
     pools: Pools
     start_s: int
     cpu_cores: Float
     parts: Int
+    energy: Energy | None = None
 
     def count(self) -> int:
         """Parts of the score."""
         return int(self.parts.max()) + 1
+
+    def take(self, rows: Int, names: tuple[str, ...]) -> Demand:
+        """Some pools, under other names."""
+        energy = self.energy and replace(self.energy, threads=self.energy.threads[rows], zone=self.energy.zone[rows])
+        return replace(self, pools=self.pools.take(rows, names), cpu_cores=self.cpu_cores[rows], energy=energy)
 
 
 @dataclass(frozen=True)
@@ -49,12 +78,14 @@ class Score:
     node_minutes: (P, G) nodes asked for, also while they boot, times minutes.
     changes: (P, G) changes of size.
     minutes: (P, G) minutes with a measured demand.
+    carbon_g: (P, G) g CO2e of the nodes asked for; 0 where energy is not counted.
     """
 
     violation_minutes: Float
     node_minutes: Float
     changes: Float
     minutes: Float
+    carbon_g: Float
 
 
 def play(
@@ -74,11 +105,12 @@ def play(
     every_min:
         minutes between decisions.
     scheduled_nodes:
-        (P, 168) nodes that schedules ask for, by the hour of the week in UTC from Monday 00:00; None is no schedule.
+        (P, 24) nodes that schedules ask for, by the hour of the day in UTC; None is no schedule.
     progress:
         called once a simulated day.
     """
-    alone = replace(policy, disruption_ratio=1.0, unreachable_limit_ratio=1.0, stale_after_s=600.0)
+    # A zero in a history is a zero: whoever recorded it says so. Live, it may be a lost metric.
+    alone = replace(policy, disruption_ratio=1.0, unreachable_limit_ratio=1.0, zero_is_missing=False)
     world, stream = _World(demand, alone), iter(forecasts)
     known: Forecast | None = None
     for minute in range(demand.cpu_cores.shape[1]):
@@ -114,7 +146,7 @@ class _World:
         self.last_up, self.last_change = np.full(count, -np.inf), np.full(count, -np.inf)
         self.age = np.full(count, np.inf)
         self.seen = np.full(count, np.nan)
-        self.score = Score(*(np.zeros((count, parts)) for _ in range(4)))
+        self.score = Score(*(np.zeros((count, parts)) for _ in range(5)))
 
     def pass_minute(self, minute: int) -> None:
         """Nodes that have booted are Ready; the demand of the minute is met or not."""
@@ -131,6 +163,9 @@ class _World:
             self.score.violation_minutes[:, part] += short
             self.score.node_minutes[:, part] += self.desired
             self.score.minutes[:, part] += known
+            if self.demand.energy:
+                load = np.nan_to_num(used) / np.maximum(self.desired * self.demand.pools.node_cpu_cores, 1e-9)
+                self.score.carbon_g[:, part] += self.demand.energy.grams(self.desired, load, minute)
 
     def observed(self) -> Observed:
         """What a pass would see."""
@@ -187,6 +222,5 @@ def spread(forecast: Forecast, rows: Int, names: tuple[str, ...]) -> Forecast:
 
 def _scheduled(by_hour: Int, now_s: float, pools: Pools) -> Int:
     """(P,) the most that is scheduled from now until nodes could be Ready."""
-    hour = int(now_s // 3600 + 72) % 168  # 1970 began on a Thursday
-    later = ((now_s + pools.boot_s) // 3600 + 72).astype(np.int64) % 168
+    hour, later = int(now_s // 3600) % 24, ((now_s + pools.boot_s) // 3600).astype(np.int64) % 24
     return np.maximum(by_hour[:, hour], by_hour[np.arange(len(later)), later])
