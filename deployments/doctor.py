@@ -31,6 +31,7 @@ RIGHTS = (
     ("list", "pods", "", True),
     ("patch", "nodes", "", False),
     ("create", "pods/eviction", "", False),
+    ("list", "poddisruptionbudgets", "policy", False),
     ("get", "leases", "coordination.k8s.io", False),
     ("create", "leases", "coordination.k8s.io", False),
     ("update", "leases", "coordination.k8s.io", False),

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from blocks.fleet import NodePool, to_bytes, to_cores
+from blocks.fleet import NodePool
+from blocks.kubernetes.budgets import requested, room
 from blocks.kubernetes.nodes import is_ready, must_leave
 
 Object = dict[str, Any]
@@ -54,34 +55,17 @@ def is_headroom(pod: Object) -> bool:
     return HEADROOM_LABEL in (pod["metadata"].get("labels") or {})
 
 
-def requests_of(pod: Object) -> tuple[float, float]:
-    """CPU cores and memory bytes that a pod requests; what cannot be read counts as nothing."""
-    cores = memory = 0.0
-    for container in pod["spec"].get("containers") or ():
-        requests = (container.get("resources") or {}).get("requests") or {}
-        cores += _number(to_cores(requests.get("cpu", 0)))
-        memory += _number(to_bytes(requests.get("memory", 0)))
-    return cores, memory
-
-
-def allocatable(node: Object) -> tuple[float, float]:
-    """CPU cores and memory bytes that a node has for pods."""
-    room = (node.get("status") or {}).get("allocatable") or {}
-    return _number(to_cores(room.get("cpu", 0))), _number(to_bytes(room.get("memory", 0)))
-
-
 def pod_size(pool: NodePool, nodes: Iterable[Object], pods: Iterable[Object]) -> tuple[float, float]:
     """CPU cores and memory bytes of a pause pod: a node of the pool, less its daemons and a little room.
 
     A Ready node of the pool is measured; without one, the inventory's figures are taken with a larger margin.
     """
     for node in nodes:
-        cores, memory = allocatable(node)
+        cores, memory = room([node])
         if is_ready(node) and cores and memory:
             name = node["metadata"]["name"]
-            daemons = [requests_of(pod) for pod in pods if pod["spec"].get("nodeName") == name and not must_leave(pod)]
-            free = cores - sum(taken for taken, _ in daemons), memory - sum(taken for _, taken in daemons)
-            return max(free[0], 0.0) * NODE_SHARE, max(free[1], 0.0) * NODE_SHARE
+            taken = requested(pod for pod in pods if pod["spec"].get("nodeName") == name and not must_leave(pod))
+            return max(cores - taken[0], 0.0) * NODE_SHARE, max(memory - taken[1], 0.0) * NODE_SHARE
     return pool.node_cpu * UNKNOWN_NODE_SHARE, pool.node_memory * UNKNOWN_NODE_SHARE
 
 
@@ -166,10 +150,3 @@ def capacity_buffer(pool: str, version: str, *, replicas: int) -> Object:
 def expiry(until: datetime | str) -> Object:
     """The annotation that tells until when an object of ours is wanted."""
     return {EXPIRES_AT: until if isinstance(until, str) else until.isoformat()}
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return 0.0

@@ -9,6 +9,7 @@ from typing import Any
 from blocks.errors import Conflict, Refused
 from blocks.fleet import Provider
 from blocks.node_pools import Operation
+from blocks.node_pools.k3s import K3sNodePools
 from blocks.store.journal import Journal
 from blocks.store.tables import Hold, Intent
 from tasks.scaling.actuators.base import Planned, PoolActuator, Seen, Value, looks, refuse_busy
@@ -39,6 +40,8 @@ class SetSize(PoolActuator):
         if not state.min_nodes <= target <= state.max_nodes:
             bounds = f"{target} nodes are outside its bounds {state.min_nodes}-{state.max_nodes}"
             raise Refused(bounds, where=self.where, fix="make the bounds in the cloud and in fleet.yaml agree")
+        if target < current and isinstance(self.access.pools, K3sNodePools):
+            self.access.pools.check_close(self.access.pool.name, target)
         against = {"desired": current, "version": state.version, "ready": self.access.ready()}
         return Planned({"desired": target}, {"desired": current}, against, disrupts=max(current - target, 0))
 
