@@ -150,6 +150,17 @@ class Autoscaler(StrEnum):
     KARPENTER = "karpenter"
 
 
+class Actuator(StrEnum):
+    """By what Continuum changes the number of a pool's nodes."""
+
+    DESIRED = "desired"
+    FLOOR = "floor"
+    HEADROOM = "headroom"
+    WORKLOAD = "workload"
+    POWER = "power"
+    PATCH = "patch"
+
+
 class Capacity(Model):
     """What an edge site holds in all."""
 
@@ -185,6 +196,12 @@ class NodePool(Model):
     boot_s: Number = Field(180, gt=0, le=3600, description="seconds from the request to a Ready node")
     price_usd_per_hour: Number | None = Field(None, ge=0, description="USD per node-hour")
     autoscaler: Autoscaler = Field(Autoscaler.NONE, description="in-cluster controller that already scales the pool")
+    actuator: Actuator | None = Field(
+        None, description="how to change its size, where that is possible; default: found out by looking"
+    )
+    fallbacks: list[PoolName] = Field(
+        [], description="pools of the same cluster that take the nodes which the cloud refuses to this one, in order"
+    )
     hands_off: bool = Field(False, description="never write this pool: a decision becomes a patch file")
 
     @model_validator(mode="after")
@@ -236,6 +253,7 @@ class Workload(Model):
     cluster: Name = Field(description="name of one of `clusters`: where it runs today")
     namespace: Name = Field("default", description="its Kubernetes namespace")
     kind: Literal["Deployment", "StatefulSet", "DaemonSet"] = Field("Deployment", description="its Kubernetes kind")
+    node_pool: PoolName | None = Field(None, description="the node pool that it runs on, for actuator `workload`")
     latency_ms: Number | None = Field(None, gt=0, description="latency its users bear, milliseconds")
 
 

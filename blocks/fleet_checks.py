@@ -76,6 +76,7 @@ def all_findings(data: object) -> Iterator[Finding]:
     yield from identity_findings(data)
     yield from bounds_findings(data)
     yield from access_findings(data)
+    yield from pool_reference_findings(data)
 
 
 def identity_findings(data: object) -> Iterator[Finding]:
@@ -97,6 +98,26 @@ def bounds_findings(data: object) -> Iterator[Finding]:
             if isinstance(low, int) and isinstance(high, int) and low > high:
                 fix = "lower min_nodes or raise max_nodes"
                 yield Finding((*at, "min_nodes"), f"min_nodes {low} is above max_nodes {high}", fix)
+
+
+def pool_reference_findings(data: object) -> Iterator[Finding]:
+    """Fallbacks and workloads that name a node pool which their cluster does not have."""
+    pools: dict[str, list[str]] = {}
+    for path, cluster in _items(data, "clusters"):
+        items = _items(cluster, "node_pools", path)
+        known = [str(pool.get("name")) for _, pool in items]
+        pools[str(cluster.get("name"))] = known
+        for at, pool in items:
+            for index, name in enumerate(found if isinstance(found := pool.get("fallbacks"), list) else ()):
+                if isinstance(name, str) and (name not in known or name == pool.get("name")):
+                    others = [each for each in known if each != pool.get("name")]
+                    fix = did_you_mean(name, others, "name other pools of the same cluster")
+                    yield Finding((*at, "fallbacks", index), f"`{name}` is no other pool of this cluster", fix)
+    for path, workload in _items(data, "workloads"):
+        name, known = workload.get("node_pool"), pools.get(str(workload.get("cluster")), [])
+        if isinstance(name, str) and known and name not in known:
+            fix = did_you_mean(name, known, "name a pool of its cluster")
+            yield Finding((*path, "node_pool"), f"its cluster has no node pool `{name}`", fix)
 
 
 def access_findings(data: object) -> Iterator[Finding]:

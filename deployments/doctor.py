@@ -14,7 +14,7 @@ from typing import Literal
 
 from blocks import settings
 from blocks.errors import ContinuumError
-from blocks.fleet import Cluster, Fleet, pool_id
+from blocks.fleet import Autoscaler, Cluster, Fleet, pool_id
 from blocks.http import fetch_json, session
 from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store
@@ -31,6 +31,7 @@ RIGHTS = (
     ("list", "pods", "", True),
     ("patch", "nodes", "", False),
     ("create", "pods/eviction", "", False),
+    ("list", "poddisruptionbudgets", "policy", False),
     ("get", "leases", "coordination.k8s.io", False),
     ("create", "leases", "coordination.k8s.io", False),
     ("update", "leases", "coordination.k8s.io", False),
@@ -170,10 +171,11 @@ def _cluster(cluster: Cluster, act: bool) -> Iterator[Check]:
 
     def pools() -> tuple[Level, str]:
         states = {state.name: state for state in connect(resolve_secrets(cluster)).list()}
-        lost = [pool.name for pool in cluster.node_pools if pool.name not in states]
+        mine = [pool for pool in cluster.node_pools if pool.autoscaler is not Autoscaler.KARPENTER]
+        lost = [pool.name for pool in mine if pool.name not in states]
         if lost:
             return "failed", f"the cloud has no node pool {', '.join(lost)}. To mend it: correct fleet.yaml"
-        return "ok", ", ".join(f"{pool.name} {states[pool.name].desired} nodes" for pool in cluster.node_pools)
+        return "ok", ", ".join(f"{pool.name} {states[pool.name].desired} nodes" for pool in mine)
 
     yield _guarded(f"cluster {cluster.name}", rights)
     yield _guarded(f"node pools of {cluster.name}", pools)

@@ -16,6 +16,7 @@ from tasks.scaling.approve import approve
 from tasks.scaling.decide import POLICIES, decide_scaling
 from tasks.scaling.observe import observe_pools
 from tasks.scaling.patches import write_patches
+from tasks.scaling.reaper import reap, renew
 from tasks.scaling.record import decided_before, publish_scaling, record
 
 
@@ -42,7 +43,7 @@ class ScalingRequest(BaseModel):
 
 @flow(name="cluster-scaling", description=__doc__)
 def cluster_scaling(request: ScalingRequest = ScalingRequest(), pools: list[str] | None = None) -> dict[str, Any]:
-    """Mend what a killed run left; then observe, decide, record, approve, act, report.
+    """Mend what a killed run left, take back what has expired; then observe, decide, record, approve, act, report.
 
     Args:
         request: what to scale, by which rule, and how far to go
@@ -52,7 +53,7 @@ def cluster_scaling(request: ScalingRequest = ScalingRequest(), pools: list[str]
     policy = replace(POLICIES[request.policy], proposal_ttl_s=request.approval_timeout_s)
     only = named_pools(run.fleet, pools)
 
-    left_over = finish_left_over(run, request.mode)
+    left_over = finish_left_over(run, request.mode) + reap(run, request.mode)
     view = observe_pools(run, policy)
 
     rows = decided_before(run) or record(
@@ -63,6 +64,7 @@ def cluster_scaling(request: ScalingRequest = ScalingRequest(), pools: list[str]
     results = act_on(
         run, approved, disruption_ratio=policy.disruption_ratio, fleet_nodes=int(view.observed.ready.sum())
     )
+    renew(run, rows, request.mode)
     patches = write_patches(rows)
 
     return publish_scaling(run, view, rows, results, left_over, patches)

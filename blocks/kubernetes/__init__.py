@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from blocks.kubernetes.leases import Lease, LeaseVerbs
-from blocks.kubernetes.nodes import POOL_LABEL, NodeVerbs, PoolNodes, count_by_pool, is_ready, is_schedulable
+from blocks.kubernetes.nodes import (
+    KARPENTER_LABEL,
+    POOL_LABEL,
+    NodeVerbs,
+    PoolNodes,
+    count_by_label,
+    count_by_pool,
+    is_ready,
+    is_schedulable,
+)
 from blocks.kubernetes.ownership import HANDS_OFF, is_hands_off, owner
 
 __all__ = [
     "HANDS_OFF",
+    "KARPENTER_LABEL",
     "POOL_LABEL",
     "KubernetesApi",
     "Lease",
     "PoolNodes",
+    "count_by_label",
     "count_by_pool",
     "is_hands_off",
     "is_ready",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +14,7 @@ from urllib.parse import quote
 from urllib3.exceptions import HTTPError
 
 from blocks.credentials import secret_text
-from blocks.errors import Conflict, InvalidInput, NotConfigured, Unreachable
+from blocks.errors import Conflict, InvalidInput, NotConfigured, NotFound, Unreachable
 from blocks.fleet import Cluster
 from blocks.http import CONNECT_TIMEOUT_S, LOOPBACK, not_json, of_status, of_transport, retry_policy
 
@@ -30,6 +31,10 @@ RESOURCES: dict[str, tuple[str, bool]] = {
     "namespaces": ("/api/v1", False),
     "pods": ("/api/v1", True),
     "deployments": ("/apis/apps/v1", True),
+    "statefulsets": ("/apis/apps/v1", True),
+    "horizontalpodautoscalers": ("/apis/autoscaling/v2", True),
+    "scaledobjects": ("/apis/keda.sh/v1alpha1", True),
+    "priorityclasses": ("/apis/scheduling.k8s.io/v1", False),
     "poddisruptionbudgets": ("/apis/policy/v1", True),
     "leases": ("/apis/coordination.k8s.io/v1", True),
     "selfsubjectaccessreviews": ("/apis/authorization.k8s.io/v1", False),
@@ -155,6 +160,32 @@ class Connection:
             body = {**body, "metadata": {**(body.get("metadata") or {}), "resourceVersion": resource_version}}
         path = path_of(resource, name, namespace, subresource)
         return self.request("PATCH", path, body=body, content_type=PATCH_TYPES[kind])
+
+    def create(self, resource: str, body: Object, namespace: str | None = None) -> Object:
+        """The object as it was stored; `Conflict` where there is one of its name."""
+        return self.request("POST", path_of(resource, namespace=namespace), body=body)
+
+    def patch_at(self, path: str, name: str, body: Object, *, resource_version: str = "") -> Object:
+        """Merge-patch an object below any path (a custom resource's); `Conflict` where it is no longer that version."""
+        if resource_version:
+            body = {**body, "metadata": {**(body.get("metadata") or {}), "resourceVersion": resource_version}}
+        path = f"{path}/{quote(name, safe='')}"
+        return self.request("PATCH", path, body=body, content_type=PATCH_TYPES["merge"])
+
+    def delete_at(self, path: str, name: str, *, resource_version: str = "") -> None:
+        """Remove an object below any path; one that is gone counts as removed. `Conflict` as `patch_at`."""
+        options: Object = {"preconditions": {"resourceVersion": resource_version}} if resource_version else {}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", **options}
+        with suppress(NotFound):
+            self.request("DELETE", f"{path}/{quote(name, safe='')}", body=body)
+
+    def preferred_version(self, group: str) -> str | None:
+        """The version of an API group that the server prefers; None where it does not serve the group."""
+        try:
+            answer = self.request("GET", f"/apis/{quote(group, safe='')}")
+        except NotFound:
+            return None
+        return str((answer.get("preferredVersion") or {}).get("version") or "") or None
 
     def can(
         self, verb: str, resource: str, *, group: str = "", namespace: str = "", subresource: str = "", name: str = ""

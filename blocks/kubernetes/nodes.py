@@ -16,6 +16,7 @@ POOL_LABEL = {
     Provider.AKS: "kubernetes.azure.com/agentpool",
     Provider.K3S: "continuum.io/node-pool",
 }
+KARPENTER_LABEL = "karpenter.sh/nodepool"  # on the nodes that Karpenter makes, with the name of its NodePool
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 NEVER_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 MIRROR = "kubernetes.io/config.mirror"
@@ -42,14 +43,19 @@ def is_schedulable(node: Object) -> bool:
 
 
 def count_by_pool(nodes: Iterable[Object], provider: Provider) -> dict[str, PoolNodes]:
-    """Nodes of each pool by the provider's label; nodes without it belong to none.
+    """Nodes of each pool by the provider's label; nodes without it belong to none."""
+    return count_by_label(nodes, POOL_LABEL[provider])
 
-    >>> count_by_pool([{"metadata": {"labels": {"continuum.io/node-pool": "edge"}}}], Provider.K3S)
+
+def count_by_label(nodes: Iterable[Object], label: str) -> dict[str, PoolNodes]:
+    """Nodes by the value of a label; nodes without it do not count.
+
+    >>> count_by_label([{"metadata": {"labels": {"continuum.io/node-pool": "edge"}}}], "continuum.io/node-pool")
     {'edge': PoolNodes(nodes=1, ready=0, schedulable=0)}
     """
     counts: dict[str, PoolNodes] = {}
     for node in nodes:
-        pool = (node["metadata"].get("labels") or {}).get(POOL_LABEL[provider])
+        pool = (node["metadata"].get("labels") or {}).get(label)
         if pool is None:
             continue
         so_far, ready = counts.get(pool, PoolNodes(0, 0, 0)), is_ready(node)

@@ -25,6 +25,8 @@ class PoolState:
     autoscaled: an autoscaler sets `desired`; move its bounds instead.
     hands_off: marked `continuum.io/hands-off` (tag, label, annotation or inventory): never written.
     owner: another tool that writes the pool (`argo-cd`, `flux`), or None.
+    movable_bounds: `set_bounds` works: the API keeps bounds that an autoscaler goes by.
+    trouble: what the API says keeps its nodes from coming, or None.
     multiple_of: `desired` moves in steps of this many nodes (GKE: one node in each zone).
     """
 
@@ -39,6 +41,8 @@ class PoolState:
     hands_off: bool = False
     owner: str | None = None
     multiple_of: int = 1
+    movable_bounds: bool = False
+    trouble: str | None = None
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,7 @@ class AksNodePools:
             version=pool.e_tag or version_of(low, high, pool.count, sorted(marks.items())),
             busy_operation=None if settled else str(pool.provisioning_state).lower(),
             autoscaled=autoscaled or self._inventory.autoscaled(pool.name),
+            movable_bounds=autoscaled,
             **marks,
         )
 

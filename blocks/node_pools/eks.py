@@ -118,7 +118,9 @@ class EksNodePools:
             ready=None,
             version=version_of(low, high, desired, sorted(marks.items())),
             busy_operation=busy,
-            autoscaled=self._inventory.autoscaled(pool),
+            autoscaled=self._inventory.autoscaled(pool) or _tagged(group.get("tags")),
+            movable_bounds=True,
+            trouble=_trouble(group),
             **marks,
         )
 
@@ -169,6 +171,17 @@ class EksNodePools:
             if self._client.describe_update(**asked)["update"]["status"] == "InProgress":
                 return str(update_id)
         return "unknown"
+
+
+def _trouble(group: dict[str, Any]) -> str | None:
+    """What the group's health tells: an update is Successful long before EC2 refuses its machines."""
+    issues = (group.get("health") or {}).get("issues") or ()
+    return "; ".join(f"{issue.get('code')}: {issue.get('message')}" for issue in issues) or None
+
+
+def _tagged(tags: dict[str, str] | None) -> bool:
+    """Whether the group carries the tag by which a cluster-autoscaler finds the groups that it may size."""
+    return str((tags or {}).get("k8s.io/cluster-autoscaler/enabled")).lower() == "true"
 
 
 def _operation(pool: str, update: dict[str, Any]) -> Operation:

@@ -160,6 +160,7 @@ class GkeNodePools:
             busy_operation=self._running_operation(pool) if pool.status.name in BUSY else None,
             autoscaled=bool(scaling.enabled) or self._inventory.autoscaled(pool.name),
             multiple_of=zones,
+            movable_bounds=bool(scaling.enabled),
             **marks,
         )
 

@@ -9,6 +9,7 @@ from typing import Self
 from blocks.errors import ContinuumError, NotFound, Refused
 from blocks.fleet import Cluster, Provider
 from blocks.kubernetes import POOL_LABEL, KubernetesApi, is_ready, is_schedulable, owner
+from blocks.kubernetes.budgets import covers, never_met, requested, room
 from blocks.kubernetes.connection import Object, Objects
 from blocks.kubernetes.nodes import must_leave
 from blocks.node_pools import Operation, PoolState
@@ -77,10 +78,23 @@ class K3sNodePools:
         if desired > state.desired:
             self._open(pool, nodes, desired - state.desired)
         elif desired < state.desired:
-            self._close(nodes, state.desired - desired)
+            self._close(pool, nodes, state.desired - desired)
         else:
             self._put_to_sleep([node for node in nodes if not is_schedulable(node) and _power_state(node) == DRAINING])
         return Operation("", pool, "done")
+
+    def check_close(self, pool: str, desired: int) -> None:
+        """Refuse, before anything is touched, a size that closing nodes can never come to.
+
+        Raises
+        ------
+        Refused: a disruption budget can never be met (it is named), or the nodes left have no room for the pods.
+        """
+        nodes = self._nodes(pool)
+        surplus = sum(map(is_schedulable, nodes)) - desired
+        if surplus > 0:
+            pods = self._api.pods()
+            self._refuse_undrainable(pool, nodes, _emptiest(nodes, pods)[:surplus], pods)
 
     def operation(self, op: Operation) -> Operation:
         """The operation itself: it was done when it was given."""
@@ -136,14 +150,32 @@ class K3sNodePools:
                 metadata["name"], resource_version=metadata["resourceVersion"], annotations={POWER_STATE: ON}
             )
 
-    def _close(self, nodes: Objects, number: int) -> None:
-        """Close that many of the open nodes: those not Ready, then those with the fewest pods; drain what is Ready.
+    def _refuse_undrainable(self, pool: str, nodes: Objects, closing: Objects, pods: Objects) -> None:
+        where, names = self._inventory.where(pool), {_name(node) for node in closing if is_ready(node)}
+        leaving = [pod for pod in pods if pod["spec"].get("nodeName") in names and must_leave(pod)]
+        for budget in self._api.list("poddisruptionbudgets") if leaving else ():
+            reason = never_met(budget)
+            if reason and any(covers(budget, pod) for pod in leaving):
+                name = f"{budget['metadata']['namespace']}/{budget['metadata']['name']}"
+                what = f"PodDisruptionBudget {name} can never be met: {reason}"
+                raise Refused(what, where=where, fix="let it allow one disruption at least, or add a replica")
+        gone = {_name(node) for node in closing}
+        staying = [node for node in nodes if is_schedulable(node) and is_ready(node) and _name(node) not in gone]
+        homes = {_name(node) for node in staying} | names
+        needed = requested(pod for pod in pods if pod["spec"].get("nodeName") in homes and must_leave(pod))
+        for wanted, there, unit in zip(needed, room(staying), ("cores", "bytes of memory"), strict=True):
+            if leaving and wanted > there:
+                what = f"its pods request {wanted:.1f} {unit}, the {len(staying)} nodes left have {there:.1f}"
+                raise Refused(what, where=where, fix="ask for more nodes, or move some of its pods away first")
+
+    def _close(self, pool: str, nodes: Objects, number: int) -> None:
+        """Close that many of the open nodes, the emptiest first; drain what is Ready.
 
         Pods of a node that is silent cannot end; Kubernetes replaces them by itself.
         """
-        pods = Counter(pod["spec"].get("nodeName") for pod in self._api.pods() if must_leave(pod))
-        open_nodes = [node for node in nodes if is_schedulable(node)]
-        emptiest = sorted(open_nodes, key=lambda node: (is_ready(node), pods[_name(node)], _name(node)))[:number]
+        pods = self._api.pods()
+        emptiest = _emptiest(nodes, pods)[:number]
+        self._refuse_undrainable(pool, nodes, emptiest, pods)
         try:
             for node in emptiest:  # all first, so that no pod moves to a node that is drained next
                 version = node["metadata"]["resourceVersion"]
@@ -171,6 +203,17 @@ class K3sNodePools:
                     self._api.uncordon(_name(node), resource_version=version, annotations=marks)
             except ContinuumError as error:
                 _log.warning("node %s stays asleep; the next scale-up opens it: %s", _name(before), error)
+
+
+def _emptiest(nodes: Objects, pods: Objects) -> Objects:
+    """Open nodes in the order in which they close: not Ready, fewest pods, oldest."""
+    held = Counter(pod["spec"].get("nodeName") for pod in pods if must_leave(pod))
+    open_nodes = [node for node in nodes if is_schedulable(node)]
+    return sorted(open_nodes, key=lambda node: (is_ready(node), held[_name(node)], _born(node), _name(node)))
+
+
+def _born(node: Object) -> str:
+    return str(node["metadata"].get("creationTimestamp", ""))
 
 
 def _name(node: Object) -> str:

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from blocks.errors import Conflict, NotFound, Refused
 from blocks.store.database import Database
 from blocks.store.owner import is_gone, new_owner
-from blocks.store.tables import UNFINISHED, Disruption, Freeze, Intent, Lease, Reservation, now
+from blocks.store.tables import UNFINISHED, Disruption, Freeze, Hold, Intent, Lease, Reservation, now
 
 _BUDGET_LOCK = 0x64697372757074  # PostgreSQL advisory lock that orders the takers of the budget
 _LEASE_LOCK = 0x6C65617365
@@ -143,6 +143,24 @@ class Guards:
                         col(Reservation.flow) != but_not_by).group_by(Reservation.scope))  # fmt: skip
         with self.store.read() as session:
             return {scope: float(amount) for scope, amount in session.exec(query)}
+
+    # What actuators hold up
+
+    def keep_hold(self, hold: Hold) -> None:
+        """Write down what an actuator holds up; the same subject, kind and fleet again replaces the older."""
+        with self.store.write() as session:
+            session.merge(hold)
+
+    def drop_hold(self, hold: Hold) -> None:
+        """Forget a hold that was taken back; nothing happens where there is none."""
+        mine = (col(Hold.subject) == hold.subject, col(Hold.kind) == hold.kind, col(Hold.fleet) == hold.fleet)
+        with self.store.write() as session:
+            session.execute(delete(Hold).where(*mine))
+
+    def holds(self, fleet: str) -> list[Hold]:
+        """Everything that is held up in a fleet, by subject."""
+        with self.store.read() as session:
+            return list(session.exec(select(Hold).where(Hold.fleet == fleet).order_by(col(Hold.subject))))
 
     # The disruption budget
 

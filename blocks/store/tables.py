@@ -231,6 +231,24 @@ class Reservation(Row, table=True):
     until: datetime = Field(sa_type=UtcDateTime)
 
 
+class Hold(Row, table=True):
+    """What an actuator holds up for us in a pool that somebody else sizes, and until when: taken back after that.
+
+    `value` is what we set and `base` what was there before us, both in the actuator's own terms (`kind` is that of its
+    intents). `until` is the fleet's own time, `renewed_at` the clock's: the two differ where the fleet is simulated.
+    """
+
+    __tablename__ = "hold"
+
+    subject: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    fleet: str = Field(primary_key=True)
+    value: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    base: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    until: datetime = Field(sa_type=UtcDateTime)
+    renewed_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
 class Disruption(Row, table=True):
     """Nodes taken out of service, counted against the fleet-wide budget."""
 

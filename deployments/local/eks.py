@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 
 from blocks.errors import CloudRefused, Conflict, ContinuumError, InvalidInput, NotFound, Throttled, Unauthorized
-from blocks.fleet import Cluster, Provider
+from blocks.fleet import Autoscaler, Cluster, Provider
 from deployments.local.node_pools import NodePools
 from deployments.local.nodes import HANDS_OFF, group_name
 from deployments.local.pool_state import Operation, Pool
@@ -76,7 +76,8 @@ class _Eks:
         }
 
     def list_nodegroups(self, call: Call) -> Json:
-        names, next_token = _page([pool.name for pool in self._cluster(call).node_pools], call)
+        groups = [pool.name for pool in self._cluster(call).node_pools if pool.autoscaler is not Autoscaler.KARPENTER]
+        names, next_token = _page(groups, call)
         return {"nodegroups": names, "nextToken": next_token}
 
     def describe_nodegroup(self, call: Call) -> Json:
@@ -138,7 +139,11 @@ class _Eks:
         return self.pools.cluster(Provider.EKS, call.path["cluster"])
 
     def _pool(self, call: Call) -> Pool:
-        return self.pools.pool(self._cluster(call).name, call.path["pool"])
+        """A node group; what Karpenter makes is none."""
+        pool = self.pools.pool(self._cluster(call).name, call.path["pool"])
+        if self.pools.described(pool).autoscaler is Autoscaler.KARPENTER:
+            raise NotFound(f"no node group {pool.name}", where=f"cluster {pool.cluster}", fix="list the node groups")
+        return pool
 
     def _status(self, pool: Pool) -> str:
         """A group that failed to launch is DEGRADED until a launch succeeds (aws/containers-roadmap#2326)."""

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from blocks.fleet import Cluster, NodePool, Provider
+from blocks.fleet import Autoscaler, Cluster, NodePool, Provider
 from deployments.local.kubernetes import SimulatedCluster, StatusError, eviction
 
 Object = dict[str, Any]
 
 KUBELET_LABEL = "continuum.io/simulated-kubelet"  # the simulated kubelet plays every node that carries it
 HANDS_OFF = "continuum.io/hands-off"
+KARPENTER_LABEL = "karpenter.sh/nodepool"  # of nodes that no node-pool API knows
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ def node_object(cluster: Cluster, pool: NodePool, name: str, labels: dict[str, s
         RULES[cluster.provider].pool_label: pool.name,
         KUBELET_LABEL: "true",
     }
+    if pool.autoscaler is Autoscaler.KARPENTER:
+        labels[KARPENTER_LABEL] = pool.name
     metadata: Object = {"name": name, "labels": labels}
     if pool.hands_off:
         metadata["annotations"] = {HANDS_OFF: "true"}

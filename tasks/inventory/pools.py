@@ -90,8 +90,8 @@ def _pool(
     pool |= _bounds(nodes, listed, checks)
     pool |= _capacity(provider, instance_type, nodes, checks)
     if any(KARPENTER_LABEL in node.labels for node in nodes):
-        pool |= {"autoscaler": Autoscaler.KARPENTER.value, "hands_off": True}
-        checks["hands_off"] = "Karpenter sizes it: continuum writes its decisions as patch files"
+        pool["autoscaler"] = Autoscaler.KARPENTER.value
+        checks["autoscaler"] = "Karpenter sizes it: continuum keeps headroom for it with pause pods"
     elif listed and listed.autoscaled:
         pool["autoscaler"] = Autoscaler.CLUSTER_AUTOSCALER.value
     if any(node.hands_off for node in nodes):

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from blocks.errors import ContinuumError, InvalidInput
 from blocks.fleet import Cluster, Fleet, NodePool, pool_id
 from blocks.inventory import resolve_secrets
-from blocks.kubernetes import KubernetesApi
+from blocks.kubernetes import KARPENTER_LABEL, KubernetesApi, count_by_label
 from blocks.node_pools import PoolState, connect, with_ready
+from tasks.pools.karpenter import is_karpenters, karpenter_state
 
 CLUSTERS_AT_ONCE = 16
 
@@ -20,12 +21,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PoolReading:
-    """One pool as its cluster shows it; `state` is None where the cluster or its cloud did not answer."""
+    """One pool as its cluster shows it.
+
+    `state` is None where the cluster or its cloud did not answer; `karpenter` says that Karpenter makes its nodes.
+    """
 
     subject: str
     cluster: Cluster
     pool: NodePool
     state: PoolState | None
+    karpenter: bool = False
 
     @property
     def ready(self) -> int:
@@ -44,18 +49,22 @@ def _read_cluster(cluster: Cluster) -> tuple[list[PoolReading], str]:
     try:
         access = resolve_secrets(cluster)
         states = connect(access).list()
-        states = with_ready(states, KubernetesApi.connect(access).nodes_by_pool(cluster.provider))
-        line = ""
+        api = KubernetesApi.connect(access)
+        states = with_ready(states, api.nodes_by_pool(cluster.provider))
+        made, line = count_by_label(api.nodes(KARPENTER_LABEL), KARPENTER_LABEL), ""
     except ContinuumError as error:
-        states, line = [], str(error)
+        states, made, line = [], {}, str(error)
         logger.warning("%s", line)
     found = {state.name: state for state in states}
+    theirs = {pool.name for pool in cluster.node_pools if is_karpenters(pool, made)}
+    if not line:
+        found = {pool.name: karpenter_state(pool, made) for pool in cluster.node_pools if pool.name in theirs} | found
     if missing := [pool.name for pool in cluster.node_pools if not line and pool.name not in found]:
         line = (
             f"cluster {cluster.name}: the cloud has no node pool {', '.join(missing)}. To mend it: correct fleet.yaml"
         )
     return [
-        PoolReading(pool_id(cluster.name, pool.name), cluster, pool, found.get(pool.name))
+        PoolReading(pool_id(cluster.name, pool.name), cluster, pool, found.get(pool.name), pool.name in theirs)
         for pool in cluster.node_pools
     ], line
 

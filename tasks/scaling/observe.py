@@ -24,7 +24,8 @@ from tasks.forecasting.kinds import KINDS
 from tasks.forecasting.observe import demand_queries, source_time_s
 from tasks.pools.observe import PoolReading, read_pools
 from tasks.run import Run
-from tasks.scaling.decide import Observed, Policy, Pools
+from tasks.scaling.decide import STEERING, Actuators, Observed, Policy, Pools
+from tasks.scaling.find import find_actuators
 
 LEAST_WINDOW_S = 900  # how far back the newest sample of a series is looked for, at least
 SAMPLE_STEP_S = 60
@@ -82,12 +83,15 @@ def observe_pools(run: Run, policy: Policy) -> View:
         recent_want=np.fmax(_column(wanted, subjects, np.nan), _column(past, subjects, np.nan)),
         reachable=np.array([state is not None for state in states], np.bool_),
     )
-    return View(as_of, _pools(readings), observed, forecast, tuple(trouble + silent))
+    actuators, wishes = find_actuators(fleet, run.journal.holds(run.fleet_name), readings)
+    return View(as_of, _pools(readings, actuators), observed, forecast, tuple(trouble + wishes + silent))
 
 
-def _pools(readings: list[PoolReading]) -> Pools:
-    """What the inventory says, with the tighter of its bounds and the cloud's."""
-    low = [max(reading.pool.min_nodes, reading.state.min_nodes if reading.state else 0) for reading in readings]
+def _pools(readings: list[PoolReading], actuators: Actuators) -> Pools:
+    """What the inventory says, with the tighter of its bounds and the cloud's; a floor of ours is no bound."""
+    steered = actuators.of(*STEERING).tolist()
+    low = [max(r.pool.min_nodes, r.state.min_nodes if r.state and not ours else 0)
+           for r, ours in zip(readings, steered, strict=True)]  # fmt: skip
     high = [min(reading.pool.max_nodes, reading.state.max_nodes if reading.state else 10**6) for reading in readings]
     price = [reading.pool.price_usd_per_hour for reading in readings]
     return Pools(
@@ -102,6 +106,7 @@ def _pools(readings: list[PoolReading]) -> Pools:
         owner=tuple(_owner(reading) for reading in readings),
         fixed=np.zeros(len(readings), np.bool_),
         multiple_of=np.array([r.state.multiple_of if r.state else 1 for r in readings], np.int64),
+        actuators=actuators,
     )
 
 

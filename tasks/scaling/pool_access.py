@@ -7,14 +7,24 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from blocks.errors import Conflict, ContinuumError, InvalidInput
-from blocks.fleet import Cluster, Fleet, NodePool, pool_id
+from blocks.errors import Conflict, ContinuumError, InvalidInput, NotFound
+from blocks.fleet import Autoscaler, Cluster, Fleet, NodePool, Workload, pool_id
 from blocks.inventory import resolve_secrets
-from blocks.kubernetes import KubernetesApi, Lease
+from blocks.kubernetes import (
+    KARPENTER_LABEL,
+    POOL_LABEL,
+    KubernetesApi,
+    Lease,
+    count_by_label,
+    is_ready,
+    is_schedulable,
+)
 from blocks.node_pools import NodePools, PoolState, connect
 from blocks.store.owner import is_gone
+from tasks.pools.karpenter import is_karpenters, karpenter_state
 
 LEASE_S = 120
 LEASE_WAIT_S = 30
@@ -24,21 +34,55 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PoolAccess:
-    """Connections to the APIs of one pool."""
+    """Connections to the APIs of one pool, and the workloads that the inventory names in its cluster."""
 
     cluster: Cluster
     pool: NodePool
     pools: NodePools
     api: KubernetesApi
+    workloads: list[Workload] = field(default_factory=list)
 
     def state(self) -> PoolState:
-        """The pool as its API tells it now."""
-        return self.pools.describe(self.pool.name)
+        """The pool as its API tells it now; one that only Karpenter knows, as its nodes do."""
+        try:
+            return self.pools.describe(self.pool.name)
+        except NotFound:
+            made = count_by_label(self.api.nodes(KARPENTER_LABEL), KARPENTER_LABEL)
+            if not is_karpenters(self.pool, made):
+                raise
+            return karpenter_state(self.pool, made)
+
+    def selector(self) -> dict[str, str]:
+        """The label by which the pool's nodes are known, Karpenter's where it makes them."""
+        karpenters = {KARPENTER_LABEL: self.pool.name}
+        if self.pool.autoscaler is Autoscaler.KARPENTER or self.api.nodes(f"{KARPENTER_LABEL}={self.pool.name}"):
+            return karpenters
+        return {POOL_LABEL[self.cluster.provider]: self.pool.name}
+
+    def node_objects(self) -> list[dict[str, Any]]:
+        """The pool's nodes in Kubernetes."""
+        ((label, name),) = self.selector().items()
+        return self.api.nodes(f"{label}={name}")
+
+    def nodes(self) -> int:
+        """How many nodes the pool has in Kubernetes, Ready or not."""
+        return len(self.node_objects())
 
     def ready(self) -> int:
         """Nodes of the pool that are Ready and open for pods."""
-        found = self.api.nodes_by_pool(self.cluster.provider).get(self.pool.name)
-        return found.schedulable if found else 0
+        return sum(is_ready(node) and is_schedulable(node) for node in self.node_objects())
+
+    def trouble(self) -> str:
+        """What the cloud says keeps nodes from coming, as the end of a sentence; "" where it says nothing."""
+        try:
+            said = self.state().trouble
+        except ContinuumError:
+            return ""
+        return f" ({said})" if said else ""
+
+    def boot_patience_s(self) -> float:
+        """How long nodes that were asked for may take until they are Ready."""
+        return 2 * self.pool.boot_s + 60
 
     def patience_s(self) -> float:
         """How long an operation may take; real clouds answer long after the nodes are there."""
@@ -96,5 +140,6 @@ def open_pool(fleet: Fleet, subject: str) -> PoolAccess:
     for cluster, pool in fleet.pools():
         if pool_id(cluster.name, pool.name) == subject:
             access = resolve_secrets(cluster)
-            return PoolAccess(cluster, pool, connect(access), KubernetesApi.connect(access))
+            mates = [workload for workload in fleet.workloads if workload.cluster == cluster.name]
+            return PoolAccess(cluster, pool, connect(access), KubernetesApi.connect(access), mates)
     raise InvalidInput("the inventory has no such pool", where=f"pool {subject}", fix="see `continuum fleet show`")

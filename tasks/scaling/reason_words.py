@@ -165,6 +165,7 @@ WORDS: dict[ReasonCode, Words] = {
     ReasonCode.BOUNDS_CHANGED: Words(
         "guard", "its bounds are now {min_nodes} to {max_nodes}, not those it was decided within", _AGAIN
     ),
+    ReasonCode.ACTUATOR_CHANGED: Words("guard", "it is changed by another actuator now", _AGAIN),
     ReasonCode.DEMAND_ROSE: Words(
         "guard", "usage now needs {needed_nodes}, more than the {decided_nodes} decided on", _AGAIN
     ),

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from math import fsum
 from typing import Any
 
+from tasks.scaling.actuator_words import SETTINGS, actuator_of, told_actuator
 from tasks.scaling.decide import Action, ReasonCode
 from tasks.scaling.reason_words import WAIT, WORDS, Record, count, duration, filled, nodes
 
 _LABELS = {Action.REFUSE: "refused: ", Action.HOLD: "held: ", Action.UP: "limits: ", Action.DOWN: "limits: "}
 _RANK = {Action.UP: 0, Action.DOWN: 1, Action.REFUSE: 2, Action.HOLD: 3}
 _COLUMNS = (
-    "pool", "action", "nodes now", "nodes after", "nodes needed", "expected peak, full nodes",
+    "pool", "action", "actuator", "nodes now", "nodes after", "nodes needed", "expected peak, full nodes",
     "violation minutes if not changed", "violation minutes if changed", "node-hours", "USD", "why",
 )  # fmt: skip
 
@@ -21,7 +22,7 @@ _COLUMNS = (
 def explain(record: Record) -> str:
     """One pool's decision in one line: what, where the need comes from, what stopped it, what to do about it.
 
-    `eu-eks/web: 6 -> 9 nodes: CPU peak 31.2 cores expected at 14:35 UTC (p90) needs 8.7 nodes at 90 %; ...`
+    `eu-eks/web: desired 6 -> 9 nodes: CPU peak 31.2 cores expected at 14:35 UTC (p90) needs 8.7 nodes at 90 %; ...`
     """
     mends = _mends(record)
     return f"{record['unique_id']}: {_change(record)}: {_why(record)}" + (f". To mend it: {mends}" if mends else "")
@@ -74,7 +75,7 @@ def _row(record: Record) -> list[Any]:
     )  # fmt: skip
     known = ["unknown" if promised[name] is None else round(promised[name], 2) for name in figures]
     sizes = [record["current"], record["target"], record["want"]]
-    return [record["unique_id"], record["action"], *sizes, *known, _why(record)]
+    return [record["unique_id"], record["action"], told_actuator(record), *sizes, *known, _why(record)]
 
 
 def _summary(records: Sequence[Record]) -> str:
@@ -108,10 +109,10 @@ def _promise(records: Sequence[Record]) -> str:
 
 
 def _change(record: Record) -> str:
-    current, target = record["current"], record["target"]
+    current, target, what = record["current"], record["target"], SETTINGS[actuator_of(record)]
     if current == target:
-        return f"stays at {nodes(current)}"
-    return f"{current} -> {nodes(target)}" + (" (as a patch)" if record["action"] == Action.REFUSE else "")
+        return f"{what} stays at {nodes(current)}"
+    return f"{what} {current} -> {nodes(target)}" + (" (as a patch)" if record["action"] == Action.REFUSE else "")
 
 
 def _why(record: Record) -> str:

@@ -23,6 +23,8 @@ from blocks.store.tables import UNFINISHED, Decision, Mode, State, Verdict, now
 from deployments.simulation import ready, starting_simulation
 from tasks.run import Run
 from tasks.scaling import act
+from tasks.scaling.actuators import base
+from tasks.scaling.pool_access import open_pool
 
 # The steps of a change, in their order; each is cut off before or after.
 CLOUD_STEPS = (
@@ -46,8 +48,8 @@ def test_what_a_killed_run_leaves_is_finished_or_undone(
     fleet: Fleet, subject: str, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONTINUUM_HOME", str(tmp_path))
-    monkeypatch.setattr(act, "CALL_S", 0.5)  # nothing in here answers that late
-    access = act.open_pool(fleet, subject)
+    monkeypatch.setattr(base, "CALL_S", 0.5)  # nothing in here answers that late
+    access = open_pool(fleet, subject)
     before = access.pools.describe(access.pool.name)
     # Up and down by turns, near the size that the demand needs: emptier nodes would not be allowed to drain.
     down = step.startswith(("disrupt", "cordon", "drain")) or before.desired == before.max_nodes
@@ -79,7 +81,7 @@ def test_a_freeze_is_heard_between_two_edge_nodes_and_the_rest_is_done_after_the
     fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONTINUUM_HOME", str(tmp_path))
-    access = act.open_pool(fleet, "edge-munich/edge")
+    access = open_pool(fleet, "edge-munich/edge")
     access.pools.set_desired("edge", access.state().max_nodes)  # emptier nodes would wait for their pods' budget
     size = access.state().desired
     store = Store.open()

@@ -21,6 +21,7 @@ from tasks.approval import Approval
 from tasks.scaling import act
 from tasks.scaling.decide import CHANGES
 from tasks.scaling.observe import read_pools
+from tasks.scaling.pool_access import open_pool
 
 pytestmark = pytest.mark.server
 
@@ -53,7 +54,7 @@ def changes(told: dict) -> list[dict]:
 @pytest.fixture
 def off_size(fleet: Fleet) -> str:
     """A pool with the largest surplus of the fleet, so that the next pass shrinks it whatever the budget allows."""
-    access = act.open_pool(fleet, "us-gke/web")
+    access = open_pool(fleet, "us-gke/web")
     state = access.pools.describe("web")
     access.pools.wait(access.pools.set_desired("web", state.max_nodes), timeout_s=120)
     return "us-gke/web"
@@ -114,7 +115,7 @@ def test_a_pool_that_somebody_changed_meanwhile_is_left_alone(
     fleet: Fleet, off_size: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     demand_forecasting(QUICK)
-    access = act.open_pool(fleet, off_size)
+    access = open_pool(fleet, off_size)
     planned = Journal.plan
 
     def meanwhile(self: Journal, *given: object, **named: object) -> object:

@@ -15,8 +15,12 @@ from blocks.fleet import Cluster, Fleet
 from blocks.kubernetes import KubernetesApi
 from blocks.node_pools import connect
 from blocks.store.tables import Mode
+from blocks.store.undo import carry_out as undo
+from blocks.store.undo import undo_plan
 from deployments.doctor import examine
 from flows.cluster_scaling import ScalingRequest, cluster_scaling
+from tasks.scaling.act import APPLIERS
+from tests.flows.scaling_scenes import BURST, carry_out, decide, look, run_of
 from tests.flows.test_cluster_scaling import changes, sizes
 
 pytestmark = pytest.mark.server
@@ -25,6 +29,8 @@ FOLDER = Path(deployments.__file__).parent / "kubernetes"
 PATHS = {
     "Namespace": "/api/v1/namespaces",
     "ServiceAccount": "/api/v1/namespaces/continuum/serviceaccounts",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/continuum/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/continuum/rolebindings",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
 }
@@ -102,3 +108,15 @@ def test_the_act_role_is_enough_to_act_on_edge_nodes(fleet: Fleet, as_account) -
         assert change["result"]["state"] == "done"
         assert sizes(fleet)["edge-munich/edge"] == change["target"]
     pools.set_desired("edge", size)
+
+
+def test_the_act_role_is_enough_to_keep_headroom_and_to_take_it_back(fleet: Fleet, as_account) -> None:
+    as_account("act")
+    run = run_of(fleet)
+    reading, found = look(run, BURST)
+    target = max(reading.ready, int(found.setting_nodes[0])) + 1
+    decision = decide(run, BURST, target)
+    (result,) = carry_out(run, decision)
+    assert result.state == "done", result
+    undo(run.journal, undo_plan(run.journal, decision.id), APPLIERS)
+    assert run.journal.holds("default") == []

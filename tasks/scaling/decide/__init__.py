@@ -1,5 +1,6 @@
 """Scaling decided: pure functions over arrays of pools, no clock, no I/O."""
 
+from tasks.scaling.decide.actuators import STEERING, Actuators, Choice, PoolFacts, Why, choose
 from tasks.scaling.decide.decisions import CHANGES, Action, Promised, ScalingDecisions
 from tasks.scaling.decide.inputs import RESOURCES, Observed, Pools
 from tasks.scaling.decide.policies import POLICIES, Policy, Rule, Thresholds
@@ -11,9 +12,13 @@ __all__ = [
     "CHANGES",
     "POLICIES",
     "RESOURCES",
+    "STEERING",
     "Action",
+    "Actuators",
+    "Choice",
     "Observed",
     "Policy",
+    "PoolFacts",
     "Pools",
     "Promised",
     "Reason",
@@ -21,6 +26,8 @@ __all__ = [
     "Rule",
     "ScalingDecisions",
     "Thresholds",
+    "Why",
+    "choose",
     "decide_scaling",
     "revalidate",
 ]

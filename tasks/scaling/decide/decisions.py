@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from blocks.errors import InvalidInput
+from blocks.fleet import Actuator
+from tasks.scaling.decide.actuators import Why
 from tasks.scaling.decide.inputs import Float, Int
 from tasks.scaling.decide.reasons import Reason, ReasonCode
 
@@ -63,12 +65,14 @@ class ScalingDecisions:
     policy, as_of: name of the policy; the time it was decided for.
     unique_id: P names `cluster/pool`.
     action: P actions; only `up` and `down` are to be carried out.
-    current: (P,) desired nodes that it was decided on, and the size that an undo goes back to.
+    current: (P,) what the actuator was set to, in nodes (the size itself, the floor, ...); an undo goes back to it.
     ready: (P,) Ready nodes at that time.
     want: (P,) raw need in nodes, before bounds and guards.
-    target: (P,) nodes after the guards.
+    target: (P,) nodes after the guards: what the actuator is to be set to.
     min_nodes, max_nodes: (P,) bounds that it was decided within.
     owner: P names of who else sizes the pool, "" nobody.
+    actuator, actuator_why: P actuators by which the change is to be made, and why those.
+    seen: P settings of the actuators in their own terms, compared before anything is changed.
     reasons: P lists of reasons: doubts about the data, where the need comes from, guards, in this order.
     forecast_age_s: (P,) NaN without a forecast.
     promise: gives `promised`.
@@ -85,6 +89,9 @@ class ScalingDecisions:
     min_nodes: Int
     max_nodes: Int
     owner: tuple[str, ...]
+    actuator: tuple[Actuator, ...]
+    actuator_why: tuple[Why, ...]
+    seen: tuple[str, ...]
     reasons: Sequence[tuple[Reason, ...]]
     forecast_age_s: Float
     promise: Callable[[], Promised]
@@ -108,6 +115,9 @@ class ScalingDecisions:
                 "action": self.action[row].value,
                 **{key: values[row] for key, values in columns.items()},
                 "owner": self.owner[row],
+                "actuator": self.actuator[row].value,
+                "actuator_why": self.actuator_why[row].value,
+                "seen": self.seen[row],
                 "forecast_age_s": ages[row],
                 "reasons": [_reason_record(reason) for reason in self.reasons[row]],
                 "promised": {key: values[row] for key, values in promised.items()},
@@ -138,6 +148,9 @@ class ScalingDecisions:
                 unique_id=tuple(record["unique_id"] for record in records),
                 action=tuple(Action(record["action"]) for record in records),
                 owner=tuple(record["owner"] for record in records),
+                actuator=tuple(Actuator(record["actuator"]) for record in records),
+                actuator_why=tuple(Why(record["actuator_why"]) for record in records),
+                seen=tuple(record["seen"] for record in records),
                 reasons=tuple(tuple(_reason(entry) for entry in record["reasons"]) for record in records),
                 forecast_age_s=_floats(record["forecast_age_s"] for record in records),
                 promise=lambda: promised,

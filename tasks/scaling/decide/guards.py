@@ -152,8 +152,8 @@ def within_max(draft: Draft) -> None:
 def ownership(draft: Draft) -> None:
     """Pools that are hands-off or sized by somebody else keep their target, as a patch for the owner to apply."""
     changed = draft.target != draft.current
-    foreign = draft.pools.foreign & ~draft.pools.hands_off
-    draft.patch_only = changed & (draft.pools.hands_off | foreign)
+    foreign = draft.pools.theirs & ~draft.pools.hands_off
+    draft.patch_only = changed & draft.pools.theirs
     draft.log.add(ReasonCode.HANDS_OFF, changed & draft.pools.hands_off, patch_nodes=draft.target)
     draft.log.add(ReasonCode.FOREIGN_OWNER, changed & foreign, patch_nodes=draft.target)
 
@@ -169,7 +169,8 @@ def disruption_budget(draft: Draft) -> None:
     leaving = int(np.maximum(observed.ready - observed.desired, 0)[movable].sum())
     total = int(observed.ready[observed.reachable].sum())
     budget = max(1, int(total * ratio)) if ratio > 0 else 0
-    surplus = np.where(draft.patch_only, 0, np.maximum(current - draft.target, 0))
+    # Nodes of pools that an autoscaler sizes go by its own budgets: lowering what we hold up there removes none.
+    surplus = np.where(draft.patch_only | draft.pools.steered, 0, np.maximum(current - draft.target, 0))
     if surplus.sum() <= budget - leaving:
         return
     rows = np.flatnonzero(surplus)

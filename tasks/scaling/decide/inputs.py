@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.errors import InvalidInput
+from blocks.fleet import Actuator
+from tasks.scaling.decide.actuators import STEERING, Actuators, plain_actuators
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -41,6 +43,7 @@ class Pools:
     multiple_of: (P,) sizes go in steps of this many nodes (one for each zone), >= 1; None: by single nodes.
     scheduled_nodes: (P,) fewest nodes that the pool's own schedule asks for until new nodes could be Ready; None: no
         pool has a schedule.
+    actuators: by what each pool is changed; None: nobody looked, see `known_actuators`.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class Pools:
     node_gpus: Float | None = None
     node_pods: Float | None = None
     scheduled_nodes: Int | None = None
+    actuators: Actuators | None = None
 
     def take(self, rows: Int, names: tuple[str, ...]) -> Pools:
         """Some rows, under other names."""
@@ -72,6 +76,21 @@ class Pools:
     def foreign(self) -> Bool:
         """(P,) somebody else sizes the pool."""
         return np.array([owner != "" for owner in self.owner], dtype=np.bool_)
+
+    @cached_property
+    def known_actuators(self) -> Actuators:
+        """By what each pool is changed; where nobody looked, by its size, or by a patch where it is not ours."""
+        return self.actuators or plain_actuators(self.hands_off | self.foreign)
+
+    @cached_property
+    def theirs(self) -> Bool:
+        """(P,) a change is somebody else's to make."""
+        return self.known_actuators.of(Actuator.PATCH)
+
+    @cached_property
+    def steered(self) -> Bool:
+        """(P,) somebody else's autoscaler sizes the pool, and we move what it goes by."""
+        return self.known_actuators.of(*STEERING)
 
     def __post_init__(self) -> None:
         _same_length(self, len(self.unique_id))

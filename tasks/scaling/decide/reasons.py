@@ -69,6 +69,7 @@ class ReasonCode(StrEnum):
     GONE = "gone"
     DESIRED_CHANGED = "desired-changed"
     BOUNDS_CHANGED = "bounds-changed"
+    ACTUATOR_CHANGED = "actuator-changed"
     DEMAND_ROSE = "demand-rose"
 
 

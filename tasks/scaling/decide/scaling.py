@@ -9,10 +9,11 @@ import numpy as np
 
 from blocks.errors import InvalidInput
 from blocks.series import Forecast
+from tasks.scaling.decide.aim import aim
 from tasks.scaling.decide.decisions import Action, ScalingDecisions
 from tasks.scaling.decide.draft import Draft
 from tasks.scaling.decide.guards import GUARDS
-from tasks.scaling.decide.inputs import Observed, Pools
+from tasks.scaling.decide.inputs import Int, Observed, Pools
 from tasks.scaling.decide.needs import measure
 from tasks.scaling.decide.policies import Policy
 from tasks.scaling.decide.promise import promise
@@ -49,26 +50,30 @@ def decide_scaling(
     draft = Draft(pools, observed, policy, needs, want, want, nowhere, nowhere, nowhere, nowhere, log)
     for guard in GUARDS:
         guard(draft)
+    current, target = aim(draft)
     return ScalingDecisions(
         policy=policy.name,
         as_of=as_of,
         unique_id=pools.unique_id,
-        action=_actions(draft),
-        current=draft.current,
+        action=_actions(draft, target - current),
+        current=current,
         ready=observed.ready,
         want=draft.want,
-        target=draft.target,
+        target=target,
         min_nodes=pools.min_nodes,
         max_nodes=pools.max_nodes,
         owner=pools.owner,
+        actuator=pools.known_actuators.kind,
+        actuator_why=pools.known_actuators.why,
+        seen=pools.known_actuators.seen,
         reasons=log,
         forecast_age_s=np.full(want.shape, needs.forecast_age_s),
         promise=partial(promise, pools, observed, forecast, draft.target, needs=needs, policy=policy, as_of=as_of),
     )
 
 
-def _actions(draft: Draft) -> tuple[Action, ...]:
-    change = np.sign(draft.target - draft.current)
+def _actions(draft: Draft, difference: Int) -> tuple[Action, ...]:
+    change = np.sign(difference)
     refuse = draft.patch_only | (draft.refused & ~draft.resting & (change == 0))
     code = np.where(refuse, 2, change)
     names = {-1: Action.DOWN, 0: Action.HOLD, 1: Action.UP, 2: Action.REFUSE}

@@ -67,15 +67,25 @@ def _problems(
 def _compare_pools(decisions: ScalingDecisions, pools: Pools, observed: Observed, rows: Int, log: ReasonLog) -> None:
     here, current = rows >= 0, decisions.current
     seen = here & observed.reachable[rows]
-    desired, low, high = observed.desired[rows], pools.min_nodes[rows], pools.max_nodes[rows]
+    actuators, steered = pools.known_actuators, pools.steered[rows]
+    desired, low, high = (
+        np.where(steered, actuators.setting_nodes[rows], observed.desired[rows]),
+        pools.min_nodes[rows],
+        pools.max_nodes[rows],
+    )
     moved = (low != decisions.min_nodes) | (high != decisions.max_nodes)
-    owned = np.array([pools.owner[row] != "" for row in rows.tolist()], dtype=np.bool_) & ~pools.hands_off[rows]
+    owned = pools.theirs[rows] & ~pools.hands_off[rows]
+    another = np.array([actuators.kind[row] for row in rows.tolist()]) != np.array(decisions.actuator)
+    same_seen = np.array([actuators.seen[row] for row in rows.tolist()]) == np.array(decisions.seen)
+    # What headroom adds up to moves with the pods of the pool; that nobody has set it anew is what counts.
+    moved_on = np.where(steered, ~same_seen, desired != current)
     log.add(ReasonCode.UNREACHABLE, here & ~observed.reachable[rows])
     log.add(ReasonCode.BUSY, seen & observed.busy[rows])
     log.add(ReasonCode.FIXED, here & pools.fixed[rows])
     log.add(ReasonCode.HANDS_OFF, here & pools.hands_off[rows], patch_nodes=decisions.target)
     log.add(ReasonCode.FOREIGN_OWNER, here & owned, patch_nodes=decisions.target)
-    log.add(ReasonCode.DESIRED_CHANGED, seen & (desired != current), decided_on_nodes=current, found_nodes=desired)
+    log.add(ReasonCode.DESIRED_CHANGED, seen & ~another & moved_on, decided_on_nodes=current, found_nodes=desired)
+    log.add(ReasonCode.ACTUATOR_CHANGED, seen & another & ~owned & ~pools.hands_off[rows])
     log.add(ReasonCode.BOUNDS_CHANGED, here & moved, min_nodes=low, max_nodes=high)
 
 

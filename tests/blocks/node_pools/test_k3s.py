@@ -22,6 +22,8 @@ class EdgeCluster:
     def __init__(self, server: Any) -> None:
         self.server, self.nodes, self.pods = server, {}, {}
         self.budget, self.version = 10**6, 100
+        self.budgets: list[dict[str, Any]] = []
+        self.requests: dict[str, str] = {}
         self.before_patch: Any = lambda name: None
         server.handler = self.answer
 
@@ -46,6 +48,8 @@ class EdgeCluster:
         return self.nodes[name]["metadata"]["annotations"].get(POWER)
 
     def answer(self, asked: Any) -> Any:
+        if asked.path.endswith("/poddisruptionbudgets"):
+            return self.server.as_json({"items": self.budgets})
         kind, *rest = asked.path.removeprefix("/api/v1/").removeprefix("namespaces/shop/").split("/")
         if asked.method == "POST":
             return self.evict(rest[0])
@@ -63,7 +67,8 @@ class EdgeCluster:
     def pod(self, name: str) -> dict[str, Any]:
         owners = [{"kind": "ReplicaSet", "controller": True}]
         metadata = {"name": name, "namespace": "shop", "uid": name, "ownerReferences": owners}
-        return {"metadata": metadata, "spec": {"nodeName": self.pods[name]}}
+        work = {"name": "work", "resources": {"requests": self.requests}}
+        return {"metadata": metadata, "spec": {"nodeName": self.pods[name], "containers": [work]}}
 
     def evict(self, name: str) -> Any:
         if self.budget <= 0:
@@ -226,3 +231,56 @@ def test_a_pool_without_nodes_is_not_found_and_never_empty(edge, pools) -> None:
     edge.add("a", 0)
     with pytest.raises(NotFound, match=r"continuum\.io/node-pool=other"):
         pools.describe("other")
+
+
+def budget(name: str, **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "shop"}, "spec": {"selector": {}, **spec},
+            "status": {"expectedPods": 1, "disruptionsAllowed": 0}}  # fmt: skip
+
+
+@pytest.mark.parametrize("spec", [{"maxUnavailable": 0}, {"maxUnavailable": "0%"}, {"minAvailable": 1},
+                                  {"minAvailable": "100%"}])  # fmt: skip
+def test_a_budget_that_can_never_be_met_is_named_and_nothing_is_touched(edge, pools, spec) -> None:
+    for name in "ab":
+        edge.add(name, 1)
+    edge.budgets = [budget("guard", **spec)]
+    for ask in (pools.check_close, pools.set_desired):
+        with pytest.raises(Refused, match="PodDisruptionBudget shop/guard can never be met"):
+            ask("edge", 1)
+    assert edge.open() == ["a", "b"]
+    assert edge.version == 100
+
+
+@pytest.mark.parametrize("spec", [{"maxUnavailable": 1}, {"maxUnavailable": "1%"}, {"minAvailable": 0}])
+def test_a_budget_that_may_be_met_later_is_waited_for(edge, pools, spec) -> None:
+    for name in "ab":
+        edge.add(name, 1)
+    edge.budgets = [budget("guard", **spec)]
+    pools.check_close("edge", 1)
+
+
+def test_a_budget_of_other_pods_stops_nothing(edge, pools) -> None:
+    for name in "ab":
+        edge.add(name, 1)
+    edge.budgets = [budget("guard", maxUnavailable=0, selector={"matchLabels": {"app": "other"}})]
+    pools.check_close("edge", 1)
+
+
+def test_pods_that_would_find_no_room_keep_their_nodes(edge, pools) -> None:
+    for name in "abc":
+        edge.add(name, 1)
+        edge.nodes[name]["status"]["allocatable"] = {"cpu": "4", "memory": "16Gi"}
+    edge.requests = {"cpu": "3", "memory": "1Gi"}
+    with pytest.raises(Refused, match=r"its pods request 9.0 cores, the 2 nodes left have 8.0"):
+        pools.set_desired("edge", 2)
+    assert edge.open() == ["a", "b", "c"]
+    edge.requests = {"cpu": "2500m", "memory": "1Gi"}
+    pools.check_close("edge", 2)
+
+
+def test_of_two_empty_nodes_the_older_one_closes(edge, pools) -> None:
+    for name, born in (("a", "2026-02-01T00:00:00Z"), ("b", "2026-01-01T00:00:00Z")):
+        edge.add(name, 0)
+        edge.nodes[name]["metadata"]["creationTimestamp"] = born
+    pools.set_desired("edge", 1)
+    assert edge.open() == ["a"]

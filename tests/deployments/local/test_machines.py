@@ -68,13 +68,13 @@ def test_a_machine_that_is_not_there_cannot_be_killed(pools: NodePools) -> None:
 def test_an_eks_group_takes_what_the_quota_leaves_and_the_rest_when_it_is_raised(
     pools: NodePools, clock: SimulatedClock
 ) -> None:
-    pools.set_quota("eu-eks", 12)  # ten are there
+    pools.set_quota("eu-eks", 17)  # fifteen are there
     operation = pools.update("eu-eks", "web", {"desired": 9})
     clock.advance(300)
     pool = pools.pool("eu-eks", "web")
     assert (operation.state, operation.settled_s, pool.desired, pools.ready("eu-eks", "web")) == ("done", None, 9, 7)
     assert pool.lack["code"] == "AsgInstanceLaunchFailures"
-    assert "vCPU limit of 48" in pool.lack["message"]
+    assert "vCPU limit of 68" in pool.lack["message"]
     pools.set_quota("eu-eks", None)
     clock.advance(300)
     assert (pools.ready("eu-eks", "web"), pool.lack) == (9, {})
@@ -104,7 +104,7 @@ def test_a_gke_resize_fails_and_keeps_what_came(pools: NodePools, clock: Simulat
 
 
 def test_an_aks_scale_set_gets_all_or_nothing_and_goes_back(pools: NodePools, clock: SimulatedClock) -> None:
-    pools.set_quota("asia-aks", 7)
+    pools.set_quota("asia-aks", 12)
     operation = pools.update("asia-aks", "web", {"desired": 9})
     clock.advance(600)
     assert (operation.state, operation.code) == ("failed", "QuotaExceeded")
@@ -141,7 +141,7 @@ def test_what_is_dead_and_what_is_lacking_survives_a_restart(
     pools: NodePools, clock: SimulatedClock, clusters: Clusters
 ) -> None:
     dead = kill(pools, clusters, "us-gke")
-    pools.set_quota("eu-eks", 12)
+    pools.set_quota("eu-eks", 17)
     pools.set_shortage("asia-aks", "web", True)
     pools.update("eu-eks", "web", {"desired": 9})
     clock.advance(100)

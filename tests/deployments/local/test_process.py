@@ -168,12 +168,14 @@ def test_after_kill_9_pools_operations_and_time_are_there_again(tmp_path: Path) 
         seen = child.get("simulation")["time"]
         os.kill(child.told["pid"], signal.SIGKILL)
     with running(tmp_path, "--speed", "0") as again:
-        [operation] = again.get("simulation/operations")
+        mine = {operation["id"]: operation for operation in again.get("simulation/operations")}
+        operation = mine[update["id"]]
         assert (operation["id"], operation["state"], operation["to"]) == (update["id"], "running", target)
         gap_s = (datetime.fromisoformat(seen) - datetime.fromisoformat(again.get("simulation")["time"])).total_seconds()
         assert gap_s < 20 * 2.5
         after = again.post("simulation/advance", {"seconds": 900})
-        [operation] = again.get("simulation/operations")
+        mine = {operation["id"]: operation for operation in again.get("simulation/operations")}
+        operation = mine[update["id"]]
         assert operation["state"] == "done"
         pool = after["clusters"][0]["node_pools"][0]
         assert (pool["desired"], pool["ready"]) == (target, target)

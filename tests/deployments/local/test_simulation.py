@@ -55,8 +55,8 @@ def test_the_pods_of_a_pool_run_on_its_own_nodes(simulation: Simulation) -> None
         assert set(pods) <= mine
 
 
-def test_no_cluster_holds_more_than_about_sixty_pods_at_the_start(simulation: Simulation) -> None:
-    assert max(len(cluster.list("pods")) for cluster in simulation.clusters.values()) <= 70
+def test_no_cluster_holds_more_than_about_eighty_pods_at_the_start(simulation: Simulation) -> None:
+    assert max(len(cluster.list("pods")) for cluster in simulation.clusters.values()) <= 90
 
 
 def test_pods_follow_demand(simulation: Simulation) -> None:

@@ -134,7 +134,7 @@ def test_a_karpenter_pool_is_left_to_karpenter() -> None:
     pools, _, _ = draft_pools(
         [node(Provider.EKS, labels={"karpenter.sh/nodepool": "spot"})], [], Provider.EKS, POOL_LABEL
     )
-    assert [(pool["name"], pool["autoscaler"], pool["hands_off"]) for pool in pools] == [("spot", "karpenter", True)]
+    assert [(pool["name"], pool["autoscaler"], "hands_off" in pool) for pool in pools] == [("spot", "karpenter", False)]
 
 
 def test_the_clouds_bounds_win_over_the_present_size_and_the_nodes_size_over_the_types() -> None:

@@ -318,6 +318,7 @@ def test_the_reference_and_the_laws_see_every_kind_of_outcome(stage):
         "gone",
         "desired-changed",
         "bounds-changed",
+        "actuator-changed",
         "demand-rose",
         "forecast-stale",
         "forecast-missing",

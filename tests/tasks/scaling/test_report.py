@@ -25,15 +25,15 @@ def test_a_scale_up_is_told_with_its_peak_time_quantile_and_need(stage):
     rising = np.full((1, 12), 8.0)
     rising[0, 3] = 31.2
     assert explain(record_of(stage.scene(peak_cpu=rising))) == (
-        "eu-eks/web: 6 -> 9 nodes: CPU peak 31.2 cores expected at 14:15 UTC (p90) needs 8.7 nodes at 90 %; "
+        "eu-eks/web: desired 6 -> 9 nodes: CPU peak 31.2 cores expected at 14:15 UTC (p90) needs 8.7 nodes at 90 %; "
         "CPU in use, 12.0 cores, needs 4.3 nodes at 70 %"
     )
 
 
 def test_a_refusal_says_why_and_what_to_do(stage):
     assert explain(record_of(stage.scene(cpu_cores=20.0, peak_cpu=1.0, peak_memory=GIB, max_nodes=6))) == (
-        "eu-eks/web: stays at 6 nodes: CPU in use, 20.0 cores, needs 7.1 nodes at 70 %; CPU peak 1.0 cores expected at "
-        "14:00 UTC (p90) needs 0.3 nodes at 90 %; refused: the maximum of 6 nodes leaves 2 nodes unmet. "
+        "eu-eks/web: desired stays at 6 nodes: CPU in use, 20.0 cores, needs 7.1 nodes at 70 %; CPU peak 1.0 cores "
+        "expected at 14:00 UTC (p90) needs 0.3 nodes at 90 %; refused: the maximum of 6 nodes leaves 2 nodes unmet. "
         "To mend it: raise max_nodes of the pool, and the cloud's quota with it"
     )
 
@@ -67,7 +67,7 @@ def test_sections_hold_every_pool_changes_first_and_each_refusal_with_its_fix(st
         4, cpu_cores=[16.0, 20.0, 70.0, 12.0], max_nodes=[20, 20, 6, 20], last_up_s=[np.inf, np.inf, np.inf, 60]
     )
     decisions, refusals = sections(scene.decide().to_records())
-    assert [row[:5] for row in decisions["table"]["rows"]] == [
+    assert [[*row[:2], *row[3:6]] for row in decisions["table"]["rows"]] == [
         ["c001/web", "up", 6, 8, 8],
         ["c002/web", "refuse", 6, 6, 25],
         ["c003/web", "refuse", 6, 6, 5],
@@ -90,7 +90,7 @@ def test_a_pass_without_refusals_has_no_section_about_them(stage):
 def test_unknown_figures_are_called_unknown(stage):
     scene = stage.scene(cpu_cores=20.0, forecast=None, price_usd_per_hour=np.nan)
     row = sections(scene.decide().to_records())[0]["table"]["rows"][0]
-    assert row[5:10] == ["unknown", "unknown", "unknown", 2.0, "unknown"]
+    assert row[6:11] == ["unknown", "unknown", "unknown", 2.0, "unknown"]
 
 
 def test_a_long_table_is_cut_and_says_so(stage):

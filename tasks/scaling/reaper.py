@@ -1,0 +1,106 @@
+"""Take back what nobody wants any more: floors, headroom and minimums whose time is over."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from blocks.errors import ContinuumError, InvalidInput
+from blocks.series import utc
+from blocks.store.tables import Decision, Hold, Mode, now
+from tasks.forecasting.observe import source_time_s
+from tasks.run import Run
+from tasks.scaling.act import CLUSTERS_AT_ONCE, REFUSED, Result, carry_out
+from tasks.scaling.actuator_words import actuator_of
+from tasks.scaling.actuators import BY_ACTUATOR, Steering, open_actuator
+from tasks.scaling.actuators.base import told
+from tasks.scaling.holds import HOLD_S, expiry_after
+
+logger = logging.getLogger(__name__)
+
+
+@task(name="take back what has expired", cache_policy=NO_CACHE, persist_result=False)
+def reap(run: Run, mode: Mode) -> list[Result]:
+    """Take back every hold of the fleet whose time is over, as journalled changes; in shadow only tell of them.
+
+    A hold that somebody has changed since is no longer ours: it is forgotten, and what is there is left alone.
+    """
+    due = expired(run.journal.holds(run.fleet_name), _fleet_time(run))
+    if mode is Mode.SHADOW:
+        return [Result("", hold.subject, "expired", f"{_words(hold)}; the next run in act mode takes it back")
+                for hold in due]  # fmt: skip
+
+    def in_cluster(group: list[Hold]) -> list[Result]:
+        return [_take_back(run, hold) for hold in group]
+
+    groups = [list(group) for _, group in groupby(due, key=lambda hold: hold.subject.split("/", 1)[0])]
+    with run.journal.holding(), ThreadPoolExecutor(CLUSTERS_AT_ONCE) as threads:
+        return [result for results in threads.map(in_cluster, groups) for result in results]
+
+
+def expired(holds: Sequence[Hold], fleet_time: datetime | None) -> list[Hold]:
+    """The holds whose time is over; where nobody can tell the fleet's time, those not renewed for as long by ours."""
+    if fleet_time is None:
+        return [hold for hold in holds if now() - hold.renewed_at > timedelta(seconds=HOLD_S)]
+    return [hold for hold in holds if hold.until <= fleet_time]
+
+
+def renew(run: Run, rows: Sequence[Decision], mode: Mode) -> None:
+    """Extend what this pass still wants: holds of pools whose decision names the same actuator.
+
+    Only the last half of a hold's time is worth a write. A hold whose actuator is no longer the pool's expires.
+    """
+    if mode is Mode.SHADOW or not rows:
+        return
+    wanted = {
+        (row.subject, BY_ACTUATOR[kind].kind)
+        for row in rows
+        if (kind := actuator_of(row.content)) in BY_ACTUATOR and row.content["target"] >= row.content["current"]
+    }
+    until, early = expiry_after(rows[0].as_of), rows[0].as_of + timedelta(seconds=HOLD_S / 2)
+    for hold in run.journal.holds(run.fleet_name):
+        if (hold.subject, hold.kind) not in wanted or hold.until >= early:
+            continue
+        try:
+            actuator = open_actuator(run.fleet, hold.subject, hold.kind)
+            if isinstance(actuator, Steering):
+                actuator.renew(hold, until)
+            fresh = hold.model_dump() | {"until": until, "renewed_at": now()}
+            run.journal.keep_hold(Hold(**fresh))
+        except ContinuumError as error:  # the next pass tries again, long before it expires
+            logger.warning("%s", error)
+
+
+def _take_back(run: Run, hold: Hold) -> Result:
+    """One expired hold, back to what was there before us."""
+    try:
+        actuator = open_actuator(run.fleet, hold.subject, hold.kind)
+        planned = actuator.back(hold) if isinstance(actuator, Steering) else None
+    except InvalidInput as gone:  # the inventory has no such pool any more
+        run.journal.drop_hold(hold)
+        return Result("", hold.subject, REFUSED, f"{_words(hold)}, and is forgotten: {gone}")
+    except ContinuumError as error:
+        return Result("", hold.subject, REFUSED, f"{_words(hold)} and could not be taken back: {error}")
+    if planned is None:
+        run.journal.drop_hold(hold)
+        return Result("", hold.subject, REFUSED, f"{_words(hold)}; somebody has changed it since, it is left alone")
+    key = f"reap/{hold.subject}/{hold.kind}/{hold.fleet}/{hold.until:%Y%m%dT%H%M%S}/{hold.renewed_at:%Y%m%dT%H%M%S.%f}"
+    return carry_out(run, actuator, planned, subject=hold.subject, key=key)
+
+
+def _words(hold: Hold) -> str:
+    return f"{told(hold.value)} was wanted until {hold.until:%Y-%m-%d %H:%M} UTC"
+
+
+def _fleet_time(run: Run) -> datetime | None:
+    try:
+        return utc(source_time_s(run.fleet))
+    except ContinuumError as error:
+        logger.warning("%s", error)
+        return None
