@@ -5,6 +5,7 @@ from __future__ import annotations
 from blocks.kubernetes.leases import Lease, LeaseVerbs
 from blocks.kubernetes.nodes import POOL_LABEL, NodeVerbs, PoolNodes, count_by_pool, is_ready, is_schedulable
 from blocks.kubernetes.ownership import HANDS_OFF, is_hands_off, owner
+from blocks.kubernetes.room import PoolRoom, room_by_pool
 
 __all__ = [
     "HANDS_OFF",
@@ -12,11 +13,13 @@ __all__ = [
     "KubernetesApi",
     "Lease",
     "PoolNodes",
+    "PoolRoom",
     "count_by_pool",
     "is_hands_off",
     "is_ready",
     "is_schedulable",
     "owner",
+    "room_by_pool",
 ]
 
 
