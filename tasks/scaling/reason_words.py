@@ -153,6 +153,17 @@ WORDS: dict[ReasonCode, Words] = {
         "{granted_nodes} of {wanted_change_nodes} may go now: one pass removes {budget_nodes} of {fleet_nodes}",
         WAIT,
     ),
+    ReasonCode.GATE_UNSCORED: Words(
+        "guard",
+        "it stays in shadow: only {scored_s} of the {needed_s} that the gate asks for are scored",
+        "let cluster-scaling and scaling-scorecard run on, or set gate_days to 0",
+    ),
+    ReasonCode.GATE_NOT_BETTER: Words(
+        "guard",
+        "it stays in shadow: over {window_s} ours had {our_violation_minutes} in violation and {our_node_hours}, the "
+        "live rule {live_violation_minutes} and {live_node_hours}",
+        "look at its scorecard, or set gate_days to 0",
+    ),
     ReasonCode.EXPIRED: Words(
         "guard",
         "the decision is {age_s} old and expired after {limit_s}",
@@ -243,5 +254,7 @@ _UNITS = {
     "_nodes": nodes,
     "_gpus": lambda value: f"{value:g}",
     "_pods": lambda value: count(int(value), "pod"),
+    "_minutes": lambda value: f"{value:.1f} min",
+    "_node_hours": lambda value: f"{value:.1f} node-hours",
     "_s": duration,
 }

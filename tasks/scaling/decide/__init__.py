@@ -1,6 +1,7 @@
 """Scaling decided: pure functions over arrays of pools, no clock, no I/O."""
 
 from tasks.scaling.decide.decisions import CHANGES, Action, Promised, ScalingDecisions
+from tasks.scaling.decide.gate import GATES, Totals, gate
 from tasks.scaling.decide.inputs import RESOURCES, Observed, Pools
 from tasks.scaling.decide.policies import POLICIES, Policy, Rule, Thresholds
 from tasks.scaling.decide.reasons import Reason, ReasonCode
@@ -9,6 +10,7 @@ from tasks.scaling.decide.validate import revalidate
 
 __all__ = [
     "CHANGES",
+    "GATES",
     "POLICIES",
     "RESOURCES",
     "Action",
@@ -21,6 +23,8 @@ __all__ = [
     "Rule",
     "ScalingDecisions",
     "Thresholds",
+    "Totals",
     "decide_scaling",
+    "gate",
     "revalidate",
 ]

@@ -56,6 +56,9 @@ class ReasonCode(StrEnum):
     POD_DISRUPTION_BUDGET = "pod-disruption-budget"
     QUOTA = "quota"
     CHANGE_FREEZE = "change-freeze"
+    # a pool that has not earned to be acted upon
+    GATE_UNSCORED = "gate-unscored"
+    GATE_NOT_BETTER = "gate-not-better"
     # pools that are not touched at all
     FIXED = "fixed"
     FIXED_AT_CAPACITY = "fixed-at-capacity"
