@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import func, update
+from sqlalchemy import select as sql_select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, select
 
@@ -16,6 +17,17 @@ from blocks.store.tables import Decision, ForecastRecord, Intent, Outcome, Row, 
 
 _Record = TypeVar("_Record", bound=Row)
 _CHUNK = 1000  # rows a statement: PostgreSQL takes 65,535 parameters, a decision has 14
+
+
+class Decided(NamedTuple):
+    """What a scorecard reads of a decision."""
+
+    id: str
+    subject: str
+    as_of: datetime
+    state: str
+    content: dict[str, Any]
+    promised: dict[str, float]
 
 
 class Store(Database):
@@ -54,12 +66,15 @@ class Store(Database):
         with self.read() as session:
             return list(session.exec(query))
 
-    def decisions_between(self, flow: str, begin: datetime, end: datetime) -> list[Decision]:
-        """Decisions of a flow made for a time in [begin, end), in order of that time."""
-        query = (select(Decision).where(Decision.flow == flow, Decision.as_of >= begin, Decision.as_of < end)
+    def decided(self, flow: str, begin: datetime, end: datetime) -> Iterator[Decided]:
+        """Decisions of a flow made for a time in [begin, end), in order of that time; many, so a few at a time."""
+        columns = [col(getattr(Decision, name)) for name in Decided._fields]
+        query = (sql_select(*columns).where(col(Decision.flow) == flow, col(Decision.as_of) >= begin,
+                                            col(Decision.as_of) < end)
                  .order_by(col(Decision.as_of), col(Decision.ordinal)))  # fmt: skip
         with self.read() as session:
-            return list(session.exec(query))
+            for row in session.execute(query.execution_options(yield_per=5 * _CHUNK)):
+                yield Decided(*row)
 
     def first_decided(self, flow: str, since: datetime | None = None) -> datetime | None:
         """The earliest time that a decision of a flow was made for (not before `since`); None where there is none."""
@@ -142,8 +157,8 @@ class Store(Database):
         A score that a card lacks adds nothing; `methods` and `subjects` restrict which cards are read.
         """
         sums = [func.coalesce(func.sum(col(Scorecard.scores)[name].as_float()), 0.0) for name in names]
-        query = (select(col(Scorecard.subject), col(Scorecard.method), *sums)
-                 .where(Scorecard.flow == flow, Scorecard.period_start >= since)
+        query = (sql_select(col(Scorecard.subject), col(Scorecard.method), *sums)
+                 .where(col(Scorecard.flow) == flow, col(Scorecard.period_start) >= since)
                  .group_by(col(Scorecard.subject), col(Scorecard.method)))  # fmt: skip
         query = query.where(col(Scorecard.method).in_(methods)) if methods else query
         chunks = [None] if subjects is None else [subjects[at : at + _CHUNK] for at in range(0, len(subjects), _CHUNK)]

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from blocks.fleet import pool_id
+from blocks.fleet import NodePool, pool_id
 from blocks.series import Series, utc
+from blocks.store.records import Decided
 from blocks.store.series import SeriesStore
-from blocks.store.tables import Decision, Outcome, Scorecard, Verdict
+from blocks.store.tables import Outcome, Scorecard, Verdict
 from tasks.forecasting.observe import read_pool_demand, source_time_s
 from tasks.run import Run
-from tasks.scaling.decide import CHANGES, POLICIES, Policy, ScalingDecisions, Totals, gate
+from tasks.scaling.decide import CHANGES, POLICIES, ReasonCode, ScalingDecisions, Totals, gate
 from tasks.scaling.decide.baselines import BASELINES
 from tasks.scaling.decide.inputs import Float
 from tasks.scaling.decide.marks import HourScored, score_hour
@@ -30,6 +30,7 @@ SETTLE = timedelta(hours=2)  # before the scored hour: sizes that a rule begins 
 HORIZON = timedelta(hours=1)  # of a decision at most
 LATE = timedelta(minutes=10)  # demand comes in with the next forecast pass
 HOURS_AT_ONCE = 48  # a run after a long rest catches up with so many; the next one goes on
+_COLUMNS = ("current", "ready", "want", "target", "min_nodes", "max_nodes")  # of a decision; target where it acted
 SUMS = ("violation_minutes", "node_hours", "minutes")
 
 
@@ -76,22 +77,22 @@ def _due(run: Run, until: datetime | None, as_of: datetime) -> Iterator[datetime
 def _score(run: Run, files: SeriesStore, begin: datetime) -> int:
     """Score one hour, and keep it; how many decisions it had."""
     start, end = begin - SETTLE, begin + HOUR + HORIZON
-    rows = run.store.decisions_between(FLOW, start, end)
-    span = _span(run, files, rows, start, end)
+    pools = {pool_id(cluster.name, pool.name): pool for cluster, pool in run.fleet.pools()}
+    seen = _read(run, tuple(pools), start, end, begin)
+    span = _span(run, files, pools, seen, start, end)
     before = _carried(run)
     held, set_to = (np.array([before.get(name, {}).get(key, np.nan) for name in span.unique_id])
                     for key in ("held_nodes", "set_nodes"))  # fmt: skip
-    place = {name: row for row, name in enumerate(span.unique_id)}
-    ours = [row for row in rows if begin <= row.as_of < begin + HOUR and row.subject in place]
     scored = score_hour(
-        span, [_asked(row, span, place) for row in ours], _policy(rows), BASELINES, held, set_to,
+        span, list(seen.marked.values()), POLICIES.get(seen.policy, POLICIES["predictive"]), BASELINES, held, set_to,
         hour=(int(SETTLE.total_seconds()) // 60, int((SETTLE + HOUR).total_seconds()) // 60),
     )  # fmt: skip
-    measured = [Outcome(decision_id=row.id, measured_at=end, happened=happened, baselines=baselines)
-                for row, (happened, baselines) in zip(ours, scored.outcomes, strict=True)]  # fmt: skip
-    run.store.save_outcomes(measured)
+    run.store.save_outcomes([
+        Outcome(decision_id=name, measured_at=end, happened=happened, baselines=baselines)
+        for name, (happened, baselines) in zip(seen.marked, scored.outcomes, strict=True)
+    ])  # fmt: skip
     run.store.save_scorecards(_cards(run, scored, span, begin))
-    return len(ours)
+    return len(seen.marked)
 
 
 def _cards(run: Run, scored: HourScored, span: Span, begin: datetime) -> list[Scorecard]:
@@ -121,39 +122,61 @@ def _carried(run: Run) -> dict[str, dict[str, float]]:
             for card in run.store.scorecards(flow=FLOW, method="live", period_end=until, limit=None)}  # fmt: skip
 
 
-def _span(run: Run, files: SeriesStore, rows: Sequence[Decision], start: datetime, end: datetime) -> Span:
-    """The pools of the inventory that were decided on, their demand and their passes."""
-    seen = {row.subject for row in rows}
-    pools = {pool_id(cluster.name, pool.name): pool for cluster, pool in run.fleet.pools()}
-    names = tuple(name for name in pools if name in seen)
-    passes = [(as_of, list(group)) for as_of, group in groupby(rows, key=lambda row: row.as_of)]
-    row_of = {name: row for row, name in enumerate(names)}
-    table = np.full((7, len(names), len(passes)), np.nan)
-    for column, (_, group) in enumerate(passes):
-        for decision in group:
-            if decision.subject in row_of:
-                table[:, row_of[decision.subject], column] = _numbers(decision)
-    table = np.where(table[6] == 1, np.nan, table[:6])
+@dataclass
+class _Seen:
+    """What the passes of a span saw, and the decisions of its hour by their ids, as `score_hour` takes them."""
+
+    passes: dict[datetime, Float]
+    marked: dict[str, dict[str, Any]]
+    policy: str = ""
+
+
+def _read(run: Run, names: Sequence[str], start: datetime, end: datetime, begin: datetime) -> _Seen:
+    """Read the decisions of a span row by row: a large fleet has half a million of them."""
+    place, seen = {name: row for row, name in enumerate(names)}, _Seen({}, {})
+    for decision in run.store.decided(FLOW, start, end):
+        row = place.get(decision.subject)
+        if row is None:  # a pool that the inventory has no longer
+            continue
+        if decision.as_of not in seen.passes:
+            seen.passes[decision.as_of] = np.full((len(_COLUMNS), len(names)), np.nan)
+        seen.passes[decision.as_of][:, row] = _numbers(decision)
+        if begin <= decision.as_of < begin + HOUR:
+            seen.policy = decision.content["policy"]
+            seen.marked[decision.id] = {
+                "pool": row, "minute": (decision.as_of - start).total_seconds() // 60,
+                "acted": decision.state == Verdict.ACTED, "current": decision.content["current"], **decision.promised,
+            }  # fmt: skip
+    return seen
+
+
+def _numbers(decision: Decided) -> list[float]:
+    """Values of `_COLUMNS` and what was acted to; nothing of a pool whose cluster did not answer."""
+    content = decision.content
+    if any(reason["code"] == ReasonCode.UNREACHABLE for reason in content["reasons"]):
+        return [np.nan] * len(_COLUMNS)
+    acted = decision.state == Verdict.ACTED
+    return [content[name] if acted or name != "target" else np.nan for name in _COLUMNS]
+
+
+def _span(
+    run: Run, files: SeriesStore, pools: Mapping[str, NodePool], seen: _Seen, start: datetime, end: datetime
+) -> Span:
+    """The pools of the inventory, their demand and their passes."""
+    names = tuple(pools)
+    table = np.stack(list(seen.passes.values()), axis=2) if seen.passes else np.empty((len(_COLUMNS), len(names), 0))
     demand = read_pool_demand(files, run.fleet.name, names, end, 1)
-    sizes = {f"{name}/cpu_cores": float(pools[name].node_cpu) for name in names}
-    sizes |= {f"{name}/memory_bytes": float(pools[name].node_memory) for name in names}
+    sizes = {f"{name}/cpu_cores": float(pool.node_cpu) for name, pool in pools.items()}
+    sizes |= {f"{name}/memory_bytes": float(pool.node_memory) for name, pool in pools.items()}
+    desired, ready, want, acted_to, low, high = table
     return Span(
         unique_id=names,
         start_s=int(start.timestamp()),
         load=_load(demand, names, sizes, int(start.timestamp()), int(end.timestamp())),
-        at_min=np.array([(as_of - start).total_seconds() // 60 for as_of, _ in passes], np.int64),
-        desired=table[0], ready=table[1], want=table[2], acted_to=table[3], low=table[4], high=table[5],
-        boot_min=np.array([-(-pools[name].boot_s // 60) for name in names], np.int64),
+        at_min=np.array([(as_of - start).total_seconds() // 60 for as_of in seen.passes], np.int64),
+        desired=desired, ready=ready, want=want, acted_to=acted_to, low=low, high=high,
+        boot_min=np.array([-(-pool.boot_s // 60) for pool in pools.values()], np.int64),
     )  # fmt: skip
-
-
-def _numbers(decision: Decision) -> tuple[float, ...]:
-    """Of one decision: sizes as seen, wanted and asked for, bounds, and whether its cluster did not answer."""
-    content = decision.content
-    acted = content["target"] if decision.state == Verdict.ACTED else np.nan
-    lost = any(reason["code"] == "unreachable" for reason in content["reasons"])
-    return (content["current"], content["ready"], content["want"], acted, content["min_nodes"], content["max_nodes"],
-            float(lost))  # fmt: skip
 
 
 def _load(demand: Series, names: Sequence[str], sizes: Mapping[str, float], start_s: int, end_s: int) -> Float:
@@ -169,19 +192,6 @@ def _load(demand: Series, names: Sequence[str], sizes: Mapping[str, float], star
     row_of = {name: row for row, name in enumerate(demand.unique_id)}
     both = [nodes[[row_of[f"{name}/{kind}"] for name in names]] for kind in ("cpu_cores", "memory_bytes")]
     return np.asarray(np.fmax(*both))
-
-
-def _asked(row: Decision, span: Span, place: Mapping[str, int]) -> dict[str, Any]:
-    """What the scoring of one decision needs of it."""
-    return {
-        "pool": place[row.subject], "minute": (row.as_of.timestamp() - span.start_s) // 60,
-        "acted": row.state == Verdict.ACTED, "current": row.content["current"], **row.promised,
-    }  # fmt: skip
-
-
-def _policy(rows: Sequence[Decision]) -> Policy:
-    """The policy of the newest of the decisions."""
-    return POLICIES.get(rows[-1].content["policy"], POLICIES["predictive"]) if rows else POLICIES["predictive"]
 
 
 def gated(run: Run, decisions: ScalingDecisions, days: int) -> ScalingDecisions:

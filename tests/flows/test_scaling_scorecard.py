@@ -42,8 +42,8 @@ def test_hours_of_shadow_are_scored_once_with_an_outcome_for_each_decision(
     store = Store.open()
     assert told["hours"] >= 2
     assert told["decisions"] > 0
-    every = store.decisions_between("cluster-scaling", datetime.fromisoformat(told["as_of"]) - timedelta(days=1),
-                                    datetime.fromisoformat(told["scored_until"]))  # fmt: skip
+    until = datetime.fromisoformat(told["scored_until"])
+    every = list(store.decided("cluster-scaling", until - timedelta(days=1), until))
     outcomes = store.outcomes([row.id for row in every])
     assert len(outcomes) == len(every) == told["decisions"]
     whole = [outcome for outcome in outcomes.values() if outcome.happened["minutes"] == 60]
