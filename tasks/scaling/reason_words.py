@@ -247,6 +247,8 @@ def _clock(value_s: float) -> str:
 # by the end of the number's name, the more particular first
 _UNITS = {
     "_at_s": _clock,
+    "_minutes": lambda value: f"{value:.1f} min",
+    "_node_hours": lambda value: f"{value:.1f} node-hours",
     "quantile_ratio": lambda value: f"p{100 * value:g}",
     "_ratio": lambda value: f"{100 * value:.0f} %",
     "_cpu_cores": lambda value: f"{value:.1f} cores",
@@ -254,7 +256,5 @@ _UNITS = {
     "_nodes": nodes,
     "_gpus": lambda value: f"{value:g}",
     "_pods": lambda value: count(int(value), "pod"),
-    "_minutes": lambda value: f"{value:.1f} min",
-    "_node_hours": lambda value: f"{value:.1f} node-hours",
     "_s": duration,
 }

@@ -56,9 +56,6 @@ class ReasonCode(StrEnum):
     POD_DISRUPTION_BUDGET = "pod-disruption-budget"
     QUOTA = "quota"
     CHANGE_FREEZE = "change-freeze"
-    # a pool that has not earned to be acted upon
-    GATE_UNSCORED = "gate-unscored"
-    GATE_NOT_BETTER = "gate-not-better"
     # pools that are not touched at all
     FIXED = "fixed"
     FIXED_AT_CAPACITY = "fixed-at-capacity"
@@ -67,6 +64,9 @@ class ReasonCode(StrEnum):
     FLEET_UNREACHABLE = "fleet-unreachable"
     HANDS_OFF = "hands-off"
     FOREIGN_OWNER = "foreign-owner"
+    # a pool that has not earned to be acted upon
+    GATE_UNSCORED = "gate-unscored"
+    GATE_NOT_BETTER = "gate-not-better"
     # a stored decision that no longer fits the world
     EXPIRED = "expired"
     GONE = "gone"

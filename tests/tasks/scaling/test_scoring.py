@@ -182,3 +182,20 @@ def test_no_demand_at_all_counts_no_minute():
     scored = hour(span(np.nan, [4] * 48), [decision(125)])
     assert scored.cards["live"]["eu-eks/web"] == {"violation_minutes": 0.0, "node_hours": 0.0, "minutes": 0.0}
     assert scored.outcomes[0][0]["minutes"] == 0.0
+
+
+def test_ours_is_counted_only_where_the_live_rule_is_known_too():
+    desired = [4.0] * 26 + [np.nan] * 22
+    scored = hour(span(np.full(240, 3.0), desired, [4.0] * 48))
+    ours, live = scored.cards["ours"]["eu-eks/web"], scored.cards["live"]["eu-eks/web"]
+    assert ours == live
+    assert live["minutes"] == 125 + STALE_MIN + 1 - 120
+
+
+def test_staying_at_the_size_of_before_our_acts_has_that_size_ready():
+    acted = [np.nan] * 10 + [3.0] + [np.nan] * 37
+    world = span(np.full(240, 4.0), [5.0] * 11 + [3.0] * 37, [3.0] * 48, acted)
+    scored = hour(world)
+    assert scored.cards["live"]["eu-eks/web"]["violation_minutes"] == 0
+    assert scored.cards["live"]["eu-eks/web"]["node_hours"] == 5
+    assert scored.cards["ours"]["eu-eks/web"]["violation_minutes"] == 60
