@@ -31,7 +31,7 @@ def resource_plan(request: PlanRequest = PlanRequest()) -> dict[str, Any]:
     run = open_run("resource-plan", request.fleet)
     scaling = POLICIES["predictive"]
     policy = PlanPolicy(
-        quantile=scaling.quantile, target_ratio=scaling.predictive_target_ratio,
+        quantile=float(scaling.quantile), target_ratio=float(scaling.predictive_target_ratio),
         violation_ratio=scaling.violation_ratio, decision_s=scaling.decision_s,
         least_hold_s=60.0 * request.least_hold_min,
     )  # fmt: skip

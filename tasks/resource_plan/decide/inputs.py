@@ -82,7 +82,7 @@ class PlanPolicy:
 
     Attributes
     ----------
-    quantile: level of the forecast that nodes are planned for; the next higher level that it has is used.
+    quantile: level of the forecast that nodes are planned for, linear between the levels that it has.
     target_ratio: share of the nodes that this demand may fill.
     violation_ratio: demand above this share of the Ready nodes counts as a violation.
     decision_s: added to the boot time: a change is asked for this much earlier than nodes need to boot.

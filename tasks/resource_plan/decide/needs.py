@@ -22,38 +22,42 @@ class Day:
     Attributes
     ----------
     values: (S, H, Q) quantiles at `levels`. rows: row of `values` by the name of a series.
-    level: column that nodes are planned for. why: what is wrong with the forecast, and its age in seconds.
+    quantile: level that nodes are planned for, within `levels`; NaN without a forecast.
+    why: what is wrong with the forecast. age_s: its age; NaN without one.
     """
 
     start_s: int
     step_s: int
     steps: int
     levels: tuple[float, ...]
-    level: int
+    quantile: float
     values: np.ndarray[tuple[int, int, int], np.dtype[np.float32]]
     rows: Mapping[str, int]
     why: Code | None
     age_s: float
 
-    @property
-    def quantile(self) -> float:
-        """The level that nodes are planned for; NaN without a forecast."""
-        return self.levels[self.level] if self.levels else float("nan")
+    def planned_for(self, quantiles: Float) -> Float:
+        """(...) of quantiles (..., Q): those at the planned level, linear between the levels beside it."""
+        above = int(np.searchsorted(self.levels, self.quantile - 1e-9))
+        below = max(above - 1, 0)
+        gap = self.levels[above] - self.levels[below]
+        share = (self.quantile - self.levels[below]) / gap if gap > 0 else 1.0
+        return np.asarray(quantiles[..., below] * (1 - share) + quantiles[..., above] * share)
 
 
 def day_of(forecast: Forecast | None, policy: PlanPolicy, as_of: datetime) -> Day:
     """The part of a forecast that is to come; a forecast that is missing, stale or over gives a day of no steps."""
-    empty = np.empty((0, 0, 0), np.float32)
+    empty, none = np.empty((0, 0, 0), np.float32), float("nan")
     if forecast is None or 0 in forecast.values.shape:
-        return Day(int(as_of.timestamp()), 900, 0, (), 0, empty, {}, Code.FORECAST_MISSING, float("nan"))
+        return Day(int(as_of.timestamp()), 900, 0, (), none, empty, {}, Code.FORECAST_MISSING, none)
     age_s = (as_of - forecast.as_of).total_seconds()
     coming = forecast.times() + forecast.step_s > as_of.timestamp()
     if not abs(age_s) <= policy.forecast_stale_after_s or not coming.any():
-        return Day(int(as_of.timestamp()), forecast.step_s, 0, (), 0, empty, {}, Code.FORECAST_STALE, age_s)
+        return Day(int(as_of.timestamp()), forecast.step_s, 0, (), none, empty, {}, Code.FORECAST_STALE, age_s)
     first = int(coming.argmax())
-    level = min(int(np.searchsorted(forecast.levels, policy.quantile - 1e-9)), len(forecast.levels) - 1)
+    quantile = min(max(policy.quantile, forecast.levels[0]), forecast.levels[-1])
     rows = {name: row for row, name in enumerate(forecast.unique_id)}
-    return Day(int(forecast.times()[first]), forecast.step_s, int(coming.sum()), forecast.levels, level,
+    return Day(int(forecast.times()[first]), forecast.step_s, int(coming.sum()), forecast.levels, quantile,
                forecast.values[:, first:], rows, None, age_s)  # fmt: skip
 
 
@@ -98,7 +102,7 @@ def measure(pools: PlanPools, rows: Int, day: Day, policy: PlanPolicy, notes: No
         values[~known] = np.nan
         foreseen[:, column] = known
         if day.steps:
-            nodes[column] = values[:, :, day.level] / policy.target_ratio
+            nodes[column] = day.planned_for(values) / policy.target_ratio
     for column in range(FORESEEN, len(RESOURCES)):
         nodes[column] = _requested_nodes(pools, column)[:, None]
     counted = ~(pools.node_sizes == 0)

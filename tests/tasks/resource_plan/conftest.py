@@ -14,6 +14,7 @@ NOW = datetime(2026, 3, 4, 14, 0, tzinfo=UTC)
 GIB = 2.0**30
 LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
 STEPS = 96
+POLICY = PlanPolicy(quantile=0.975)  # what `forecast` is given is the p97.5
 
 # One calm pool: 6 nodes of 4 cores and 16 GiB; its day needs 5 of them at 90 %.
 CALM: dict[str, Any] = {
@@ -25,7 +26,7 @@ CALM: dict[str, Any] = {
 class Stage:
     """Builds plans: every column that is not named is that of the calm pool; scalars are spread over the pools."""
 
-    now, levels, steps, gib = NOW, LEVELS, STEPS, GIB
+    now, levels, steps, gib, policy = NOW, LEVELS, STEPS, GIB, POLICY
 
     def pools(self, count: int = 1, *, names: Sequence[str] = (), owner: str = "", gpus: Any = np.nan,
               gpus_requested: Any = np.nan, storage: Any = np.nan, storage_requested: Any = np.nan,
@@ -52,7 +53,7 @@ class Stage:
                         ("test",) * len(names))  # fmt: skip
 
     def plan(self, pools: PlanPools, forecast: Forecast | None, policy: PlanPolicy | None = None) -> ResourcePlan:
-        return decide_plan(pools, forecast, policy or PlanPolicy(), NOW)
+        return decide_plan(pools, forecast, policy or POLICY, NOW)
 
 
 @pytest.fixture(scope="session")

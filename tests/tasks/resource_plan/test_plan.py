@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blocks.errors import InvalidInput
-from tasks.resource_plan.decide import Code, PlanPolicy, Priority, Step, decide_plan
+from tasks.resource_plan.decide import Code, Priority, Step, decide_plan
 
 CPU, MEMORY, GPU, STORAGE = range(4)
 NOW, PEAK, MEAN = range(3)
@@ -36,6 +36,16 @@ def test_a_step_needs_the_policys_quantile_at_the_target_of_the_binding_resource
     assert plan.nodes_by_resource[CPU, 0, 0] == pytest.approx(20 / 3.6)
     assert plan.nodes_by_resource[MEMORY, 0, 0] == pytest.approx(100 / 14.4)
     assert set(plan.needed[0].tolist()) == {7}
+
+
+@pytest.mark.parametrize(
+    ("quantile", "cores"), [(0.5, 90.0), (0.9, 95.0), (0.95, 95 + 5 * 2 / 3), (0.99, 100.0), (0.01, 80.0)]
+)
+def test_a_level_between_those_of_the_forecast_is_read_between_them(stage, quantile, cores):
+    pools = stage.pools()
+    plan = stage.plan(pools, stage.forecast(pools, cpu=100.0, spread=0.05), replace(stage.policy, quantile=quantile))
+    assert plan.nodes_by_resource[CPU, 0, 0] == pytest.approx(cores / 3.6, rel=1e-6)
+    assert plan.quantile == min(max(quantile, 0.025), 0.975)
 
 
 def test_amounts_over_and_under_are_those_of_the_present_nodes(stage):
@@ -69,7 +79,7 @@ def test_a_low_that_is_shorter_than_the_hold_time_is_not_gone_down_to(stage):
     pools = stage.pools(current=5)
     dip = wave(stage, 18.0, 3.6, begin=40, end=48)
     assert set(stage.plan(pools, stage.forecast(pools, cpu=dip, memory=0.0)).sizes[0].tolist()) == {5}
-    short = replace(PlanPolicy(), least_hold_s=3600.0)
+    short = replace(stage.policy, least_hold_s=3600.0)
     assert min(stage.plan(pools, stage.forecast(pools, cpu=dip, memory=0.0), short).sizes[0]) == 1
 
 
@@ -137,7 +147,7 @@ def test_a_gap_in_one_resource_never_lowers_the_pool(stage, gap):
 
 def test_a_pool_without_a_forecast_has_no_plan_and_the_others_have(stage):
     pools = stage.pools(2)
-    plan = decide_plan(pools, stage.forecast(pools.rows(slice(1))), PlanPolicy(), stage.now)
+    plan = decide_plan(pools, stage.forecast(pools.rows(slice(1))), stage.policy, stage.now)
     assert plan.action == (Step.SHRINK, Step.UNKNOWN)
     assert Code.FORECAST_MISSING in codes(plan, 1)
     assert plan.total()["pools_planned"] == 1
@@ -205,7 +215,7 @@ def test_actions_are_ordered_by_risk_then_by_saving(stage):
 
 def test_as_of_needs_a_time_zone(stage):
     with pytest.raises(InvalidInput, match="time zone"):
-        decide_plan(stage.pools(), None, PlanPolicy(), stage.now.replace(tzinfo=None))
+        decide_plan(stage.pools(), None, stage.policy, stage.now.replace(tzinfo=None))
 
 
 def test_bounds_that_make_no_sense_are_refused_with_the_pools_name(stage):
@@ -285,7 +295,7 @@ def test_ten_thousand_pools_are_planned_in_about_a_second(stage):
     day = 1 + 0.4 * np.sin(np.arange(96) / 96 * 2 * np.pi + rng.uniform(0, 6, (count, 1)))
     forecast = stage.forecast(pools, cpu=current[:, None] * 3 * day)
     before = time.process_time()
-    plan = decide_plan(pools, forecast, PlanPolicy(), stage.now + timedelta(minutes=1))
+    plan = decide_plan(pools, forecast, stage.policy, stage.now + timedelta(minutes=1))
     assert time.process_time() - before < 3
     assert plan.planned().all()
 

@@ -24,7 +24,7 @@ def told(stage):
         forecast = stage.forecast(pools)
         run = SimpleNamespace(id="run", fleet_name="default", fleet=SimpleNamespace(simulated=True))
         view = PlanView(stage.now, pools, forecast, ("cluster x: no answer",))
-        return document_of(run, view, stage.plan(pools, forecast), PlanPolicy())
+        return document_of(run, view, stage.plan(pools, forecast), stage.policy)
 
     return made
 
@@ -75,7 +75,7 @@ def test_the_newest_plan_is_read_back_and_only_so_many_are_kept(told, tmp_path):
         keep(files, document | {"as_of": f"2026-{1 + day // 28:02d}-{1 + day % 28:02d}T04:20:00+00:00"})
     assert newest_plan(files, "default") == document | {"as_of": "2026-02-05T04:20:00+00:00"}
     assert len(files.names("plans/fleet=default")) == KEPT
-    assert document["policy"] == asdict(PlanPolicy())
+    assert document["policy"] == asdict(PlanPolicy(quantile=0.975))
 
 
 def test_a_chart_has_one_column_for_each_group_of_neighbours():
