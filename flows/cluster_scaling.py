@@ -18,6 +18,7 @@ from tasks.scaling.observe import observe_pools
 from tasks.scaling.patches import write_patches
 from tasks.scaling.reaper import reap, renew
 from tasks.scaling.record import decided_before, publish_scaling, record
+from tasks.scaling.scorecard import gated
 
 
 class ScalingRequest(BaseModel):
@@ -32,6 +33,12 @@ class ScalingRequest(BaseModel):
     )
     policy: Literal["predictive", "seed"] = Field(
         "predictive", description="predictive: ahead of the forecast peak. seed: plain thresholds"
+    )
+    gate_days: int = Field(
+        0,
+        ge=0,
+        le=90,
+        description="act: only pools whose scorecard of so many days beats what is live are changed. 0: no gate",
     )
     approval_timeout_s: int = Field(
         900,
@@ -56,9 +63,10 @@ def cluster_scaling(request: ScalingRequest = ScalingRequest(), pools: list[str]
     left_over = finish_left_over(run, request.mode) + reap(run, request.mode)
     view = observe_pools(run, policy)
 
-    rows = decided_before(run) or record(
-        run, decide_scaling(view.pools, view.observed, view.forecast, policy, view.as_of), policy, request.mode, only
-    )
+    rows = decided_before(run)
+    if not rows:
+        decided = decide_scaling(view.pools, view.observed, view.forecast, policy, view.as_of)
+        rows = record(run, gated(run, decided, request.gate_days), policy, request.mode, only)
     approved = approve(run, rows, view, policy, request.mode)
 
     results = act_on(

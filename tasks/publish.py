@@ -25,7 +25,8 @@ def publish(run: Run, sections: Sequence[dict[str, Any]]) -> None:
     )  # fmt: skip
     simulated = " (simulated fleet)" if run.fleet.simulated else ""
     words = "\n\n".join(
-        f"## {section['title']}{simulated}\n\n" + "\n\n".join(section["paragraphs"]) for section in sections
+        f"## {section['title']}{simulated}\n\n" + "\n\n".join([*section["paragraphs"], *_drawn(section)])
+        for section in sections
     )
     create_markdown_artifact(words, key=f"{run.flow}-summary", description=f"What this run of {run.flow} did")
     tables = [section for section in sections if section.get("table")]
@@ -36,6 +37,11 @@ def publish(run: Run, sections: Sequence[dict[str, Any]]) -> None:
             key=f"{run.flow}-{_slug(section['title']) if number else 'table'}",
             description=f"{section['title']}{simulated}",
         )
+
+
+def _drawn(section: dict[str, Any]) -> list[str]:
+    """A section's picture in plain characters, where it has one: the UI shows no SVG."""
+    return [f"```\n{section['chart']}\n```"] if section.get("chart") else []
 
 
 def _slug(title: str) -> str:

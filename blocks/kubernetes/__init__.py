@@ -14,6 +14,7 @@ from blocks.kubernetes.nodes import (
     is_schedulable,
 )
 from blocks.kubernetes.ownership import HANDS_OFF, is_hands_off, owner
+from blocks.kubernetes.room import PoolRoom, room_by_pool
 
 __all__ = [
     "HANDS_OFF",
@@ -22,12 +23,14 @@ __all__ = [
     "KubernetesApi",
     "Lease",
     "PoolNodes",
+    "PoolRoom",
     "count_by_label",
     "count_by_pool",
     "is_hands_off",
     "is_ready",
     "is_schedulable",
     "owner",
+    "room_by_pool",
 ]
 
 

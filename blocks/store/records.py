@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import update
+from sqlalchemy import func, update
+from sqlalchemy import select as sql_select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, select
 
@@ -16,6 +17,17 @@ from blocks.store.tables import Decision, ForecastRecord, Intent, Outcome, Row, 
 
 _Record = TypeVar("_Record", bound=Row)
 _CHUNK = 1000  # rows a statement: PostgreSQL takes 65,535 parameters, a decision has 14
+
+
+class Decided(NamedTuple):
+    """What a scorecard reads of a decision."""
+
+    id: str
+    subject: str
+    as_of: datetime
+    state: str
+    content: dict[str, Any]
+    promised: dict[str, float]
 
 
 class Store(Database):
@@ -53,6 +65,22 @@ class Store(Database):
         query = query.where(col(Decision.created_at) >= since) if since is not None else query
         with self.read() as session:
             return list(session.exec(query))
+
+    def decided(self, flow: str, begin: datetime, end: datetime) -> Iterator[Decided]:
+        """Decisions of a flow made for a time in [begin, end), in order of that time; many, so a few at a time."""
+        columns = [col(getattr(Decision, name)) for name in Decided._fields]
+        query = (sql_select(*columns).where(col(Decision.flow) == flow, col(Decision.as_of) >= begin,
+                                            col(Decision.as_of) < end)
+                 .order_by(col(Decision.as_of), col(Decision.ordinal)))  # fmt: skip
+        with self.read() as session:
+            for row in session.execute(query.execution_options(yield_per=5 * _CHUNK)):
+                yield Decided(*row)
+
+    def first_decided(self, flow: str, since: datetime | None = None) -> datetime | None:
+        """The earliest time that a decision of a flow was made for (not before `since`); None where there is none."""
+        query = select(Decision.as_of).where(Decision.flow == flow).order_by(col(Decision.as_of)).limit(1)
+        with self.read() as session:
+            return session.exec(query if since is None else query.where(Decision.as_of >= since)).first()
 
     def proposals(self, flow_run_id: str) -> list[Decision]:
         """Every decision that this flow run stored, in recorded order: what a resumed run loads instead of deciding."""
@@ -107,13 +135,40 @@ class Store(Database):
         keys = ("flow", "subject", "method", "period_start", "period_end")
         self._insert(Scorecard, [row.model_dump() for row in cards], keys)
 
-    def scorecards(self, *, flow: str, subject: str | None = None, limit: int = 100) -> list[Scorecard]:
+    def scorecards(
+        self, *, flow: str, subject: str | None = None, method: str | None = None, period_end: datetime | None = None,
+        limit: int | None = 100,
+    ) -> list[Scorecard]:  # fmt: skip
         """Scorecards of a flow, newest period first."""
         query = select(Scorecard).where(Scorecard.flow == flow).order_by(
             col(Scorecard.period_end).desc(), col(Scorecard.subject), col(Scorecard.method)).limit(limit)  # fmt: skip
-        query = query.where(Scorecard.subject == subject) if subject is not None else query
+        for column, wanted in ((Scorecard.subject, subject), (Scorecard.method, method),
+                               (Scorecard.period_end, period_end)):  # fmt: skip
+            query = query.where(col(column) == wanted) if wanted is not None else query
         with self.read() as session:
             return list(session.exec(query))
+
+    def score_sums(
+        self, flow: str, names: Sequence[str], since: datetime, *, methods: Sequence[str] = (),
+        subjects: Sequence[str] | None = None,
+    ) -> dict[tuple[str, str], dict[str, float]]:  # fmt: skip
+        """Sums of the named scores by (subject, method), over the scorecards of periods that begin at `since` or later.
+
+        A score that a card lacks adds nothing; `methods` and `subjects` restrict which cards are read.
+        """
+        sums = [func.coalesce(func.sum(col(Scorecard.scores)[name].as_float()), 0.0) for name in names]
+        query = (sql_select(col(Scorecard.subject), col(Scorecard.method), *sums)
+                 .where(col(Scorecard.flow) == flow, col(Scorecard.period_start) >= since)
+                 .group_by(col(Scorecard.subject), col(Scorecard.method)))  # fmt: skip
+        query = query.where(col(Scorecard.method).in_(methods)) if methods else query
+        chunks = [None] if subjects is None else [subjects[at : at + _CHUNK] for at in range(0, len(subjects), _CHUNK)]
+        found: dict[tuple[str, str], dict[str, float]] = {}
+        with self.read() as session:
+            for chunk in chunks:
+                part = query if chunk is None else query.where(col(Scorecard.subject).in_(chunk))
+                for row in session.execute(part):
+                    found[row[0], row[1]] = dict(zip(names, map(float, row[2:]), strict=True))
+        return found
 
     def save_sections(self, sections: Sequence[Section]) -> None:
         """Keep report sections; the same flow run, subject and ordinal again replaces the older."""

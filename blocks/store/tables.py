@@ -72,6 +72,7 @@ class Decision(Row, table=True):
         Index(None, "flow_run_id", "ordinal"),
         Index(None, "subject", "created_at"),
         Index(None, "flow", "created_at"),
+        Index("ix_decision_flow_as_of", "flow", "as_of"),
         Index(None, "state", "expires_at"),
     )
 

@@ -11,19 +11,9 @@ app = typer.Typer(name="continuum", no_args_is_help=True, pretty_exceptions_enab
 
 # Each module has a function `register(app)` that adds its commands.
 SUBJECTS = (
-    "demo",
-    "up",
-    "local",
-    "fleet",
-    "forecast",
-    "backtest",
-    "diagnose",
-    "replay",
-    "flows",
-    "journal",
-    "report",
+    "demo", "up", "local", "fleet", "forecast", "backtest", "diagnose", "plan", "replay", "flows", "journal", "report",
     "doctor",
-)
+)  # fmt: skip
 
 for _subject in SUBJECTS:
     importlib.import_module(f"deployments.command.{_subject}").register(app)

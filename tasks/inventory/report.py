@@ -64,11 +64,16 @@ def _mapping(data: dict[str, Any], path: Path, draft: Draft, indent: str) -> Ite
                 first, *rest = _mapping(item, (*at, index), draft, indent + "    ")
                 yield f"{indent}  - {first.lstrip()}"
                 yield from rest
-        elif isinstance(value, str) and value.endswith("\n") and value.strip():
+        elif isinstance(value, str) and _is_block(value):
             yield f"{indent}{key}: |{mark}"
             yield from (f"{indent}  {line}" for line in value.splitlines())
         else:
             yield f"{indent}{key}: {scalar(value) if value not in ([], {}) else json.dumps(value)}{mark}"
+
+
+def _is_block(text: str) -> bool:
+    """Whole lines that a block can hold: such as a query, not a control character."""
+    return text.endswith("\n") and bool(text.strip()) and all(line.isprintable() for line in text[:-1].split("\n"))
 
 
 def _comment(text: str) -> str:

@@ -153,6 +153,17 @@ WORDS: dict[ReasonCode, Words] = {
         "{granted_nodes} of {wanted_change_nodes} may go now: one pass removes {budget_nodes} of {fleet_nodes}",
         WAIT,
     ),
+    ReasonCode.GATE_UNSCORED: Words(
+        "guard",
+        "it stays in shadow: only {scored_s} of the {needed_s} that the gate asks for are scored",
+        "let cluster-scaling and scaling-scorecard run on, or set gate_days to 0",
+    ),
+    ReasonCode.GATE_NOT_BETTER: Words(
+        "guard",
+        "it stays in shadow: over {window_s} ours had {our_violation_minutes} in violation and {our_node_hours}, the "
+        "live rule {live_violation_minutes} and {live_node_hours}",
+        "look at its scorecard, or set gate_days to 0",
+    ),
     ReasonCode.EXPIRED: Words(
         "guard",
         "the decision is {age_s} old and expired after {limit_s}",
@@ -237,6 +248,8 @@ def _clock(value_s: float) -> str:
 # by the end of the number's name, the more particular first
 _UNITS = {
     "_at_s": _clock,
+    "_minutes": lambda value: f"{value:.1f} min",
+    "_node_hours": lambda value: f"{value:.1f} node-hours",
     "quantile_ratio": lambda value: f"p{100 * value:g}",
     "_ratio": lambda value: f"{100 * value:.0f} %",
     "_cpu_cores": lambda value: f"{value:.1f} cores",

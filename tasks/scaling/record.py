@@ -11,7 +11,7 @@ from blocks.store.tables import Decision, Mode, Verdict
 from tasks.publish import publish
 from tasks.run import Run
 from tasks.scaling.act import Result
-from tasks.scaling.decide import CHANGES, Policy, ScalingDecisions
+from tasks.scaling.decide import CHANGES, GATES, Policy, ScalingDecisions
 from tasks.scaling.observe import View
 from tasks.scaling.report import explain, sections
 
@@ -26,7 +26,10 @@ def decided_before(run: Run) -> tuple[Decision, ...]:
 def record(
     run: Run, decisions: ScalingDecisions, policy: Policy, mode: Mode, only: frozenset[str]
 ) -> tuple[Decision, ...]:
-    """One row a pool of `only`. The content is the same in every mode; only the state of a change differs."""
+    """One row a pool of `only`. The content is the same in every mode; only the state of a change differs.
+
+    In act mode a change that the gate holds back is kept as shadow keeps it.
+    """
     expires_at = decisions.as_of + timedelta(seconds=policy.proposal_ttl_s)
     run.store.expire_proposals(decisions.as_of)
     entries = [entry for entry in decisions.to_records() if entry["unique_id"] in only]
@@ -36,8 +39,8 @@ def record(
             flow=run.flow,
             subject=entry["unique_id"],
             action=entry["action"],
-            mode=mode,
-            state=STATE_BY_MODE[mode] if entry["action"] in CHANGES else Verdict.RECORDED,
+            mode=_mode(entry, mode),
+            state=STATE_BY_MODE[_mode(entry, mode)] if entry["action"] in CHANGES else Verdict.RECORDED,
             ordinal=ordinal,
             as_of=decisions.as_of,
             expires_at=expires_at if entry["action"] in CHANGES else None,
@@ -49,6 +52,12 @@ def record(
     )
     run.store.record_decisions(rows)
     return rows
+
+
+def _mode(entry: dict[str, Any], mode: Mode) -> Mode:
+    """How far one decision may go: a person may approve what the gate would not."""
+    held_back = any(reason["code"] in GATES for reason in entry["reasons"])
+    return Mode.SHADOW if held_back and mode is Mode.ACT else mode
 
 
 def stored_decisions(rows: Sequence[Decision]) -> ScalingDecisions:

@@ -2,6 +2,7 @@
 
 from tasks.scaling.decide.actuators import STEERING, Actuators, Choice, PoolFacts, Why, choose
 from tasks.scaling.decide.decisions import CHANGES, Action, Promised, ScalingDecisions
+from tasks.scaling.decide.gate import GATES, Totals, gate
 from tasks.scaling.decide.inputs import RESOURCES, Observed, Pools
 from tasks.scaling.decide.policies import POLICIES, Policy, Rule, Thresholds
 from tasks.scaling.decide.reasons import Reason, ReasonCode
@@ -10,6 +11,7 @@ from tasks.scaling.decide.validate import revalidate
 
 __all__ = [
     "CHANGES",
+    "GATES",
     "POLICIES",
     "RESOURCES",
     "STEERING",
@@ -26,8 +28,10 @@ __all__ = [
     "Rule",
     "ScalingDecisions",
     "Thresholds",
+    "Totals",
     "Why",
     "choose",
     "decide_scaling",
+    "gate",
     "revalidate",
 ]

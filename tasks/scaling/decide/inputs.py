@@ -70,7 +70,7 @@ class Pools:
         """Some rows, under other names."""
         columns = {name: column[rows] for name, column in vars(self).items() if isinstance(column, np.ndarray)}
         columns.pop("foreign", None)
-        return replace(self, unique_id=names, owner=tuple(self.owner[row] for row in rows.tolist()), **columns)
+        return replace(self, unique_id=names, owner=tuple(self.owner[row] for row in rows.tolist()), **columns)  # type: ignore[arg-type]
 
     @cached_property
     def foreign(self) -> Bool:

@@ -64,6 +64,9 @@ class ReasonCode(StrEnum):
     FLEET_UNREACHABLE = "fleet-unreachable"
     HANDS_OFF = "hands-off"
     FOREIGN_OWNER = "foreign-owner"
+    # a pool that has not earned to be acted upon
+    GATE_UNSCORED = "gate-unscored"
+    GATE_NOT_BETTER = "gate-not-better"
     # a stored decision that no longer fits the world
     EXPIRED = "expired"
     GONE = "gone"

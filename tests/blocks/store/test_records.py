@@ -149,3 +149,39 @@ def test_the_latest_forecast_has_all_its_shards(store: Store) -> None:
     found = store.latest_forecasts("cpu_cores", AS_OF + timedelta(minutes=8))
     assert [(row.shard, row.path) for row in found] == [("0", "new.parquet"), ("1", "a.parquet")]
     assert store.latest_forecasts("memory_bytes") == []
+
+
+def test_decisions_are_read_by_the_time_they_were_made_for(store: Store) -> None:
+    rows = [decision(f"c/{i}", as_of=AS_OF + timedelta(minutes=i), promised={"m": float(i)}) for i in (3, 1, 2, 9)]
+    store.record_decisions([*rows, decision("c/1", flow="other")])
+    found = list(store.decided("cluster-scaling", AS_OF + timedelta(minutes=1), AS_OF + timedelta(minutes=9)))
+    assert [(row.subject, row.promised) for row in found] == [("c/1", {"m": 1}), ("c/2", {"m": 2}), ("c/3", {"m": 3})]
+    assert store.first_decided("cluster-scaling") == AS_OF + timedelta(minutes=1)
+    assert store.first_decided("cluster-scaling", AS_OF + timedelta(minutes=4)) == AS_OF + timedelta(minutes=9)
+    assert store.first_decided("nobody") is None
+
+
+def hourly(subject: str, method: str, hour: int, **scores: float) -> Scorecard:
+    begin = AS_OF + timedelta(hours=hour)
+    return Scorecard(flow="cluster-scaling", subject=subject, method=method, period_start=begin,
+                     period_end=begin + timedelta(hours=1), scores=scores)  # fmt: skip
+
+
+def test_scores_are_summed_by_subject_and_method_since_a_time(store: Store) -> None:
+    store.save_scorecards([
+        hourly("a/p", "ours", 0, minutes=60, usd=9), hourly("a/p", "ours", 1, minutes=30),
+        hourly("a/p", "live", 1, usd=2),
+        hourly("b/p", "ours", 1, minutes=7.5), hourly("b/p", "ours", -1, minutes=99),
+    ])  # fmt: skip
+    found = store.score_sums("cluster-scaling", ("minutes", "usd"), AS_OF)
+    assert found == {("a/p", "ours"): {"minutes": 90, "usd": 9}, ("a/p", "live"): {"minutes": 0, "usd": 2},
+                     ("b/p", "ours"): {"minutes": 7.5, "usd": 0}}  # fmt: skip
+    chosen = store.score_sums("cluster-scaling", ("minutes",), AS_OF, methods=["ours"], subjects=["a/p", "c/p"])
+    assert chosen == {("a/p", "ours"): {"minutes": 90}}
+    assert store.score_sums("cluster-scaling", ("minutes",), AS_OF, subjects=[]) == {}
+
+
+def test_scorecards_are_found_by_method_and_end(store: Store) -> None:
+    store.save_scorecards([hourly("a/p", method, hour) for method in ("ours", "live") for hour in (0, 1)])
+    (found,) = store.scorecards(flow="cluster-scaling", method="live", period_end=AS_OF + timedelta(hours=1))
+    assert (found.method, found.period_start) == ("live", AS_OF)

@@ -6,7 +6,7 @@ import csv
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from blocks.errors import Unreachable
@@ -211,8 +211,15 @@ any_listed = st.builds(
 )
 
 
+LISTED = ListedPool("web", instance_type="", nodes=None, min_nodes=None, max_nodes=None, autoscaled=False)
+
+
 @settings(max_examples=120)
 @given(st.lists(any_seen, max_size=4, unique_by=lambda each: each.context.name), st.lists(any_listed, max_size=3))
+@example(
+    clusters=[],
+    clouds=[ListedCluster(Provider.EKS, "a", frozenset(), CloudAccess(region="\x1b\n", cluster="a"), (LISTED,))],
+)
 def test_whatever_is_found_the_written_file_passes_validation(clusters, clouds) -> None:
     draft = draft_fleet(Sighting(clusters, clouds), "f", POOL_LABEL)
     if draft.data["clusters"]:

@@ -314,6 +314,8 @@ def test_the_reference_and_the_laws_see_every_kind_of_outcome(stage):
 
     look()
     later = {
+        "gate-unscored",
+        "gate-not-better",
         "expired",
         "gone",
         "desired-changed",
