@@ -27,8 +27,10 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
          "down_stabilisation_s": window * MINUTE_S, "min_horizon_s": horizon * MINUTE_S, "decision_s": MINUTE_S}
         for quantile, target, floor, gain, window, horizon in (
             *product((0.50, 0.70, 0.80, 0.90, 0.95), (0.90,), (0.85,), (2.0,), (5, 30), (10, 25)),
-            *product((0.50, 0.70, 0.80, 0.90, 0.95, 0.975), (0.90,), (0.85,), (1.0,), (5, 30), (25,)),
-            *product((0.90, 0.975), (0.70, 0.80), (0.80,), (1.0,), (5, 30), (25,)),
+            *product((0.70, 0.90, 0.95, 0.975), (0.90,), (0.85,), (1.0,), (30,), (25,)),
+            *product((0.90, 0.975), (0.70, 0.80), (0.80,), (1.0,), (30,), (25,)),
+            # nearly target tracking, for demand that nothing foretells
+            *product((0.50,), (1.00,), (0.60, 0.65, 0.70, 0.75, 0.80, 0.85), (0.0,), (30, 60), (10,)),
         )
     ),
     # nodes by the hour of the day: this quantile of what the hour has seen, at this target, above a reactive floor
