@@ -2,126 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import zoneinfo
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from blocks.fleet_checks import identity_findings
-
-NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
-POOL_NAME_PATTERN = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
-GPU_PATTERN = r"^\d+x .+$"
-
-# Part of the names of Kubernetes objects.
-Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=63)]
-# A node label's value: each provider labels its nodes with the pool's name, and EKS allows capitals and `_`.
-PoolName = Annotated[str, Field(pattern=POOL_NAME_PATTERN, max_length=63)]
-
-_PREFIXES = ("", "k", "m", "g", "t")
-_UNITS = {
-    **{prefix + b: 1000**power for power, prefix in enumerate(_PREFIXES) for b in ("", "b")},
-    **{f"{prefix}i{b}": 1024**power for power, prefix in enumerate(_PREFIXES) if prefix for b in ("", "b")},
-}
-_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]*)\s*")
-_CORES = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*(m|cores?)?\s*")
-
-
-def to_bytes(value: Any) -> Any:
-    """Bytes of a size as people write it; anything else passes through for pydantic to judge.
-
-    >>> to_bytes("256GB"), to_bytes("16Gi"), to_bytes(1024)
-    (256000000000, 17179869184, 1024)
-    """
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if match and (factor := _UNITS.get(match[2].lower())):
-        return int(float(match[1]) * factor)
-    return value
-
-
-def to_cores(value: Any) -> Any:
-    """CPU cores of "64 cores", "3920m" or a number.
-
-    >>> to_cores("64 cores"), to_cores("3920m"), to_cores(2)
-    (64.0, 3.92, 2)
-    """
-    if isinstance(value, str) and (match := _CORES.fullmatch(value)):
-        return float(match[1]) / (1000 if match[2] == "m" else 1)
-    return value
-
-
-def _not_boolean(value: Any) -> Any:
-    """`min_nodes: true` is a slip of the pen, not a 1."""
-    if isinstance(value, bool):
-        raise PydanticCustomError("boolean_number", "must be a number, is true/false")
-    return value
-
-
-def _zone(name: str) -> str:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise PydanticCustomError("time_zone", "is no IANA time zone") from error
-    return name
-
-
-def _endpoint(url: str) -> str:
-    """An http(s) URL without credentials: they have fields of their own, which are never shown."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        parts, usable = urlsplit(""), False
-    if "@" in url:  # anywhere: a password may hold a `/`
-        raise PydanticCustomError("url_credentials", "the URL holds credentials")
-    if not usable or parts.query or parts.fragment or any(letter.isspace() for letter in url):
-        raise PydanticCustomError("url", "is no http:// or https:// URL without `?` and `#`")
-    return url
-
-
-def _number_or_text(kind: str, example: str) -> WithJsonSchema:
-    """What an editor may offer for a quantity: a number, or text such as `example`."""
-    text = {"type": "string", "pattern": r"^\s*\d", "examples": [example]}
-    return WithJsonSchema({"anyOf": [{"type": kind, "minimum": 0}, text]})
-
-
-Bytes = Annotated[
-    int,
-    BeforeValidator(to_bytes),
-    BeforeValidator(_not_boolean),
-    Field(ge=0, le=2**60),
-    _number_or_text("integer", "16Gi"),
-]
-Cores = Annotated[
-    float,
-    BeforeValidator(to_cores),
-    BeforeValidator(_not_boolean),
-    Field(ge=0),
-    _number_or_text("number", "3920m"),
-]
-Count = Annotated[int, BeforeValidator(_not_boolean), Field(le=100_000)]
-Number = Annotated[float, BeforeValidator(_not_boolean)]
-TimeZone = Annotated[str, AfterValidator(_zone)]
-Url = Annotated[str, AfterValidator(_endpoint)]
-
-
-class Model(BaseModel):
-    """Base of every noun: unknown keys are refused, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+from blocks.fleet_times import ChangeFreeze, ScheduledSize
+from blocks.fleet_values import GPU_PATTERN, Bytes, Cores, Count, Model, Name, Number, PoolName, TimeZone, Url
 
 
 class Tier(StrEnum):
@@ -203,6 +92,8 @@ class NodePool(Model):
         [], description="pools of the same cluster that take the nodes which the cloud refuses to this one, in order"
     )
     hands_off: bool = Field(False, description="never write this pool: a decision becomes a patch file")
+    schedule: list[ScheduledSize] = Field([], description="fewest nodes by the time of the week, in the site's time")
+    quota_nodes: Count | None = Field(None, ge=0, description="nodes of this pool that the cloud's quota allows in all")
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
@@ -282,6 +173,7 @@ class Fleet(Model):
     sites: list[Site] = Field(min_length=1, description="cloud regions and edge locations")
     clusters: list[Cluster] = Field(min_length=1, description="Kubernetes clusters")
     workloads: list[Workload] = Field([], description="workloads that may be placed and moved")
+    change_freezes: list[ChangeFreeze] = Field([], description="times in which node pools are not changed")
 
     @model_validator(mode="after")
     def _identities(self) -> Self:

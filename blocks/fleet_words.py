@@ -13,6 +13,8 @@ from pydantic_core import ErrorDetails
 
 from blocks import fleet as nouns
 from blocks import fleet_checks as checks
+from blocks import fleet_times as times
+from blocks import fleet_values as values
 
 
 def translate(details: list[ErrorDetails], found: list[checks.Finding]) -> Iterator[checks.Finding]:
@@ -108,9 +110,11 @@ _KINDS = {dict: "a mapping", list: "a list", str: "text", type(None): "empty"}
 _KINDS |= {int: "a number", float: "a number", bool: "true/false"}
 
 _PATTERNS = {
-    nouns.NAME_PATTERN: ("is no name", "use lower-case letters, digits, `-` and `.`, a letter or digit at both ends"),
-    nouns.POOL_NAME_PATTERN: ("is no pool name", "use letters, digits, `-`, `_`, `.`, a letter or digit at both ends"),
-    nouns.GPU_PATTERN: ("is no number of GPUs", "write e.g. `4x NVIDIA T4`"),
+    values.NAME_PATTERN: ("is no name", "use lower-case letters, digits, `-` and `.`, a letter or digit at both ends"),
+    values.POOL_NAME_PATTERN: ("is no pool name", "use letters, digits, `-`, `_`, `.`, a letter or digit at both ends"),
+    times.CLOCK_PATTERN: ("is no time of the day", 'write it on the 24-hour clock, in quotes: "07:30"'),
+    times.END_PATTERN: ("is no time of the day", 'write it on the 24-hour clock, in quotes: "07:30" or "24:00"'),
+    values.GPU_PATTERN: ("is no number of GPUs", "write e.g. `4x NVIDIA T4`"),
 }
 
 # One line for each type of pydantic's errors that a fleet can bring forth.

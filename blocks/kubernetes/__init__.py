@@ -14,6 +14,7 @@ from blocks.kubernetes.nodes import (
     is_schedulable,
 )
 from blocks.kubernetes.ownership import HANDS_OFF, is_hands_off, owner
+from blocks.kubernetes.pod_requests import PoolPods, pods_by_pool
 from blocks.kubernetes.room import PoolRoom, room_by_pool
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "KubernetesApi",
     "Lease",
     "PoolNodes",
+    "PoolPods",
     "PoolRoom",
     "count_by_label",
     "count_by_pool",
@@ -30,6 +32,7 @@ __all__ = [
     "is_ready",
     "is_schedulable",
     "owner",
+    "pods_by_pool",
     "room_by_pool",
 ]
 

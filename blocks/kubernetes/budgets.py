@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from math import ceil
 from typing import Any
 
-from blocks.fleet import to_bytes, to_cores
+from blocks.fleet_values import to_bytes, to_cores
 
 Object = dict[str, Any]
 
@@ -40,7 +40,7 @@ def covers(budget: Object, pod: Object) -> bool:
     labels = pod["metadata"].get("labels") or {}
     wanted = (selector.get("matchLabels") or {}).items()
     return all(labels.get(key) == value for key, value in wanted) and all(
-        _holds(rule, labels) for rule in selector.get("matchExpressions") or ()
+        holds(rule, labels) for rule in selector.get("matchExpressions") or ()
     )
 
 
@@ -64,7 +64,8 @@ def room(nodes: Iterable[Object]) -> tuple[float, float]:
     )
 
 
-def _holds(rule: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+def holds(rule: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether labels satisfy one expression of a selector; an operator that is not known never does."""
     key, values = rule.get("key"), rule.get("values") or ()
     found = labels.get(str(key))
     return {

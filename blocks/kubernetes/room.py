@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from blocks.fleet import Provider
 from blocks.kubernetes.connection import Object
 from blocks.kubernetes.nodes import POOL_LABEL
-
-STORAGE = "ephemeral-storage"
-_GPU_END = "/gpu"  # nvidia.com/gpu, amd.com/gpu: whole devices, as their plug-ins name them
+from blocks.kubernetes.pod_requests import GPU_END, STORAGE, pod_requests
 
 
 @dataclass(frozen=True)
@@ -62,21 +60,13 @@ def _requested(pods: Iterable[Object], pool_of: Mapping[str, str]) -> dict[str, 
         pool = pool_of.get(spec.get("nodeName") or "")
         if pool is None or phase in ("Succeeded", "Failed"):
             continue
-        usual, first = ([_pair(each) for each in spec.get(group) or ()] for group in ("containers", "initContainers"))
-        # init containers run one after another, before the others: the scheduler counts the larger of the two
-        gpus, storage = (max(sum(one[at] for one in usual), *(one[at] for one in first), 0.0) for at in (0, 1))
-        asked[pool] = (asked[pool][0] + gpus, asked[pool][1] + storage)
+        found = pod_requests(pod)
+        asked[pool] = (asked[pool][0] + found.gpus, asked[pool][1] + found.storage_bytes)
     return asked
 
 
-def _pair(container: Object) -> tuple[float, float]:
-    """GPUs and storage bytes that one container requests."""
-    requests = (container.get("resources") or {}).get("requests") or {}
-    return _gpus(requests) or 0.0, _amount(requests.get(STORAGE)) or 0.0
-
-
 def _gpus(quantities: Mapping[str, object]) -> float | None:
-    known = [_amount(value) for name, value in quantities.items() if name.endswith(_GPU_END)]
+    known = [_amount(value) for name, value in quantities.items() if name.endswith(GPU_END)]
     return sum(value for value in known if value is not None) if known else None
 
 

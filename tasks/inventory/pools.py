@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from blocks.fleet import POOL_NAME_PATTERN, Autoscaler, Provider
+from blocks.fleet import Autoscaler, Provider
 from blocks.fleet_checks import Path
+from blocks.fleet_values import POOL_NAME_PATTERN
 from blocks.sightings import ListedPool, SeenNode
 
 KARPENTER_LABEL = "karpenter.sh/nodepool"

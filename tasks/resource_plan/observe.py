@@ -14,7 +14,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from blocks.errors import ContinuumError, StoreUnavailable
-from blocks.fleet import Autoscaler, Cluster, Fleet, NodePool, pool_id, to_bytes
+from blocks.fleet import Autoscaler, Cluster, Fleet, NodePool, pool_id
+from blocks.fleet_values import to_bytes
 from blocks.inventory import resolve_secrets
 from blocks.kubernetes import POOL_LABEL, KubernetesApi, PoolRoom, room_by_pool
 from blocks.series import Forecast, utc

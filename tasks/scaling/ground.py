@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError
 
 from blocks import tables
 from blocks.errors import InvalidInput, NotFound
-from blocks.fleet import Cores, Count, Fleet, Model, Number, pool_id
+from blocks.fleet import Fleet, pool_id
+from blocks.fleet_values import Cores, Count, Model, Number
 from blocks.series import Series, utc
 from tasks.scaling.decide.inputs import Pools
 from tasks.scaling.decide.replay import Energy
