@@ -16,7 +16,7 @@ from blocks.store.undo import undo_plan
 from deployments.simulation import Simulation
 from tasks.run import Run
 from tasks.scaling import act
-from tasks.scaling.pool_access import PoolAccess
+from tasks.scaling.pool_access import PoolAccess, open_pool
 from tests.flows.scaling_scenes import carry_out, decide, look, run_of
 from tests.flows.test_cluster_scaling import sizes, with_pool
 
@@ -53,6 +53,8 @@ def test_a_pool_that_gets_no_machines_has_its_fallback_grow_and_undo_takes_both_
     monkeypatch.setattr(PoolAccess, "boot_patience_s", lambda self: 8)
     run = with_fallback(fleet, WEB, "batch")
     short(WEB)
+    batch = open_pool(fleet, BATCH).pools
+    batch.wait(batch.set_desired("batch", 12), timeout_s=60)  # room for the others'
     before = sizes(fleet)
     decision = decide(run, WEB, min(before[WEB] + 2, 24))
     results = carry_out(run, decision)
