@@ -10,7 +10,20 @@ app = typer.Typer(name="continuum", no_args_is_help=True, pretty_exceptions_enab
                   help="Forecast, scale and account for a fleet of Kubernetes clusters and edge sites.")  # fmt: skip
 
 # Each module has a function `register(app)` that adds its commands.
-SUBJECTS = ("demo", "up", "local", "fleet", "forecast", "backtest", "diagnose", "flows", "journal", "report", "doctor")
+SUBJECTS = (
+    "demo",
+    "up",
+    "local",
+    "fleet",
+    "forecast",
+    "backtest",
+    "diagnose",
+    "flows",
+    "journal",
+    "reap",
+    "report",
+    "doctor",
+)
 
 for _subject in SUBJECTS:
     importlib.import_module(f"deployments.command.{_subject}").register(app)

@@ -16,6 +16,7 @@ from blocks.store.undo import undo_plan
 from deployments.simulation import Simulation
 from tasks.run import Run
 from tasks.scaling import act
+from tasks.scaling.fallback import shared_out
 from tasks.scaling.pool_access import PoolAccess, open_pool
 from tests.flows.scaling_scenes import carry_out, decide, look, run_of
 from tests.flows.test_cluster_scaling import sizes, with_pool
@@ -63,7 +64,9 @@ def test_a_pool_that_gets_no_machines_has_its_fallback_grow_and_undo_takes_both_
     assert (refused.subject, refused.state, refused.refusal) == (WEB, State.FAILED, Refusal.CAPACITY), refused
     assert "InsufficientInstanceCapacity" in refused.detail
     assert (taken.subject, taken.state) == (BATCH, State.DONE), taken
-    assert sizes(fleet)[BATCH] == before[BATCH] + decision.content["target"] - before[WEB]  # as much memory
+    pools = {f"{cluster.name}/{pool.name}": pool for cluster, pool in fleet.pools()}
+    lacking = decision.content["target"] - before[WEB]
+    assert sizes(fleet)[BATCH] == before[BATCH] + shared_out(lacking, pools[WEB], pools[BATCH])
     assert run.store.decision(decision.id).state == Verdict.ACTED
 
     carry_out_undo(run.journal, undo_plan(run.journal, decision.id), act.APPLIERS)
