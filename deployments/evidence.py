@@ -12,9 +12,12 @@ import numpy as np
 from blocks.fleet import Fleet, pool_id
 from blocks.prometheus import PrometheusSource
 from blocks.series import Series, utc
-from blocks.store import Store
+from blocks.store import Journal, Store
 
 FULL_RATIO = 0.90  # demand above this share of the nodes is a violation, as in the policies
+
+ACTUATORS = {"desired", "floor", "headroom"}  # what a demo must have changed pools by
+STEERING = {"floor", "headroom", "workload"}  # they move what an autoscaler goes by, not the size
 
 GUARD_RAILS = {"at-max", "cooldown", "stale-data", "missing-data"}
 
@@ -31,6 +34,7 @@ class Outcome:
     left_over: list[dict[str, Any]] = field(default_factory=list)
     operations: list[dict[str, Any]] = field(default_factory=list)
     ahead_of_demand: list[dict[str, Any]] = field(default_factory=list)
+    held: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     report: str = ""
     home: str = ""
@@ -49,10 +53,17 @@ class Outcome:
         """Scale-ups that were carried out because of the forecast: what binds comes first among the reasons."""
         return [row for row in self.scaled("up") if row["reasons"][0]["code"] == "forecast-peak"]
 
+    def actuated(self) -> set[str]:
+        """The actuators by which something was changed."""
+        return {row["actuator"] for action in ("up", "down") for row in self.scaled(action)}
+
     def complete(self) -> bool:
-        """Whether a scale-up ahead of demand, a scale-down and a refusal by bounds, cooldown or bad data were seen."""
+        """Whether a scale-up ahead of demand, a scale-down, a refusal by bounds, cooldown or bad data were seen, and a
+        change by each of the actuators.
+        """
         reasons = {reason["code"] for row in self.refused() for reason in row["reasons"]}
-        return bool(self.foreseen() and self.scaled("down") and reasons & GUARD_RAILS)
+        seen = self.foreseen() and self.scaled("down") and reasons & GUARD_RAILS
+        return bool(seen) and self.actuated() >= ACTUATORS
 
 
 def look(fleet: Fleet, operations: list[dict[str, Any]], outcome: Outcome) -> None:
@@ -64,7 +75,7 @@ def look(fleet: Fleet, operations: list[dict[str, Any]], outcome: Outcome) -> No
     left = [result for result in outcome.left_over if result["state"] not in ("done", "undone")]
     for result in (*acted, *left):
         outcome.problems.append(f"pool {result['subject']}: {result['state']}: {result['detail']}")
-    for decision in outcome.scaled("up"):
+    for decision in (row for row in outcome.scaled("up") if row["actuator"] not in STEERING):
         finished = _finished(outcome.operations, decision)
         crossed = _demand_passed(fleet, decision)
         if finished and crossed and finished < crossed:
@@ -81,16 +92,32 @@ def _check_sizes(fleet: Fleet, outcome: Outcome) -> None:
     """Every promised change must be visible in the cluster: the last size that was done is the size there is."""
     from tasks.pools.observe import read_pools
 
-    promised = {
-        row["unique_id"]: row["target"] for row in outcome.decisions if (row["result"] or {}).get("state") == "done"
-    }
+    done = [row for row in outcome.decisions if (row["result"] or {}).get("state") == "done"]
+    promised = {row["unique_id"]: row["target"] for row in done if row["actuator"] not in STEERING}
     readings, trouble = read_pools(fleet)
     outcome.problems += trouble
+    _check_settings(fleet, done, outcome)
     for reading in readings:
         wanted = promised.get(reading.subject)
         if wanted is not None and (reading.state is None or (reading.state.desired, reading.ready) != (wanted, wanted)):
             there = f"{reading.state.desired} asked for, {reading.ready} Ready" if reading.state else "no answer"
             outcome.problems.append(f"pool {reading.subject}: {wanted} nodes were promised; the cluster shows {there}")
+
+
+def _check_settings(fleet: Fleet, done: Sequence[dict[str, Any]], outcome: Outcome) -> None:
+    """Every floor and every headroom must be there as the store says that it is held up, and have been decided."""
+    from tasks.scaling.actuators import open_actuator
+    from tasks.scaling.actuators.base import told
+
+    steered = {row["unique_id"] for row in done if row["actuator"] in STEERING}
+    for hold in Journal(Store.open()).holds("default"):
+        there = open_actuator(fleet, hold.subject, hold.kind).look().value
+        outcome.held.append({"pool": hold.subject, "kind": hold.kind, "setting": told(there), "before": told(hold.base),
+                             "until": hold.until.isoformat()})  # fmt: skip
+        if there != hold.value:
+            outcome.problems.append(f"pool {hold.subject}: {told(hold.value)} is held up; there is {told(there)}")
+        if hold.subject not in steered:
+            outcome.problems.append(f"pool {hold.subject}: {told(hold.value)} is held up, and was never decided")
 
 
 def _check_refusals(outcome: Outcome) -> None:
@@ -102,7 +129,7 @@ def _check_refusals(outcome: Outcome) -> None:
         decided, until = decision["as_of"], later[0] if later else "9999"
         for entry in outcome.operations:
             of_it = pool_id(entry["cluster"], entry["pool"]) == decision["unique_id"]
-            if of_it and decided <= entry["time"] < until:
+            if of_it and decided <= entry["time"] < until and entry["kind"] != "autoscaler":
                 outcome.problems.append(f"pool {decision['unique_id']}: refused, yet the cloud logs {entry['kind']}")
 
 
@@ -143,6 +170,11 @@ def section(outcome: Outcome) -> dict[str, Any]:
          *((entry[when] or "")[11:19] for when in ("time", "finished", "settled"))]
         for entry in outcome.operations
     ]  # fmt: skip
+    lead += [
+        f"{row['pool']}: {row['setting']} is held up (before: {row['before']}), until {row['until'][11:16]} UTC unless "
+        f"a later pass renews it."
+        for row in outcome.held
+    ]
     return {
         "title": "What came of it: the simulated clouds' own log",
         "simulated": True,
@@ -192,7 +224,8 @@ def pictures(fleet: Fleet, store: Store, outcome: Outcome) -> list[dict[str, Any
 
 
 def _first_size(outcome: Outcome, name: str) -> int:
-    return int(next(row["current"] for row in outcome.decisions if row["unique_id"] == name))
+    first = next(row for row in outcome.decisions if row["unique_id"] == name)
+    return int(first["ready"] if first["actuator"] in STEERING else first["current"])
 
 
 def _demand(fleet: Fleet, kind: str, cluster: str, pool: str, begin_s: float) -> Series:

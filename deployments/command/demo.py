@@ -55,7 +55,8 @@ def _print(outcome: Outcome) -> None:
     for pool in dict.fromkeys(row["unique_id"] for row in outcome.decisions):
         rows = [row for row in outcome.decisions if row["unique_id"] == pool]
         sizes = [rows[0]["current"], *(row["target"] for row in rows if _done(row))]
-        table.add_row(pool, _peak(rows[-1]), " > ".join(map(str, sizes)), _ends(rows))
+        by = "" if rows[0]["actuator"] in ("desired", "power", "patch") else f"{rows[0]['actuator']} "
+        table.add_row(pool, _peak(rows[-1]), by + " > ".join(map(str, sizes)), _ends(rows))
     out.print(table)
     for row in outcome.decisions:
         if row["action"] != "hold":
@@ -67,6 +68,8 @@ def _print(outcome: Outcome) -> None:
             f"{row['nodes_ready'][11:16]} UTC, {row['lead_minutes']} min before demand outgrew {row['from_nodes']}",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
+    for row in outcome.held:
+        out.print(f"[green]held up[/green]  {row['pool']}: {row['setting']} (before: {row['before']})", highlight=False)
     for row in outcome.left_over:
         out.print(f"left by the killed run  {row['subject']}: {row['state']}: {row['detail']}", highlight=False)
     for line in (

@@ -70,7 +70,7 @@ def publish_scaling(
     patches: Sequence[Path],
 ) -> dict[str, Any]:  # fmt: skip
     """Save the report's sections and artifacts; a summary for whoever called the flow."""
-    ends = {result.subject: result for result in results}
+    ends = {(result.decision_id, result.subject): vars(result) for result in results}
     told = sections([row.content for row in rows])
     told[0]["meta"] = f"{rows[0].mode} mode, as of {rows[0].as_of:%Y-%m-%d %H:%M} UTC, run {run.id}"
     told[0]["paragraphs"] += [
@@ -89,7 +89,7 @@ def publish_scaling(
         "mode": rows[0].mode,
         "decisions": [
             {"id": row.id, "words": explain(row.content), **row.content,
-             "result": vars(ends[row.subject]) if row.subject in ends else None}
+             "result": ends.get((row.id, row.subject))}
             for row in rows
         ],
         "left_over": [vars(result) for result in left_over],

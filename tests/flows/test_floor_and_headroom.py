@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from blocks.errors import Refused
 from blocks.fleet import Actuator, Fleet
@@ -13,6 +16,7 @@ from blocks.inventory import save_fleet
 from blocks.store.tables import Mode, State, Verdict
 from blocks.store.undo import carry_out as carry_out_undo
 from blocks.store.undo import undo_plan
+from deployments.command import app
 from deployments.simulation import Simulation
 from tasks.run import Run
 from tasks.scaling import act
@@ -254,3 +258,21 @@ def test_the_inventory_may_ask_for_an_actuator_and_hears_in_one_line_where_it_ca
     assert lines == [
         "pool eu-eks/web: actuator `floor` is not possible here: no autoscaler would follow it; it is `desired`"
     ]
+
+
+def test_the_command_tells_what_is_held_up_and_takes_back_what_has_expired(run: Run) -> None:
+    def said(*options: str) -> dict[str, Any]:
+        result = CliRunner().invoke(app, ["reap", "--json", *options])
+        assert result.exit_code == 0, result.output
+        return dict(json.loads(result.stdout))
+
+    before = setting(run, JOBS)
+    carry_out(run, decide(run, JOBS, more(run, JOBS)))
+    told = said()
+    assert (told["reaped"], [hold["subject"] for hold in told["held"]]) == ([], [JOBS])
+    (hold,) = run.journal.holds("default")
+    run.journal.keep_hold(type(hold)(**hold.model_dump() | {"until": hold.until - timedelta(days=1)}))
+    assert [result["state"] for result in said("--dry-run")["reaped"]] == ["expired"]
+    assert setting(run, JOBS) != before
+    assert [result["state"] for result in said()["reaped"]] == [State.DONE]
+    assert setting(run, JOBS) == before

@@ -1,0 +1,46 @@
+"""`continuum reap`: take back floors, headroom and minimums whose time is over, where no scaling run does it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from deployments.command.output import Json, out, print_json, refusals
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(reap)
+
+
+def reap(
+    fleet: Annotated[str, typer.Option(help="name of the fleet's inventory block")] = "default",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only tell what has expired")] = False,
+    as_json: Json = False,
+) -> None:
+    """Take back what nobody has wanted for an hour, and list what is still held up.
+
+    Every scaling run does this first; run it from cron where a dead scheduler must never keep a cluster large.
+    """
+    from blocks.store.tables import Mode
+    from tasks.run import open_run
+    from tasks.scaling import reaper
+
+    with refusals():
+        run = open_run("cluster-scaling", fleet)
+        results = reaper.reap.fn(run, Mode.SHADOW if dry_run else Mode.ACT)
+        holds = run.journal.holds(fleet)
+        if as_json:
+            return print_json({"reaped": [vars(result) for result in results], "held": holds})
+        for result in results:
+            out.print(f"{result.subject}: {result.state}: {result.detail}", highlight=False, markup=False)
+        if not holds:
+            out.print("Nothing is held up." if not results else "Nothing else is held up.")
+            return None
+        table = Table("pool", "held up by", "setting", "before us", "until (UTC)")
+        for hold in holds:
+            table.add_row(hold.subject, hold.kind, reaper.told(hold.value), reaper.told(hold.base),
+                          f"{hold.until:%Y-%m-%d %H:%M}")  # fmt: skip
+        return out.print(table)
