@@ -47,8 +47,8 @@ lint: venv ## format, style, types, import contracts, dependencies, spelling
 	@$(BIN)/deptry .
 	@$(BIN)/codespell
 
-.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-simulation
-bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-simulation ## every benchmark
+.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-simulation
+bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-simulation ## every benchmark
 bench-series: venv ## reading and writing series files
 	@$(BIN)/python tests/benchmarks/bench_series.py
 bench-forecast: venv ## accuracy and speed of the engines, beside other libraries
@@ -59,6 +59,8 @@ bench-forecast-flow: venv ## the forecast flow end to end, 10,000 series
 	@$(BIN)/python tests/benchmarks/bench_forecast_flow.py
 bench-scaling: venv ## policies replayed on a trace, and the speed of a decision pass
 	@$(BIN)/python tests/benchmarks/bench_scaling.py
+bench-plan: venv ## a 24-hour plan of 10,000 pools
+	@$(BIN)/python tests/benchmarks/bench_plan.py
 bench-simulation: venv ## speed and memory of the simulated fleet
 	@$(BIN)/python tests/benchmarks/bench_simulation.py
 

@@ -57,7 +57,8 @@ def sections(
         f"days ours beats the live rule in {better} of {len(pools)} pools (fewer violations at no more node-hours, or "
         "fewer node-hours at no more violations).",
         "Live is what sizes the pool without us; where we act, staying at the size of before. Where we do not act, "
-        "ours follows our recorded decisions. Violation minutes are per day, nodes are the mean.",
+        "ours follows our recorded decisions. Where an autoscaler sizes the pool, our floor or headroom is part of "
+        "what is live. Violation minutes are per day, nodes are the mean.",
     ]
     return [
         {

@@ -18,7 +18,7 @@ from blocks.store.series import SeriesStore
 from blocks.store.tables import Outcome, Scorecard, Verdict
 from tasks.forecasting.observe import read_pool_demand, source_time_s
 from tasks.run import Run
-from tasks.scaling.decide import CHANGES, POLICIES, ReasonCode, ScalingDecisions, Totals, gate
+from tasks.scaling.decide import CHANGES, POLICIES, STEERING, ReasonCode, ScalingDecisions, Totals, gate
 from tasks.scaling.decide.baselines import BASELINES
 from tasks.scaling.decide.inputs import Float
 from tasks.scaling.decide.marks import HourScored, score_hour
@@ -145,7 +145,7 @@ def _read(run: Run, names: Sequence[str], start: datetime, end: datetime, begin:
             seen.policy = decision.content["policy"]
             seen.marked[decision.id] = {
                 "pool": row, "minute": (decision.as_of - start).total_seconds() // 60,
-                "acted": decision.state == Verdict.ACTED, "current": decision.content["current"], **decision.promised,
+                "acted": decision.state == Verdict.ACTED, "current": _size(decision.content), **decision.promised,
             }  # fmt: skip
     return seen
 
@@ -155,8 +155,17 @@ def _numbers(decision: Decided) -> list[float]:
     content = decision.content
     if any(reason["code"] == ReasonCode.UNREACHABLE for reason in content["reasons"]):
         return [np.nan] * len(_COLUMNS)
-    acted = decision.state == Verdict.ACTED
-    return [content[name] if acted or name != "target" else np.nan for name in _COLUMNS]
+    numbers = {name: content[name] for name in _COLUMNS} | {"current": _size(content)}
+    if decision.state != Verdict.ACTED or content["actuator"] in STEERING:
+        numbers["target"] = np.nan
+    return list(numbers.values())
+
+
+def _size(content: Mapping[str, Any]) -> int:
+    """Nodes that the pool had. Where an autoscaler sizes it, a decision holds its setting (a floor, ...), not its size:
+    there the Ready nodes count, and what our setting does is part of the rule that is live.
+    """
+    return int(content["ready" if content["actuator"] in STEERING else "current"])
 
 
 def _span(

@@ -48,7 +48,7 @@ def test_hours_of_shadow_are_scored_once_with_an_outcome_for_each_decision(
     assert len(outcomes) == len(every) == told["decisions"]
     whole = [outcome for outcome in outcomes.values() if outcome.happened["minutes"] == 60]
     assert whole
-    assert all(set(outcome.baselines) >= {"stay", "ours"} for outcome in whole)
+    assert all(set(outcome.baselines) == {"stay", "ours", "seed", "target-tracking"} for outcome in whole)
     assert set(told["pools"]) == {f"{cluster.name}/{pool.name}" for cluster, pool in fleet.pools()}
     web = told["pools"]["eu-eks/web"]["rules"]
     assert web["ours"]["minutes"] == web["live"]["minutes"] > 60

@@ -90,7 +90,7 @@ class Score:
 
 def play(
     demand: Demand, policy: Policy, forecasts: Iterable[Forecast | None] = (), *, every_min: int = 1,
-    scheduled_nodes: Int | None = None, progress: Progress = lambda: None,
+    scheduled_nodes: Int | None = None, begin_nodes: Int | None = None, progress: Progress = lambda: None,
 ) -> Score:  # fmt: skip
     """Run a policy over the demand as the flow would: see the last minute, decide, wait for nodes to boot.
 
@@ -106,12 +106,14 @@ def play(
         minutes between decisions.
     scheduled_nodes:
         (P, 24) nodes that schedules ask for, by the hour of the day in UTC; None is no schedule.
+    begin_nodes:
+        (P,) nodes that there are at first; None is the largest size.
     progress:
         called once a simulated day.
     """
     # A zero in a history is a zero: whoever recorded it says so. Live, it may be a lost metric.
     alone = replace(policy, disruption_ratio=1.0, unreachable_limit_ratio=1.0, zero_is_missing=False)
-    world, stream = _World(demand, alone), iter(forecasts)
+    world, stream = _World(demand, alone, begin_nodes), iter(forecasts)
     known: Forecast | None = None
     for minute in range(demand.cpu_cores.shape[1]):
         world.pass_minute(minute)
@@ -131,12 +133,13 @@ def play(
 class _World:
     """The pools as they are in one minute: nodes, nodes that boot, what was wanted lately, and the score so far."""
 
-    def __init__(self, demand: Demand, policy: Policy) -> None:
+    def __init__(self, demand: Demand, policy: Policy, begin_nodes: Int | None) -> None:
         count, parts = len(demand.pools.unique_id), demand.count()
         self.demand, self.policy = demand, policy
         self.boot = np.maximum(np.round(demand.pools.boot_s / MINUTE_S), 0).astype(np.int64)
         self.rows, self.slots = np.arange(count), int(self.boot.max(initial=0)) + 1
-        self.desired = demand.pools.max_nodes.copy()  # nobody has decided yet: begin large
+        # where nobody has decided yet: begin large
+        self.desired = (demand.pools.max_nodes if begin_nodes is None else begin_nodes).copy()
         self.booting = np.zeros((count, self.slots), np.int64)  # by the minute in which they are Ready
         memory = int(np.max(policy.down_stabilisation_s) // MINUTE_S) + 1
         self.wanted = np.zeros((count, memory), np.int64)

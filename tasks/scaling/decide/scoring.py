@@ -213,6 +213,6 @@ def play_all(span: Span, baselines: Mapping[str, Baseline]) -> dict[str, Tally]:
 
 
 def _binned(values: Float | Bool) -> Float:
-    whole = values.shape[1] // BIN_MIN * BIN_MIN
-    parts = values[:, :whole].reshape(len(values), -1, BIN_MIN)
+    bins = values.shape[1] // BIN_MIN
+    parts = values[:, : bins * BIN_MIN].reshape(len(values), bins, BIN_MIN)
     return np.asarray(parts.sum(axis=2, dtype=np.float64))

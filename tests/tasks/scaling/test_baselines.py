@@ -31,6 +31,10 @@ def test_target_tracking_settles_at_its_target_and_the_seed_between_its_limits()
     assert 7.0 / 0.7 <= settled("seed", world) <= 7.0 / 0.3
 
 
+def test_the_seed_leaves_a_size_within_its_limits_as_it_was():
+    assert settled("seed", span(np.full((1, 240), 3.0))) == 6
+
+
 @pytest.mark.parametrize("name", ["seed", "target-tracking"])
 def test_demand_that_jumps_is_a_violation_until_nodes_have_booted(name):
     load = np.full((1, 240), 7.0)
