@@ -14,12 +14,13 @@ from blocks.kubernetes.nodes import (
     is_schedulable,
 )
 from blocks.kubernetes.ownership import HANDS_OFF, is_hands_off, owner
-from blocks.kubernetes.pod_requests import PoolPods, pods_by_pool
+from blocks.kubernetes.pod_requests import NO_PODS, PoolPods, pods_by_pool
 from blocks.kubernetes.room import PoolRoom, room_by_pool
 
 __all__ = [
     "HANDS_OFF",
     "KARPENTER_LABEL",
+    "NO_PODS",
     "POOL_LABEL",
     "KubernetesApi",
     "Lease",

@@ -60,6 +60,9 @@ class PoolPods:
     node_pods: float | None
 
 
+NO_PODS = PoolPods(Requests(), 0, 0, 0, 0, None, None)
+
+
 def pods_by_pool(
     nodes: Iterable[Object], pods: Iterable[Object], budgets: Sequence[Object], provider: Provider
 ) -> dict[str, PoolPods]:

@@ -27,6 +27,7 @@ def reap(
     from blocks.store.tables import Mode
     from tasks.run import open_run
     from tasks.scaling import reaper
+    from tasks.scaling.actuators.base import told
 
     with refusals():
         run = open_run("cluster-scaling", fleet)
@@ -41,6 +42,6 @@ def reap(
             return None
         table = Table("pool", "held up by", "setting", "before us", "until (UTC)")
         for hold in holds:
-            table.add_row(hold.subject, hold.kind, reaper.told(hold.value), reaper.told(hold.base),
+            table.add_row(hold.subject, hold.kind, told(hold.value), told(hold.base),
                           f"{hold.until:%Y-%m-%d %H:%M}")  # fmt: skip
         return out.print(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from tasks.forecasting.kinds import KINDS
 from tasks.forecasting.observe import demand_queries, source_time_s
 from tasks.pools.observe import PoolReading, read_pools
 from tasks.run import Run
+from tasks.scaling.around import look_around
 from tasks.scaling.decide import STEERING, Actuators, Observed, Policy, Pools
 from tasks.scaling.find import find_actuators
 
@@ -71,6 +72,7 @@ def observe_pools(run: Run, policy: Policy) -> View:
     subjects = [reading.subject for reading in readings]
     wanted, last_up, last_change = _memory(store, run.flow, as_of, policy)
     states = [reading.state for reading in readings]
+    around = look_around(run, readings, as_of)
     observed = Observed(
         desired=np.array([state.desired if state else 0 for state in states], np.int64),
         ready=np.array([reading.ready for reading in readings], np.int64),
@@ -82,9 +84,16 @@ def observe_pools(run: Run, policy: Policy) -> View:
         last_change_s=_column(last_change, subjects, np.inf),
         recent_want=np.fmax(_column(wanted, subjects, np.nan), _column(past, subjects, np.nan)),
         reachable=np.array([state is not None for state in states], np.bool_),
+        **around.observed,
     )
     actuators, wishes = find_actuators(fleet, run.journal.holds(run.fleet_name), readings)
-    return View(as_of, _pools(readings, actuators), observed, forecast, tuple(trouble + wishes + silent))
+    return View(
+        as_of,
+        replace(_pools(readings, actuators), **around.pools),
+        observed,
+        forecast,
+        tuple(trouble + wishes + silent),
+    )
 
 
 def _pools(readings: list[PoolReading], actuators: Actuators) -> Pools:

@@ -1,0 +1,106 @@
+"""What stands around the pools: their pods, schedules, quota; change freezes; what other flows have reserved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from blocks.fleet import Fleet
+from blocks.store.guards import covers
+from tasks.pools.observe import PoolReading
+from tasks.run import Run
+from tasks.scaling.decide.inputs import Bool, Float, Int
+
+SCHEDULE_STEP_S = 300  # a schedule is looked up this often from now until nodes could be Ready
+
+
+class Around(NamedTuple):
+    """Columns of `Pools` and of `Observed`, by their names there."""
+
+    pools: dict[str, Any]
+    observed: dict[str, Any]
+
+
+def look_around(run: Run, readings: Sequence[PoolReading], as_of: datetime) -> Around:
+    """The columns that neither the cloud's size nor the metrics tell.
+
+    Parameters
+    ----------
+    as_of: the time of the fleet; freezes of the store are in real time, as people set them.
+    """
+    frozen, growth_only = _freezes(run, readings, as_of)
+    pods = [reading.pods for reading in readings]
+
+    def told(name: str, absent: float) -> Float:
+        """(P,) a number of the pods of each pool."""
+        found = [getattr(each, name) if each else None for each in pods]
+        return np.array([absent if value is None else value for value in found], np.float64)
+
+    desired = np.array([reading.state.desired if reading.state else 0 for reading in readings])
+    quota = [reading.pool.quota_nodes for reading in readings]
+    reserved = run.journal.reserved("nodes", but_not_by=run.flow)
+    return Around(
+        pools={
+            "node_gpus": told("node_gpus", np.inf),
+            "node_pods": told("node_pods", np.inf),
+            "scheduled_nodes": scheduled(run.fleet, readings, as_of),
+        },
+        observed={
+            "requested": np.array([_requested(reading) for reading in readings], np.float64).reshape(-1, 4),
+            "pending_pods": told("pending", 0).astype(np.int64),
+            "interrupted_nodes": told("interrupted", 0).astype(np.int64),
+            "removable_nodes": _removable(readings, desired),
+            "reserved_nodes": np.array([int(np.ceil(reserved.get(r.subject, 0.0))) for r in readings], np.int64),
+            "quota_nodes": np.array([10**6 if q is None else q - size for q, size in zip(quota, desired, strict=True)],
+                                    np.int64),
+            "frozen": frozen,
+            "growth_only": growth_only,
+        },
+    )  # fmt: skip
+
+
+def _requested(reading: PoolReading) -> tuple[float, float, float, float]:
+    """What `RESOURCES` are requested; NaN where nobody can tell."""
+    if reading.pods is None:
+        return (np.nan,) * 4
+    asked = reading.pods.requested
+    return asked.cpu_cores, asked.memory_bytes, asked.gpus, float(reading.pods.pods)
+
+
+def _removable(readings: Sequence[PoolReading], desired: Int) -> Int:
+    """(P,) nodes that may leave; those that the cluster does not show yet carry no pod."""
+    found = [
+        size if reading.pods is None or not reading.pods.pods else reading.pods.removable
+        for reading, size in zip(readings, desired.tolist(), strict=True)
+    ]
+    return np.array(found, np.int64)
+
+
+def scheduled(fleet: Fleet, readings: Sequence[PoolReading], as_of: datetime) -> Int:
+    """(P,) fewest nodes by the pools' own schedules from now until nodes could be Ready, in their sites' local time."""
+    found = []
+    for reading in readings:
+        zone, most = fleet.site(reading.cluster.site).time_zone, 0
+        steps = int(reading.pool.boot_s // SCHEDULE_STEP_S) + 2
+        whens = [as_of + timedelta(seconds=min(step * SCHEDULE_STEP_S, reading.pool.boot_s)) for step in range(steps)]
+        for entry in reading.pool.schedule:
+            if any(entry.holds(when, zone) for when in whens):
+                most = max(most, entry.nodes)
+        found.append(most)
+    return np.array(found, np.int64)
+
+
+def _freezes(run: Run, readings: Sequence[PoolReading], as_of: datetime) -> tuple[Bool, Bool]:
+    """(P,) no change at all, (P,) no shrinking: by the calendar of the inventory, and by the store's freezes."""
+    calendar = [freeze for freeze in run.fleet.change_freezes if freeze.in_force(as_of)]
+    hard = [freeze.scope for freeze in run.journal.freezes()]
+    hard += [freeze.scope for freeze in calendar if not freeze.growth]
+    soft = [freeze.scope for freeze in calendar if freeze.growth]
+    frozen, growth_only = (
+        np.array([any(covers(scope, reading.subject) for scope in scopes) for reading in readings], np.bool_)
+        for scopes in (hard, soft)
+    )
+    return frozen, growth_only
