@@ -156,7 +156,7 @@ def _numbers(decision: Decided) -> list[float]:
     if any(reason["code"] == ReasonCode.UNREACHABLE for reason in content["reasons"]):
         return [np.nan] * len(_COLUMNS)
     numbers = {name: content[name] for name in _COLUMNS} | {"current": _size(content)}
-    if decision.state != Verdict.ACTED or content["actuator"] in STEERING:
+    if decision.state != Verdict.ACTED or _is_steered(content):
         numbers["target"] = np.nan
     return list(numbers.values())
 
@@ -165,7 +165,12 @@ def _size(content: Mapping[str, Any]) -> int:
     """Nodes that the pool had. Where an autoscaler sizes it, a decision holds its setting (a floor, ...), not its size:
     there the Ready nodes count, and what our setting does is part of the rule that is live.
     """
-    return int(content["ready" if content["actuator"] in STEERING else "current"])
+    return int(content["ready" if _is_steered(content) else "current"])
+
+
+def _is_steered(content: Mapping[str, Any]) -> bool:
+    """Whether an autoscaler sizes the pool; decisions of an older release name no actuator, and set sizes alone."""
+    return content.get("actuator") in STEERING
 
 
 def _span(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from typer.testing import CliRunner
@@ -15,14 +16,22 @@ from blocks.store.series import SeriesStore
 from deployments.command import app
 from deployments.command.report import stored_sections
 from deployments.report import render
-from deployments.simulation import Simulation
+from deployments.simulation import Simulation, ready, starting_simulation
 from flows.demand_forecasting import ForecastRequest, demand_forecasting
 from flows.resource_plan import PlanRequest, resource_plan
 from tasks.resource_plan.record import newest_plan
+from tests.flows.conftest import START
 
 pytestmark = pytest.mark.server
 
 DAY = ForecastRequest(history_days=9, plan="day-ahead", engine="seasonal-naive")
+
+
+@pytest.fixture(scope="module")
+def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
+    """A simulated fleet of its own: hours pass in here, and other files count on the morning."""
+    with starting_simulation(tmp_path_factory.mktemp("own") / "local", speed=60, seed=7, start=START) as child:
+        yield ready(child)
 
 
 def by_pool(told: dict) -> dict[str, dict]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,13 +10,21 @@ import pytest
 from blocks.fleet import Fleet
 from blocks.store import Store
 from blocks.store.tables import Mode, Scorecard, Verdict
-from deployments.simulation import Simulation
+from deployments.simulation import Simulation, ready, starting_simulation
 from flows.cluster_scaling import ScalingRequest, cluster_scaling
 from flows.demand_forecasting import demand_forecasting
 from flows.scaling_scorecard import ScorecardRequest, scaling_scorecard
+from tests.flows.conftest import START
 from tests.flows.test_cluster_scaling import QUICK, changes, off_size, sizes  # noqa: F401
 
 pytestmark = pytest.mark.server
+
+
+@pytest.fixture(scope="module")
+def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
+    """A simulated fleet of its own: hours pass in here, and other files count on the morning."""
+    with starting_simulation(tmp_path_factory.mktemp("own") / "local", speed=60, seed=7, start=START) as child:
+        yield ready(child)
 
 
 def scored_hours(told: list[dict], pool: str, better: bool, days: int = 1) -> list[Scorecard]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from blocks.series import Series, utc
 from blocks.store import Store
@@ -102,6 +103,13 @@ def test_a_pool_that_an_autoscaler_sizes_is_scored_by_its_ready_nodes_not_by_its
     decide(run, 0, 300, actuator="floor", current=2, ready=6, state=Verdict.ACTED)
     score(run)
     assert rules(run)["live"] == (0, 18, 180)
+
+
+def test_decisions_of_an_older_release_are_scored_too(run) -> None:
+    decide(run, 0, 240)
+    with run.store.write() as session:
+        session.execute(text("UPDATE decision SET content = json_remove(content, '$.actuator')"))
+    assert score(run).hours == 3
 
 
 def test_a_pass_that_could_not_reach_the_pool_says_nothing_of_its_size(run) -> None:
