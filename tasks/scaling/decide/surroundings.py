@@ -50,7 +50,7 @@ def change_freeze(draft: Draft) -> None:
     observed = draft.observed
     nothing = np.zeros(draft.want.shape, np.bool_)
     frozen = nothing if observed.frozen is None else observed.frozen
-    held = draft.shrinking & (nothing if observed.growth_only is None else observed.growth_only)
+    held = (draft.target < draft.current) & (nothing if observed.growth_only is None else observed.growth_only)
     held = held | (frozen & (draft.target != draft.current))
     draft.stay(held)
     draft.refuse(held)
