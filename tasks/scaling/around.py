@@ -18,10 +18,11 @@ SCHEDULE_STEP_S = 300  # a schedule is looked up this often from now until nodes
 
 
 class Around(NamedTuple):
-    """Columns of `Pools` and of `Observed`, by their names there."""
+    """Columns of `Pools` and of `Observed`, by their names there; and a line for each freeze in force."""
 
     pools: dict[str, Any]
     observed: dict[str, Any]
+    told: list[str]
 
 
 def look_around(run: Run, readings: Sequence[PoolReading], as_of: datetime) -> Around:
@@ -31,7 +32,7 @@ def look_around(run: Run, readings: Sequence[PoolReading], as_of: datetime) -> A
     ----------
     as_of: the time of the fleet; freezes of the store are in real time, as people set them.
     """
-    frozen, growth_only = _freezes(run, readings, as_of)
+    frozen, growth_only, lines = _freezes(run, readings, as_of)
     pods = [reading.pods for reading in readings]
 
     def told(name: str, absent: float) -> Float:
@@ -59,6 +60,7 @@ def look_around(run: Run, readings: Sequence[PoolReading], as_of: datetime) -> A
             "frozen": frozen,
             "growth_only": growth_only,
         },
+        told=lines,
     )  # fmt: skip
 
 
@@ -93,14 +95,23 @@ def scheduled(fleet: Fleet, readings: Sequence[PoolReading], as_of: datetime) ->
     return np.array(found, np.int64)
 
 
-def _freezes(run: Run, readings: Sequence[PoolReading], as_of: datetime) -> tuple[Bool, Bool]:
-    """(P,) no change at all, (P,) no shrinking: by the calendar of the inventory, and by the store's freezes."""
-    calendar = [freeze for freeze in run.fleet.change_freezes if freeze.in_force(as_of)]
-    hard = [freeze.scope for freeze in run.journal.freezes()]
-    hard += [freeze.scope for freeze in calendar if not freeze.growth]
-    soft = [freeze.scope for freeze in calendar if freeze.growth]
+def _freezes(run: Run, readings: Sequence[PoolReading], as_of: datetime) -> tuple[Bool, Bool, list[str]]:
+    """(P,) no change at all, (P,) no shrinking, and why: by the calendar of the inventory, and the store's freezes."""
+    hard: list[str] = []
+    soft: list[str] = []
+    lines: list[str] = []
+    for stored in run.journal.freezes():
+        hard.append(stored.scope)
+        why = f" ({stored.reason})" if stored.reason else ""
+        lines.append(f"{stored.scope} is frozen{why}. To mend it: continuum thaw '{stored.scope}'")
+    for entry in run.fleet.change_freezes:
+        if entry.in_force(as_of):
+            (soft if entry.growth else hard).append(entry.scope)
+            why = f" ({entry.reason})" if entry.reason else ""
+            what = "may only grow" if entry.growth else "is not changed"
+            lines.append(f"{entry.scope} {what} now, by change_freezes in fleet.yaml{why}")
     frozen, growth_only = (
         np.array([any(covers(scope, reading.subject) for scope in scopes) for reading in readings], np.bool_)
         for scopes in (hard, soft)
     )
-    return frozen, growth_only
+    return frozen, growth_only, lines

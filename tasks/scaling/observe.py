@@ -92,7 +92,7 @@ def observe_pools(run: Run, policy: Policy) -> View:
         replace(_pools(readings, actuators), **around.pools),
         observed,
         forecast,
-        tuple(trouble + wishes + silent),
+        tuple(trouble + wishes + silent + around.told),
     )
 
 

@@ -67,7 +67,9 @@ WORDS: dict[ReasonCode, Words] = {
     ReasonCode.REQUESTS_UNKNOWN: Words(
         "doubt", "what the pods request is not known, so capacity is not lowered", _DOCTOR
     ),
-    ReasonCode.REQUESTS_FIT: Words("guard", "what the pods request needs {requested_nodes}"),
+    ReasonCode.REQUESTS_FIT: Words(
+        "guard", "what the pods request needs {requested_nodes}", "lower the requests of pods that do not use them"
+    ),
     ReasonCode.POD_DISRUPTION_BUDGET: Words(
         "guard",
         "PodDisruptionBudgets let {removable_nodes} go",

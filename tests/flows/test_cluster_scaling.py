@@ -8,12 +8,13 @@ import yaml
 
 from blocks import settings
 from blocks.errors import ContinuumError, InvalidInput
-from blocks.fleet import Fleet
+from blocks.fleet import Autoscaler, Fleet
 from blocks.inventory import save_fleet
 from blocks.series import utc
 from blocks.store import Journal, Store
 from blocks.store.tables import Mode, State, Verdict
 from blocks.store.undo import carry_out, undo_plan
+from deployments.local.operations import AUTOSCALER
 from deployments.simulation import Simulation
 from flows.cluster_scaling import ScalingRequest, cluster_scaling
 from flows.demand_forecasting import ForecastRequest, demand_forecasting
@@ -29,7 +30,14 @@ QUICK = ForecastRequest(history_days=9)
 
 
 def sizes(fleet: Fleet) -> dict[str, int]:
-    return {reading.subject: reading.state.desired for reading in read_pools(fleet)[0] if reading.state}
+    """Of the pools that no autoscaler of the simulated fleet sizes meanwhile."""
+    found = [each for each in read_pools(fleet)[0] if each.state and each.pool.autoscaler is Autoscaler.NONE]
+    return {each.subject: each.state.desired for each in found if each.state}
+
+
+def asked_for(simulation: Simulation) -> list[dict]:
+    """The clouds' operations that somebody asked for, autoscalers left out."""
+    return [operation for operation in simulation.operations() if operation["kind"] != AUTOSCALER]
 
 
 def with_pool(fleet: Fleet, subject: str, **changed: object) -> Fleet:
@@ -64,12 +72,12 @@ def test_shadow_changes_nothing_and_decides_what_the_other_modes_would(
     fleet: Fleet, simulation: Simulation, off_size: str
 ) -> None:
     demand_forecasting(QUICK)
-    before, log = sizes(fleet), simulation.operations()
+    before, log = sizes(fleet), asked_for(simulation)
     simulation.set_speed(0)  # time stands still: all three look at the same moment
     told = {mode: cluster_scaling(ScalingRequest(mode=mode)) for mode in (Mode.SHADOW, Mode.PROPOSE)}
 
     assert sizes(fleet) == before
-    assert simulation.operations() == log
+    assert asked_for(simulation) == log
     store = Store.open()
     shadow, proposed = (store.proposals(told[mode]["flow_run_id"]) for mode in (Mode.SHADOW, Mode.PROPOSE))
     assert [row.content for row in shadow] == [row.content for row in proposed]
@@ -104,7 +112,26 @@ def test_a_freeze_stops_acting_and_says_how_to_end_it(fleet: Fleet, off_size: st
     before = sizes(fleet)
     Journal(Store.open()).freeze("us-gke", reason="release day", by="a test")
     told = cluster_scaling(ScalingRequest(mode=Mode.ACT), [off_size])
-    (change,) = changes(told)
+    (decision,) = told["decisions"]
+    assert decision["action"] == "refuse"
+    assert "a change freeze is in force" in decision["words"]
+    assert any("us-gke" in line and "release day" in line for line in told["trouble"])
+    assert sizes(fleet) == before
+
+
+def test_a_freeze_that_comes_after_the_decision_stops_the_act(
+    fleet: Fleet, off_size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demand_forecasting(QUICK)
+    planned = Journal.plan
+
+    def meanwhile(self: Journal, *given: object, **named: object) -> object:
+        Journal(Store.open()).freeze("us-gke", reason="release day", by="a test")
+        return planned(self, *given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Journal, "plan", meanwhile)
+    before = sizes(fleet)
+    (change,) = changes(cluster_scaling(ScalingRequest(mode=Mode.ACT), [off_size]))
     assert change["result"]["state"] == "refused"
     assert "release day" in change["result"]["detail"]
     assert "continuum thaw 'us-gke'" in change["result"]["detail"]
@@ -137,9 +164,9 @@ def test_a_hands_off_pool_gets_a_patch_file_and_no_operation(
 ) -> None:
     save_fleet(with_pool(fleet, off_size, hands_off=True), "theirs")
     demand_forecasting(QUICK.model_copy(update={"fleet": "theirs"}))
-    log = simulation.operations()
+    log = asked_for(simulation)
     told = cluster_scaling(ScalingRequest(fleet="theirs", mode=Mode.ACT), [off_size])
-    assert simulation.operations() == log
+    assert asked_for(simulation) == log
     (row,) = told["decisions"]
     assert row["action"] == "refuse"
     (patch,) = map(Path, told["patches"])
@@ -278,9 +305,9 @@ def test_shadow_leaves_what_a_killed_run_left_and_says_so(fleet: Fleet, simulati
     size = sizes(fleet)[off_size]
     do, undo = {"desired": size - 1, "fleet": "default"}, {"desired": size, "fleet": "default"}
     intent = gone.start(gone.plan(None, off_size, act.KIND, do=do, undo=undo, planned_against={}, key="left"))
-    log = simulation.operations()
+    log = asked_for(simulation)
     told = cluster_scaling(ScalingRequest(mode=Mode.SHADOW))
     assert [row["subject"] for row in told["left_over"]] == [off_size]
     assert "next run in act mode" in told["left_over"][0]["detail"]
     assert Journal(Store.open()).intent(intent.id).state == State.STARTED
-    assert simulation.operations() == log
+    assert asked_for(simulation) == log

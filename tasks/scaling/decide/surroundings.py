@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tasks.scaling.decide.draft import Draft
-from tasks.scaling.decide.inputs import Bool, Int
+from tasks.scaling.decide.inputs import Bool, Int, group_nodes
 from tasks.scaling.decide.needs import whole_nodes
 from tasks.scaling.decide.reasons import ReasonCode
 
@@ -58,13 +58,14 @@ def change_freeze(draft: Draft) -> None:
 
 
 def quota(draft: Draft) -> None:
-    """Growth as far as the cloud's quota allows."""
+    """Growth as far as the cloud's quota allows, in whole groups of nodes."""
     left = draft.observed.quota_nodes
     if left is None:
         return
-    most = draft.current + np.maximum(left, 0)
+    group, current = group_nodes(draft.pools), draft.current
+    most = current + np.maximum(left, 0)
     short = draft.target > most
-    unmet = draft.target - most
-    draft.target = np.minimum(draft.target, most)
-    draft.refuse(short & (most == draft.current))
-    draft.log.add(ReasonCode.QUOTA, short, quota_nodes=left, unmet_nodes=unmet)
+    fitting = np.maximum(most // group * group, current)
+    draft.log.add(ReasonCode.QUOTA, short, quota_nodes=left, unmet_nodes=draft.target - fitting)
+    draft.target = np.where(short, fitting, draft.target)
+    draft.refuse(short & (fitting == current))

@@ -246,10 +246,12 @@ def one_pool(row, policy, blackout) -> tuple[Action, int, int]:
     up = max(policy.max_step_up_nodes, group, int(current * policy.max_step_up_ratio))
     down = max(policy.max_step_down_nodes, group, int(current * policy.max_step_down_ratio))
     target = min(max(target, current - down), max(current + up, low))
-    if target > current + max(row["quota_nodes"], 0):
-        target, refused = current + max(row["quota_nodes"], 0), refused or row["quota_nodes"] <= 0
     target, uneven = in_groups(target, current, low, high, group)
     refused |= uneven
+    most = current + max(row["quota_nodes"], 0)
+    if target > most:
+        target = max(most - most % group, current)
+        refused |= target == current
     if current > target > high:
         target, refused = current, True
     if target == current:
