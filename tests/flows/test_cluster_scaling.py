@@ -29,7 +29,14 @@ QUICK = ForecastRequest(history_days=9)
 
 
 def sizes(fleet: Fleet) -> dict[str, int]:
-    return {reading.subject: reading.state.desired for reading in read_pools(fleet)[0] if reading.state}
+    """Of the pools that no autoscaler sizes meanwhile."""
+    states = {reading.subject: reading.state for reading in read_pools(fleet)[0]}
+    return {name: state.desired for name, state in states.items() if state and not state.autoscaled}
+
+
+def asked_for(simulation: Simulation) -> list[str]:
+    """What clients asked of the clouds, without what autoscalers did."""
+    return [entry["id"] for entry in simulation.operations() if entry["kind"] != "autoscaler"]
 
 
 def with_pool(fleet: Fleet, subject: str, **changed: object) -> Fleet:
@@ -64,12 +71,12 @@ def test_shadow_changes_nothing_and_decides_what_the_other_modes_would(
     fleet: Fleet, simulation: Simulation, off_size: str
 ) -> None:
     demand_forecasting(QUICK)
-    before, log = sizes(fleet), simulation.operations()
+    before, log = sizes(fleet), asked_for(simulation)
     simulation.set_speed(0)  # time stands still: all three look at the same moment
     told = {mode: cluster_scaling(ScalingRequest(mode=mode)) for mode in (Mode.SHADOW, Mode.PROPOSE)}
 
     assert sizes(fleet) == before
-    assert simulation.operations() == log
+    assert asked_for(simulation) == log
     store = Store.open()
     shadow, proposed = (store.proposals(told[mode]["flow_run_id"]) for mode in (Mode.SHADOW, Mode.PROPOSE))
     assert [row.content for row in shadow] == [row.content for row in proposed]
@@ -137,9 +144,9 @@ def test_a_hands_off_pool_gets_a_patch_file_and_no_operation(
 ) -> None:
     save_fleet(with_pool(fleet, off_size, hands_off=True), "theirs")
     demand_forecasting(QUICK.model_copy(update={"fleet": "theirs"}))
-    log = simulation.operations()
+    log = asked_for(simulation)
     told = cluster_scaling(ScalingRequest(fleet="theirs", mode=Mode.ACT), [off_size])
-    assert simulation.operations() == log
+    assert asked_for(simulation) == log
     (row,) = told["decisions"]
     assert row["action"] == "refuse"
     (patch,) = map(Path, told["patches"])
@@ -278,9 +285,9 @@ def test_shadow_leaves_what_a_killed_run_left_and_says_so(fleet: Fleet, simulati
     size = sizes(fleet)[off_size]
     do, undo = {"desired": size - 1, "fleet": "default"}, {"desired": size, "fleet": "default"}
     intent = gone.start(gone.plan(None, off_size, act.KIND, do=do, undo=undo, planned_against={}, key="left"))
-    log = simulation.operations()
+    log = asked_for(simulation)
     told = cluster_scaling(ScalingRequest(mode=Mode.SHADOW))
     assert [row["subject"] for row in told["left_over"]] == [off_size]
     assert "next run in act mode" in told["left_over"][0]["detail"]
     assert Journal(Store.open()).intent(intent.id).state == State.STARTED
-    assert simulation.operations() == log
+    assert asked_for(simulation) == log
