@@ -31,6 +31,8 @@ _WORDS: tuple[tuple[str, Refusal], ...] = (
     ("sufficient capacity", Refusal.CAPACITY),
     ("insufficientfreeaddresses", Refusal.CAPACITY),
 )
+# How actuators say that what was accepted has not come.
+_LATE = ("nodes are ready after", "pause pods run after")
 
 
 def refusal_of(error: ContinuumError) -> Refusal | None:
@@ -46,5 +48,5 @@ def refusal_of(error: ContinuumError) -> Refusal | None:
     text = error.what.lower()
     found = next((refusal for word, refusal in _WORDS if word in text), None)
     if found is None and isinstance(error, TimedOut):
-        return Refusal.NODES if "ready" in text else None
+        return Refusal.NODES if any(words in text for words in _LATE) else None
     return found or Refusal.OTHER

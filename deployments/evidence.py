@@ -50,8 +50,8 @@ class Outcome:
         return [row for row in self.decisions if row["action"] == "refuse"]
 
     def foreseen(self) -> list[dict[str, Any]]:
-        """Scale-ups that were carried out because of the forecast: what binds comes first among the reasons."""
-        return [row for row in self.scaled("up") if row["reasons"][0]["code"] == "forecast-peak"]
+        """Scale-ups of pools that still held their demand, for a forecast peak that they would not have held."""
+        return [row for row in self.scaled("up") if row["actuator"] not in STEERING and _outgrown_later(row)]
 
     def actuated(self) -> set[str]:
         """The actuators by which something was changed."""
@@ -86,6 +86,17 @@ def look(fleet: Fleet, operations: list[dict[str, Any]], outcome: Outcome) -> No
                  "demand_arrived": crossed.isoformat(),
                  "lead_minutes": round((crossed - finished).total_seconds() / 60, 1)}
             )  # fmt: skip
+
+
+def _outgrown_later(decision: dict[str, Any]) -> bool:
+    """Whether use fitted into `FULL_RATIO` of the old size, and the forecast peak did not."""
+    full = {
+        reason["code"]: (reason["numbers"]["need_nodes"] or 0.0) * reason["numbers"]["target_ratio"]
+        for reason in decision["reasons"]
+        if reason["code"] in ("reactive-need", "forecast-peak")
+    }
+    holds = FULL_RATIO * decision["current"]
+    return bool(full.get("reactive-need", holds + 1) <= holds < full.get("forecast-peak", 0.0))
 
 
 def _check_sizes(fleet: Fleet, outcome: Outcome) -> None:

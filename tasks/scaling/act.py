@@ -149,7 +149,8 @@ def fall_back(run: Run, decision: Decision, result: Result) -> list[Result]:
     """See `tasks.scaling.fallback`, which is imported late: it acts by what is in here."""
     from tasks.scaling.fallback import take_missing_nodes
 
-    return take_missing_nodes(run, decision, result) if result.refusal else []
+    ended = result.state != State.STARTED  # else the nodes may still come, and would be bought twice
+    return take_missing_nodes(run, decision, result) if result.refusal and ended else []
 
 
 def _one(run: Run, decision: Decision, limit: Mapping[str, Any]) -> Result:

@@ -8,13 +8,12 @@ import yaml
 
 from blocks import settings
 from blocks.errors import ContinuumError, InvalidInput
-from blocks.fleet import Autoscaler, Fleet
+from blocks.fleet import Fleet
 from blocks.inventory import save_fleet
 from blocks.series import utc
 from blocks.store import Journal, Store
 from blocks.store.tables import Mode, State, Verdict
 from blocks.store.undo import carry_out, undo_plan
-from deployments.local.operations import AUTOSCALER
 from deployments.simulation import Simulation
 from flows.cluster_scaling import ScalingRequest, cluster_scaling
 from flows.demand_forecasting import ForecastRequest, demand_forecasting
@@ -30,14 +29,14 @@ QUICK = ForecastRequest(history_days=9)
 
 
 def sizes(fleet: Fleet) -> dict[str, int]:
-    """Of the pools that no autoscaler of the simulated fleet sizes meanwhile."""
-    found = [each for each in read_pools(fleet)[0] if each.state and each.pool.autoscaler is Autoscaler.NONE]
-    return {each.subject: each.state.desired for each in found if each.state}
+    """Of the pools that no autoscaler sizes meanwhile."""
+    states = {reading.subject: reading.state for reading in read_pools(fleet)[0]}
+    return {name: state.desired for name, state in states.items() if state and not state.autoscaled}
 
 
-def asked_for(simulation: Simulation) -> list[dict]:
-    """The clouds' operations that somebody asked for, autoscalers left out."""
-    return [operation for operation in simulation.operations() if operation["kind"] != AUTOSCALER]
+def asked_for(simulation: Simulation) -> list[str]:
+    """What clients asked of the clouds, without what autoscalers did."""
+    return [entry["id"] for entry in simulation.operations() if entry["kind"] != "autoscaler"]
 
 
 def with_pool(fleet: Fleet, subject: str, **changed: object) -> Fleet:

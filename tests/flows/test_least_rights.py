@@ -20,7 +20,7 @@ from blocks.store.undo import undo_plan
 from deployments.doctor import examine
 from flows.cluster_scaling import ScalingRequest, cluster_scaling
 from tasks.scaling.act import APPLIERS
-from tests.flows.scaling_scenes import BURST, carry_out, decide, look, run_of
+from tests.flows.actuators.scenes import BURST, carry_out, decide, look, run_of
 from tests.flows.test_cluster_scaling import changes, sizes
 
 pytestmark = pytest.mark.server

@@ -1,0 +1,16 @@
+"""A simulated fleet for each file: these tests move its clock by hours, and leave its pools as they like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from deployments.simulation import Simulation, ready, starting_simulation
+from tests.flows.conftest import START
+
+
+@pytest.fixture(scope="module")
+def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
+    with starting_simulation(tmp_path_factory.mktemp("simulated") / "local", speed=60, seed=7, start=START) as child:
+        yield ready(child)
