@@ -10,7 +10,7 @@ from tasks.run import Run
 from tasks.scaling.decide import CHANGES, Action, Policy, decide_scaling, revalidate
 from tasks.scaling.observe import View
 from tasks.scaling.record import stored_decisions
-from tasks.scaling.report import explain
+from tasks.scaling.report import explain, proposal
 
 OPEN = (Verdict.PROPOSED, Verdict.APPROVED)  # not yet acted on, rejected or expired
 
@@ -39,10 +39,11 @@ def approve(run: Run, rows: Sequence[Decision], view: View, policy: Policy, mode
 def plan_of(run: Run, changes: Sequence[Decision]) -> str:
     """The proposal as a person reads it above the form."""
     simulated = " of the simulated fleet" if run.fleet.simulated else ""
-    lines = "\n".join(f"- {explain(change.content)}" for change in changes)
     when = f"{changes[0].as_of:%Y-%m-%d %H:%M} UTC"
     pools = "node pool" if len(changes) == 1 else "node pools"
-    return f"**{len(changes)} {pools}{simulated} would change** (decided at {when}):\n\n{lines}"
+    return f"**{len(changes)} {pools}{simulated} would change** (decided at {when}):\n\n" + proposal(
+        [change.content for change in changes]
+    )
 
 
 def _still_valid(

@@ -49,6 +49,28 @@ def sections(records: Sequence[Record], *, rows_limit: int = 300) -> list[dict[s
     return found
 
 
+_PROPOSED = ("pool", "actuator", "nodes", "violation minutes", "node-hours", "USD", "why")
+
+
+def proposal(records: Sequence[Record]) -> str:
+    """The changes that somebody is to approve, as a Markdown table with what they promise.
+
+    Violation minutes are those expected over the promise's horizon without the change, and with it.
+    """
+    lines = ["| " + " | ".join(_PROPOSED) + " |", "|" + "---|" * len(_PROPOSED)]
+    for record in records:
+        promised = record["promised"]
+        without, changed, hours, usd = (
+            "unknown" if promised[name] is None else f"{promised[name]:{form}}"
+            for name, form in (("violation_minutes_if_not", ".1f"), ("violation_minutes_if_changed", ".1f"),
+                               ("node_hours_delta", "+.1f"), ("usd_delta", "+.2f"))
+        )  # fmt: skip
+        size, minutes = f"{record['current']} → {record['target']}", f"{without} → {changed}"
+        cells = [record["unique_id"], actuator_of(record), size, minutes, hours, usd, _why(record)]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join([*lines, "", _promise(records)])
+
+
 def patch(record: Record) -> dict[str, Any] | None:
     """The change of a pool that somebody else owns, as a document for them to apply; None where there is none."""
     if record["action"] != Action.REFUSE or record["target"] == record["current"]:

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.scaling.decide import ReasonCode
 from tasks.scaling.reason_words import WORDS
-from tasks.scaling.report import explain, patch, sections
+from tasks.scaling.report import explain, patch, proposal, sections
 
 GIB = 2.0**30
 
@@ -97,3 +97,14 @@ def test_a_long_table_is_cut_and_says_so(stage):
     decisions = sections(stage.scene(5, cpu_cores=16.0).decide().to_records(), rows_limit=2)[0]
     assert len(decisions["table"]["rows"]) == 2
     assert decisions["paragraphs"][-1].startswith("3 further pools not shown here")
+
+
+def test_a_proposal_is_a_table_of_the_changes_and_what_they_promise(stage):
+    record = record_of(stage.scene(cpu_cores=30.0, price_usd_per_hour=0.5))
+    head, rule, row, gap, promise = proposal([record]).splitlines()
+    assert head.startswith("| pool | actuator | nodes |")
+    assert rule.count("---") == head.count("|") - 1
+    assert row.startswith("| eu-eks/web | desired | 6 → ")
+    assert row.count("|") == head.count("|")
+    assert gap == ""
+    assert promise.startswith("Promised over the next ")
