@@ -75,8 +75,9 @@ def node_name(cluster: Cluster, pool: NodePool, number: int) -> str:
     unique = digest(cluster.name, pool.name)
     if cluster.provider is Provider.EKS:
         place = cluster.cloud.region or "us-east-1"
-        block = 16 * (int(unique[:2], 16) % 16)
-        return f"ip-10-{block + number // 65536}-{number // 256 % 256}-{number % 256}.{place}.compute.internal"
+        names = [each.name for each in cluster.node_pools]
+        address = names.index(pool.name) * (2**24 // len(names)) + number  # a part of 10.0.0.0/8 for each pool
+        return f"ip-10-{address // 65536}-{address // 256 % 256}-{address % 256}.{place}.compute.internal"
     if cluster.provider is Provider.GKE:
         return f"gke-{cluster.name}-{pool.name}-{unique[:8]}-{digest(unique, number)[:4]}{number:02d}"
     if cluster.provider is Provider.AKS:

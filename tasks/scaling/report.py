@@ -49,26 +49,27 @@ def sections(records: Sequence[Record], *, rows_limit: int = 300) -> list[dict[s
     return found
 
 
-_PROPOSED = ("pool", "actuator", "nodes", "violation minutes", "node-hours", "USD", "why")
+_PROPOSED = ("pool", "by", "nodes", "violation minutes", "USD")
 
 
 def proposal(records: Sequence[Record]) -> str:
-    """The changes that somebody is to approve, as a Markdown table with what they promise.
+    """The changes that somebody is to approve: a Markdown table of what they promise, and why below it.
 
     Violation minutes are those expected over the promise's horizon without the change, and with it.
     """
     lines = ["| " + " | ".join(_PROPOSED) + " |", "|" + "---|" * len(_PROPOSED)]
     for record in records:
         promised = record["promised"]
-        without, changed, hours, usd = (
+        without, changed, usd = (
             "unknown" if promised[name] is None else f"{promised[name]:{form}}"
             for name, form in (("violation_minutes_if_not", ".1f"), ("violation_minutes_if_changed", ".1f"),
-                               ("node_hours_delta", "+.1f"), ("usd_delta", "+.2f"))
+                               ("usd_delta", "+.2f"))
         )  # fmt: skip
         size, minutes = f"{record['current']} → {record['target']}", f"{without} → {changed}"
-        cells = [record["unique_id"], actuator_of(record), size, minutes, hours, usd, _why(record)]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join([*lines, "", _promise(records)])
+        cells = [record["unique_id"], actuator_of(record), size, minutes, usd]
+        lines.append("| " + " | ".join(cells) + " |")
+    whys = [f"- **{record['unique_id']}**: {_why(record)}" for record in records]
+    return "\n".join([*lines, "", _promise(records), "", *whys])
 
 
 def patch(record: Record) -> dict[str, Any] | None:

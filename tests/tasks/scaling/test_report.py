@@ -101,10 +101,10 @@ def test_a_long_table_is_cut_and_says_so(stage):
 
 def test_a_proposal_is_a_table_of_the_changes_and_what_they_promise(stage):
     record = record_of(stage.scene(cpu_cores=30.0, price_usd_per_hour=0.5))
-    head, rule, row, gap, promise = proposal([record]).splitlines()
-    assert head.startswith("| pool | actuator | nodes |")
+    head, rule, row, _, promise, _, why = proposal([record]).splitlines()
+    assert head.startswith("| pool | by | nodes |")
     assert rule.count("---") == head.count("|") - 1
     assert row.startswith("| eu-eks/web | desired | 6 → ")
     assert row.count("|") == head.count("|")
-    assert gap == ""
     assert promise.startswith("Promised over the next ")
+    assert why.startswith("- **eu-eks/web**: CPU in use, 30.0 cores")
