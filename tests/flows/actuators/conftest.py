@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from deployments.simulation import Simulation, ready, starting_simulation
-from tests.flows.conftest import START
+
+NIGHT = "2026-03-10T22:00:00+00:00"  # pools have room to grow
 
 
 @pytest.fixture(scope="module")
 def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
-    with starting_simulation(tmp_path_factory.mktemp("simulated") / "local", speed=60, seed=7, start=START) as child:
+    with starting_simulation(tmp_path_factory.mktemp("simulated") / "local", speed=60, seed=7, start=NIGHT) as child:
         yield ready(child)
