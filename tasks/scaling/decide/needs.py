@@ -24,6 +24,7 @@ from tasks.scaling.decide.inputs import (
 from tasks.scaling.decide.policies import Number, Policy
 from tasks.scaling.decide.reasons import ReasonCode, ReasonLog
 
+TOLD_OUTRUN = 0.05  # share of present use; less than this is noise, and moves little
 _SAME_TIME_S = 1.0  # boot times and steps are whole seconds; less than this is rounding
 _ROUNDING_NODES = 1e-6  # float32 forecasts: 3.0000001 nodes are three
 
@@ -90,7 +91,8 @@ def measure(
     peak, at_s, whole, quantile = _peaks(pools, forecast, rows, policy, as_of.timestamp())
     outrun = _outrun(forecast, rows, used, as_of.timestamp())
     for column, resource in enumerate(RESOURCES[:MEASURED]):
-        above, raised = outrun[:, column], (outrun[:, column] > 0) & (np.asarray(policy.outrun_gain) > 0)
+        above = outrun[:, column]
+        raised = (above > TOLD_OUTRUN * np.nan_to_num(used[:, column])) & (np.asarray(policy.outrun_gain) > 0)
         log.add(ReasonCode.FORECAST_OUTRUN, raised, resource, **{f"outrun_{resource}": above})
     peak = peak + each_resource(policy.outrun_gain) * np.nan_to_num(outrun, nan=0.0)
     unforeseen = counted & ~whole
