@@ -31,8 +31,10 @@ class ScalingRequest(BaseModel):
         Mode.SHADOW,
         description="shadow: record what it would do. propose: wait for approval. act: do it inside the guard rails",
     )
-    policy: Literal["predictive", "seed"] = Field(
-        "predictive", description="predictive: ahead of the forecast peak. seed: plain thresholds"
+    policy: Literal["predictive", "target-tracking", "schedule", "seed"] = Field(
+        "predictive",
+        description="predictive: ahead of the forecast peak. target-tracking: the formula of pod autoscalers. "
+        "schedule: what fleet.yaml plans, and present use. seed: plain thresholds",
     )
     gate_days: int = Field(
         0,

@@ -95,9 +95,7 @@ def node_hours_for(points: Sequence[tuple[float, float]], violations: float) -> 
     """Fewest node-hours (ratio) with at most so many violations; linear between undominated settings."""
     x, y = np.array(points).T
     best = frontier(x, y)
-    return (
-        float(np.interp(-violations, -y[best], x[best], left=np.nan, right=np.nan)) if y.min() <= violations else np.nan
-    )
+    return float(np.interp(-violations, -y[best], x[best], right=np.nan))
 
 
 def compared(done: Replayed) -> dict[str, Any]:

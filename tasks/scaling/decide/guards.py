@@ -111,8 +111,8 @@ def down_stabilisation(draft: Draft) -> None:
 
 
 def step_limit(draft: Draft) -> None:
-    """At most one step a pass, except up to the minimum; a whole group of nodes is never too much."""
-    policy, current = draft.policy, draft.current
+    """At most one step a pass, except up to the minimum and down to the maximum; a whole group is never too much."""
+    policy, current, high = draft.policy, draft.current, draft.pools.max_nodes
     group = group_nodes(draft.pools)
     up, down = (
         np.maximum(np.maximum(nodes, group), np.floor(current * ratio).astype(np.int64))
@@ -122,6 +122,7 @@ def step_limit(draft: Draft) -> None:
         )
     )
     ceiling, floor = np.maximum(current + up, draft.pools.min_nodes), current - down
+    floor = np.where(current > high, np.minimum(floor, high), floor)  # no size above it is ever asked for
     wished = draft.target
     limited = (wished > ceiling) | (wished < floor)
     draft.target = np.clip(wished, floor, ceiling)

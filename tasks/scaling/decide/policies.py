@@ -85,8 +85,8 @@ class Policy:
     not_ready_after_ratio: float = 2.0
     max_step_up_ratio: float = 1.0
     max_step_up_nodes: int = 10
-    max_step_down_ratio: float = 0.25
-    max_step_down_nodes: int = 2
+    max_step_down_ratio: float = 0.10
+    max_step_down_nodes: int = 1
     disruption_ratio: float = 0.10
     unreachable_limit_ratio: float = 0.20
     scale_out_only: bool = False

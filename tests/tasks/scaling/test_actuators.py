@@ -140,7 +140,7 @@ def test_a_stored_decision_whose_setting_or_actuator_is_another_one_now_is_dropp
 
 def test_lowering_a_floor_takes_nothing_from_the_disruption_budget(stage: Any) -> None:
     scene = stage.scene(2, cpu_cores=[1.0, 1.0], peak_cpu=1.0, peak_memory=2.0**30, memory_bytes=2.0**30,
-                        owner=["cluster-autoscaler", ""])  # fmt: skip
+                        owner=["cluster-autoscaler", ""], numbers={"max_step_down_nodes": 2})  # fmt: skip
     actuators = Actuators((Actuator.FLOOR, Actuator.DESIRED), (Why.BOUNDS_MOVE, Why.NOBODY_ELSE), np.array([6, 0]),
                           np.array([1, 0]), ("", ""))  # fmt: skip
     decided = replace(scene, pools=replace(scene.pools, actuators=actuators)).decide()

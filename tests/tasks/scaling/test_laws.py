@@ -245,7 +245,8 @@ def one_pool(row, policy, blackout) -> tuple[Action, int, int]:
         target, refused = current, True
     up = max(policy.max_step_up_nodes, group, int(current * policy.max_step_up_ratio))
     down = max(policy.max_step_down_nodes, group, int(current * policy.max_step_down_ratio))
-    target = min(max(target, current - down), max(current + up, low))
+    least = min(current - down, high) if current > high else current - down
+    target = min(max(target, least), max(current + up, low))
     target, uneven = in_groups(target, current, low, high, group)
     refused |= uneven
     most = current + max(row["quota_nodes"], 0)
