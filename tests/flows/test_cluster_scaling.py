@@ -180,8 +180,8 @@ def test_lost_metrics_lower_nothing(fleet: Fleet, off_size: str) -> None:
     save_fleet(fleet.model_copy(update={"metrics": blind}), "blind")
     before = sizes(fleet)
     told = cluster_scaling(ScalingRequest(fleet="blind", mode=Mode.ACT))
-    assert changes(told) == []
-    assert sizes(fleet) == before
+    assert {change["action"] for change in changes(told)} <= {"up"}  # pods' requests are known all the same
+    assert all(size >= before[pool] for pool, size in sizes(fleet).items())
 
 
 def test_metrics_that_do_not_answer_end_the_run_in_one_line(fleet: Fleet) -> None:
