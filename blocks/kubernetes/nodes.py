@@ -90,10 +90,6 @@ class NodeVerbs(Connection):
         """All nodes, by name."""
         return self.list("nodes", label_selector=label_selector)
 
-    def nodes_by_pool(self, provider: Provider) -> dict[str, PoolNodes]:
-        """Node counts of each pool; see `blocks.node_pools.with_ready` for joining them with the cloud's answer."""
-        return count_by_pool(self.nodes(POOL_LABEL[provider]), provider)
-
     def pods(self, *, node: str = "", namespace: str | None = None, label_selector: str = "") -> list[Object]:
         """Pods, of one node where it is named."""
         field = f"spec.nodeName={node}" if node else ""

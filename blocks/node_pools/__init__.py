@@ -113,8 +113,8 @@ def connect(cluster: Cluster) -> NodePools:
 def with_ready(states: list[PoolState], nodes: Mapping[str, PoolNodes]) -> list[PoolState]:
     """Pools with `ready` from Kubernetes, where the cloud did not tell: nodes that are Ready and open for pods.
 
-    nodes: `KubernetesApi.nodes_by_pool(cluster.provider)`. A pool without any node has 0; when that call failed,
-    do not call this: `ready` stays None, which is "unknown", not zero.
+    nodes: `count_by_pool(KubernetesApi.nodes(), cluster.provider)`. A pool without any node has 0; when that call
+    failed, do not call this: `ready` stays None, which is "unknown", not zero.
 
     >>> with_ready([PoolState("web", 1, 9, 3, None, "v1")], {"web": PoolNodes(3, 2, 2)})[0].ready
     2

@@ -6,7 +6,7 @@ import pytest
 
 from blocks.errors import Conflict, Refused, Unreachable
 from blocks.fleet import Cluster, Provider
-from blocks.kubernetes import KubernetesApi, PoolNodes, owner
+from blocks.kubernetes import KubernetesApi, PoolNodes, count_by_pool, owner
 from blocks.kubernetes.connection import _client
 
 POOLS = [{"name": "edge", "instance_type": "box", "min_nodes": 0, "max_nodes": 9, "node_cpu": 4, "node_memory": "16Gi"}]
@@ -128,7 +128,7 @@ def test_nodes_are_counted_by_the_providers_own_label(server, api) -> None:
         }
 
     server.answers(server.as_json({"items": [node("a", "True"), node("b", "Unknown"), node("c", "True", closed=True)]}))
-    assert api.nodes_by_pool(Provider.EKS) == {"web": PoolNodes(nodes=3, ready=2, schedulable=1)}
+    assert count_by_pool(api.nodes(), Provider.EKS) == {"web": PoolNodes(nodes=3, ready=2, schedulable=1)}
     assert server.asked[0].query["labelSelector"] == "eks.amazonaws.com/nodegroup"
 
 
