@@ -59,12 +59,20 @@ class Simulation:
 
 @contextmanager
 def starting_simulation(
-    state: Path, *, speed: float, seed: int, start: str | None, port: int = 0, fleet: Path | None = None
+    state: Path,
+    *,
+    speed: float,
+    seed: int,
+    start: str | None,
+    port: int = 0,
+    fleet: Path | None = None,
+    keeps_state: bool = True,
 ) -> Iterator[Child]:
     """Start the process; it is of use once `ready` says so. It ends with the block, and with this process."""
     command = [sys.executable, "-m", "deployments.local", "--state", str(state), "--port", str(port),
                "--speed", str(speed), "--seed", str(seed), *(["--start", start] if start else []),
-               *(["--fleet", str(fleet)] if fleet else [])]  # fmt: skip
+               *(["--fleet", str(fleet)] if fleet else []),
+               *([] if keeps_state else ["--keep-nothing"])]  # fmt: skip
     with Child("simulated fleet", command, env=os.environ, log=state.parent / "simulation.log") as child:
         yield child
 

@@ -31,6 +31,7 @@ def settings(arguments: list[str]) -> Settings:
     parser.add_argument("--seed", type=int, default=7, help="of everything random, at a first start")
     parser.add_argument("--fleet", type=Path, metavar="FILE", default=FLEET_FILE, help="default: the built-in one")
     parser.add_argument("--start", type=_time, metavar="ISO", help="simulated time of a first start; default: now")
+    parser.add_argument("--keep-nothing", action="store_true", help="write no state: a restart begins anew")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
     given = parser.parse_args(arguments)
     return Settings(
@@ -41,6 +42,7 @@ def settings(arguments: list[str]) -> Settings:
         fleet=load_fleet(given.fleet),
         start_s=given.start,
         with_parent=given.with_parent,
+        keeps_state=not given.keep_nothing,
     )
 
 
