@@ -153,6 +153,7 @@ def _sizes(simulation: Simulation, fleet: Fleet) -> dict[str, int]:
     for cluster, pool in fleet.pools():
         if cluster.provider is Provider.K3S:
             subject = pool_id(cluster.name, pool.name)
+            del sizes[subject]
             with suppress(ContinuumError):  # struck by a fault: the next look tells
                 sizes[subject] = open_pool(fleet, subject).state().desired
     return sizes
