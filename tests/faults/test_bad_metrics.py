@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from blocks.errors import ContinuumError
-from blocks.store.series import SeriesStore
 from blocks.store.tables import State
 from deployments.simulation import Simulation
 from tasks.run import Run
@@ -65,7 +64,9 @@ def test_metrics_that_cannot_be_believed_lower_nothing_and_the_decision_says_so(
     laws.check()
 
 
-def test_a_source_of_metrics_that_is_gone_ends_the_pass_in_one_line(run: Run, laws: Laws, simulation: Simulation) -> None:
+def test_a_source_of_metrics_that_is_gone_ends_the_pass_in_one_line(
+    run: Run, laws: Laws, simulation: Simulation
+) -> None:
     simulation.add_fault({"kind": "api", "api": "prometheus", "effect": "reset"})
     with pytest.raises(ContinuumError, match="metrics"):
         a_pass(run)
@@ -75,12 +76,6 @@ def test_a_source_of_metrics_that_is_gone_ends_the_pass_in_one_line(run: Run, la
 
 def old(run: Run) -> None:
     forecast_of_now(run, age_s=POLICY.forecast_stale_after_s + 600)
-
-
-def damaged(run: Run) -> None:
-    forecast_of_now(run)
-    (record, *_) = run.store.latest_forecasts("forecast/default/cpu")
-    (SeriesStore.open().root / record.path).write_bytes(b"no parquet")
 
 
 @pytest.mark.parametrize(("given", "code"), [(lambda run: None, "forecast-missing"), (old, "forecast-stale")])

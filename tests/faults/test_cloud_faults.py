@@ -162,7 +162,9 @@ def test_a_scale_down_that_a_budget_can_never_allow_is_refused_before_it_starts(
     decision = decide(run, subject, before - 1)
     never_met(subject)  # between decision and act
     (result,) = carry_out(run, decision)
-    assert (result.state, f"default/{access.pool.name} can never be met" in result.detail) == (act.REFUSED, True), result
+    assert (result.state, f"default/{access.pool.name} can never be met" in result.detail) == (act.REFUSED, True), (
+        result
+    )
     assert run.journal.intents() == []
     assert (size(run, subject), len(access.node_objects()) - access.ready()) == (before, closed)
     laws.check()

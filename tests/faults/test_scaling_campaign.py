@@ -18,7 +18,7 @@ from tasks.scaling.pool_access import PoolAccess
 from tests.faults.laws import Laws
 from tests.faults.scenes import a_pass, forecast_of_now, run_of
 
-SEED, PASSES, EVERY_S, FAULTS = 388, 8, 600.0, 24
+SEED, PASSES, EVERY_S, FAULTS = 388, 7, 600.0, 24
 # What hangs for two minutes of wall time is left out: how long clients wait is a matter for their own tests.
 LEFT_OUT = {"cluster-freeze", "site-freeze", "site-partition"}
 # Budgets do not bind what takes machines and pods away by force; the law is held where no such fault has struck.

@@ -1,4 +1,4 @@
-"""A store that is locked or full, two runs at once, hosts whose clocks disagree: one change, and the journal knows it."""
+"""A store that is locked or full, two runs at once, hosts whose clocks disagree: one change, which the journal knows."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ Trouble = Callable[[Store], Any]
 @contextmanager
 def locked(store: Store) -> Iterator[None]:
     """Another process writes, and does not come to an end."""
-    with closing(sqlite3.connect(str(store.engine.url.database), isolation_level=None,
-                                 check_same_thread=False)) as other:
+    with closing(
+        sqlite3.connect(str(store.engine.url.database), isolation_level=None, check_same_thread=False)
+    ) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")
