@@ -1,4 +1,4 @@
-"""Metrics that freeze, lie or go, forecasts that are missing or old: nothing gets smaller, and the decision says why."""
+"""Metrics that freeze, lie or go, forecasts that are missing or old: nothing shrinks, and the decision says why."""
 
 from __future__ import annotations
 

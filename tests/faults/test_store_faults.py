@@ -1,4 +1,4 @@
-"""A store that is locked or full, two runs at once, hosts whose clocks disagree: one change, which the journal knows."""
+"""A store that is locked or full, two runs at once, hosts whose clocks disagree: one change, and it is known."""
 
 from __future__ import annotations
 
