@@ -10,6 +10,8 @@ from blocks.fleet_values import to_bytes, to_cores
 
 Object = dict[str, Any]
 
+ALLOW_ONE = "let it allow one disruption at least, or add a replica"  # how to mend a budget that can never be met
+
 
 def never_met(budget: Object) -> str | None:
     """Why a PodDisruptionBudget allows no eviction, however healthy its pods are; None where it may allow one.
@@ -27,6 +29,17 @@ def never_met(budget: Object) -> str | None:
     least = spec.get("minAvailable", 1)
     if pods and _share(least, pods) >= pods:
         return f"its minAvailable {least} is all of its {pods} pods"
+    return None
+
+
+def stuck(budgets: Iterable[Object], pods: Iterable[Object]) -> str | None:
+    """The first budget over some of the pods that can never be met, and why, in words; None where there is none."""
+    leaving = list(pods)
+    for budget in budgets if leaving else ():
+        reason = never_met(budget)
+        if reason and any(covers(budget, pod) for pod in leaving):
+            name = f"{budget['metadata']['namespace']}/{budget['metadata']['name']}"
+            return f"PodDisruptionBudget {name} can never be met: {reason}"
     return None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from blocks.fleet import Provider
-from blocks.kubernetes.budgets import covers, holds, never_met
+from blocks.kubernetes.budgets import covers, holds, never_met, stuck
 from blocks.kubernetes.connection import Object
 from blocks.kubernetes.nodes import KARPENTER_LABEL, POOL_LABEL, must_leave, why_not_evict
 
@@ -49,6 +49,7 @@ class PoolPods:
         controller, a mark that forbids it).
     interrupted: nodes that their cloud takes back.
     node_gpus, node_pods: allocatable of one node, the mean; None where a node does not tell.
+    stuck: whether a disruption budget that can never be met holds some of the nodes.
     """
 
     requested: Requests
@@ -58,6 +59,7 @@ class PoolPods:
     interrupted: int
     node_gpus: float | None
     node_pods: float | None
+    stuck: bool = False
 
 
 NO_PODS = PoolPods(Requests(), 0, 0, 0, 0, None, None)
@@ -88,11 +90,11 @@ def pods_by_pool(
             home = next((pool for pool in sorted(of_pool) if admits(of_pool[pool][0], pod)), None)
             if home is not None:
                 waiting[home].append(pod)
-    stuck = [budget for budget in budgets if never_met(budget)]
-    return {pool: _of_one(of_pool[pool], on[pool], waiting[pool], stuck) for pool in of_pool}
+    unmet = [budget for budget in budgets if never_met(budget)]
+    return {pool: _of_one(of_pool[pool], on[pool], waiting[pool], unmet) for pool in of_pool}
 
 
-def _of_one(nodes: Sequence[Object], on: Sequence[Object], waiting: Sequence[Object], stuck: Sequence[Object]
+def _of_one(nodes: Sequence[Object], on: Sequence[Object], waiting: Sequence[Object], unmet: Sequence[Object]
             ) -> PoolPods:  # fmt: skip
     moving = [pod for pod in on if must_leave(pod)]
     daemons = functools.reduce(Requests.plus, (pod_requests(pod) for pod in on if not must_leave(pod)), Requests())
@@ -105,7 +107,7 @@ def _of_one(nodes: Sequence[Object], on: Sequence[Object], waiting: Sequence[Obj
     held = {
         str(pod["spec"]["nodeName"])
         for pod in moving
-        if why_not_evict(pod) or any(covers(budget, pod) for budget in stuck)
+        if why_not_evict(pod) or any(covers(budget, pod) for budget in unmet)
     }
     pods = [_amount((((node.get("status") or {}).get("allocatable")) or {}).get("pods")) for node in nodes]
     each_node = (len(on) - len(moving)) / len(nodes)
@@ -121,6 +123,7 @@ def _of_one(nodes: Sequence[Object], on: Sequence[Object], waiting: Sequence[Obj
         ),
         node_gpus=offered.gpus / len(nodes) or None,
         node_pods=max(sum(filter(None, pods)) / len(nodes) - each_node, 1.0) if known else None,
+        stuck=stuck(unmet, moving) is not None,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Self
 from blocks.errors import ContinuumError, NotFound, Refused
 from blocks.fleet import Cluster, Provider
 from blocks.kubernetes import POOL_LABEL, KubernetesApi, is_ready, is_schedulable, owner
-from blocks.kubernetes.budgets import covers, never_met, requested, room
+from blocks.kubernetes.budgets import ALLOW_ONE, requested, room, stuck
 from blocks.kubernetes.connection import Object, Objects
 from blocks.kubernetes.nodes import must_leave
 from blocks.node_pools import Operation, PoolState
@@ -153,12 +153,8 @@ class K3sNodePools:
     def _refuse_undrainable(self, pool: str, nodes: Objects, closing: Objects, pods: Objects) -> None:
         where, names = self._inventory.where(pool), {_name(node) for node in closing if is_ready(node)}
         leaving = [pod for pod in pods if pod["spec"].get("nodeName") in names and must_leave(pod)]
-        for budget in self._api.list("poddisruptionbudgets") if leaving else ():
-            reason = never_met(budget)
-            if reason and any(covers(budget, pod) for pod in leaving):
-                name = f"{budget['metadata']['namespace']}/{budget['metadata']['name']}"
-                what = f"PodDisruptionBudget {name} can never be met: {reason}"
-                raise Refused(what, where=where, fix="let it allow one disruption at least, or add a replica")
+        if leaving and (what := stuck(self._api.list("poddisruptionbudgets"), leaving)):
+            raise Refused(what, where=where, fix=ALLOW_ONE)
         gone = {_name(node) for node in closing}
         staying = [node for node in nodes if is_schedulable(node) and is_ready(node) and _name(node) not in gone]
         homes = {_name(node) for node in staying} | names

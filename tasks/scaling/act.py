@@ -177,6 +177,8 @@ def _make_so(actuator: PoolActuator, journal: Journal, intent: Intent) -> Result
         return _result(finished)
     except ContinuumError as error:
         intent = journal.intent(intent.id)
+        if intent.owner != journal.owner:  # a run that took us for gone has adopted it, and says how it ended
+            return _result(intent, f"{error}; it was taken over")
         try:
             ended = _settle(actuator, journal, intent, because=error)
         except ContinuumError as unknown:

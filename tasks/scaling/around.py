@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from blocks.fleet import Fleet
+from blocks.fleet import Fleet, Provider
 from blocks.store.guards import covers
 from tasks.pools.observe import PoolReading
 from tasks.run import Run
@@ -74,11 +74,17 @@ def _requested(reading: PoolReading) -> tuple[float, float, float, float]:
 
 def _removable(readings: Sequence[PoolReading], desired: Int) -> Int:
     """(P,) nodes that may leave; those that the cluster does not show yet carry no pod."""
-    found = [
-        size if reading.pods is None or not reading.pods.pods else reading.pods.removable
-        for reading, size in zip(readings, desired.tolist(), strict=True)
-    ]
+    found = [_may_leave(reading, size) for reading, size in zip(readings, desired.tolist(), strict=True)]
     return np.array(found, np.int64)
+
+
+def _may_leave(reading: PoolReading, size: int) -> int:
+    """Nodes of one pool; none where its cloud chooses them and one of them must stay: it drains by force in the end."""
+    pods, state = reading.pods, reading.state
+    if pods is None or not pods.pods:
+        return size
+    chosen_by_cloud = reading.cluster.provider is not Provider.K3S and state is not None and not state.autoscaled
+    return 0 if pods.stuck and chosen_by_cloud else pods.removable
 
 
 def scheduled(fleet: Fleet, readings: Sequence[PoolReading], as_of: datetime) -> Int:

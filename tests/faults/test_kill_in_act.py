@@ -32,7 +32,10 @@ CLOUD_STEPS = (
     "set_desired:before", "set_desired:after", "note:after", "release_lease:after", "wait:after", "done:before",
     "done:after",
 )  # fmt: skip
-EDGE_STEPS = ("set_desired:before", "cordon:after", "drain:after", "set_desired:after", "done:before")
+EDGE_STEPS = (
+    "start:after", "proceed:after", "set_desired:before", "cordon:after", "drain:after", "set_desired:after",
+    "note:after", "done:before", "done:after",
+)  # fmt: skip
 # The edge first, and at night: its pods must find room on the nodes that stay.
 CASES = [("edge-munich/edge", step) for step in EDGE_STEPS] + [("eu-eks/web", step) for step in CLOUD_STEPS]
 

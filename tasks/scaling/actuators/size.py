@@ -8,6 +8,8 @@ from typing import Any
 
 from blocks.errors import Conflict, Refused
 from blocks.fleet import Provider
+from blocks.kubernetes.budgets import ALLOW_ONE, stuck
+from blocks.kubernetes.nodes import must_leave
 from blocks.node_pools import Operation
 from blocks.node_pools.k3s import K3sNodePools
 from blocks.store.journal import Journal
@@ -40,8 +42,8 @@ class SetSize(PoolActuator):
         if not state.min_nodes <= target <= state.max_nodes:
             bounds = f"{target} nodes are outside its bounds {state.min_nodes}-{state.max_nodes}"
             raise Refused(bounds, where=self.where, fix="make the bounds in the cloud and in fleet.yaml agree")
-        if target < current and isinstance(self.access.pools, K3sNodePools):
-            self.access.pools.check_close(self.access.pool.name, target)
+        if target < current:
+            self._refuse_undrainable(target)
         against = {"desired": current, "version": state.version, "ready": self.access.ready()}
         return Planned({"desired": target}, {"desired": current}, against, disrupts=max(current - target, 0))
 
@@ -95,6 +97,20 @@ class SetSize(PoolActuator):
     @property
     def _by_us(self) -> bool:
         return self.access.cluster.provider is Provider.K3S
+
+    def _refuse_undrainable(self, target: int) -> None:
+        """Refuse fewer nodes that no drain comes to.
+
+        A cloud chooses the nodes that go, and drains them by force in the end: no pod on any of them may be held.
+        """
+        access = self.access
+        if isinstance(access.pools, K3sNodePools):
+            access.pools.check_close(access.pool.name, target)
+            return
+        names = {node["metadata"]["name"] for node in access.node_objects()}
+        pods = [pod for pod in access.api.pods() if pod["spec"].get("nodeName") in names and must_leave(pod)]
+        if what := stuck(access.api.list("poddisruptionbudgets"), pods):
+            raise Refused(what, where=self.where, fix=ALLOW_ONE)
 
     def _steps(self, current: int, target: int) -> Sequence[int]:
         """The sizes to ask for in turn: node by node where we drain them ourselves, so that a freeze is heard."""
