@@ -57,8 +57,9 @@ bench-anomalies: venv ## recall, false alerts and speed of the anomaly detector
 	@$(BIN)/python tests/benchmarks/bench_anomalies.py
 bench-forecast-flow: venv ## the forecast flow end to end, 10,000 series
 	@$(BIN)/python tests/benchmarks/bench_forecast_flow.py
-bench-scaling: venv ## policies replayed on a trace, and the speed of a decision pass
+bench-scaling: venv ## policies replayed on real demand, a decision pass over 10,000 pools, a flow run over 1,000
 	@$(BIN)/python tests/benchmarks/bench_scaling.py
+	@$(BIN)/python tests/benchmarks/bench_scaling_flow.py
 bench-plan: venv ## a 24-hour plan of 10,000 pools
 	@$(BIN)/python tests/benchmarks/bench_plan.py
 bench-simulation: venv ## speed and memory of the simulated fleet
