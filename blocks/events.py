@@ -49,4 +49,17 @@ class AnomaliesDetected(Event):
     anomalies: list[Anomaly] = Field(min_length=1, description="newest first")
 
 
-EVENTS: tuple[type[Event], ...] = (ForecastBreached, AnomaliesDetected)
+class ScalingBlinded(Event):
+    """At most one per scaling pass: the pools about which something that a decision rests on cannot be believed."""
+
+    name: ClassVar[str] = "continuum.scaling.blinded"
+
+    fleet: str = Field(description="name of the fleet's inventory block")
+    as_of: datetime = Field(description="when the pass looked")
+    pools: list[str] = Field(min_length=1, description="`cluster/pool`, by name")
+    causes: list[str] = Field(
+        min_length=1, description="reason codes, such as `missing-data`, `stale-data`, `unreachable`"
+    )
+
+
+EVENTS: tuple[type[Event], ...] = (ForecastBreached, AnomaliesDetected, ScalingBlinded)

@@ -12,6 +12,7 @@ from blocks.store.tables import Mode
 from tasks.pools.observe import named_pools
 from tasks.run import open_run
 from tasks.scaling.act import act_on, finish_left_over
+from tasks.scaling.alert import alert
 from tasks.scaling.approve import approve
 from tasks.scaling.decide import POLICIES, decide_scaling
 from tasks.scaling.observe import observe_pools
@@ -76,6 +77,7 @@ def cluster_scaling(request: ScalingRequest = ScalingRequest(), pools: list[str]
     )
     renew(run, rows, request.mode)
     patches = write_patches(rows)
+    alert(run, rows)
 
     return publish_scaling(run, view, rows, results, left_over, patches)
 

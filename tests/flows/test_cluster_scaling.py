@@ -18,7 +18,7 @@ from deployments.simulation import Simulation
 from flows.cluster_scaling import ScalingRequest, cluster_scaling
 from flows.demand_forecasting import ForecastRequest, demand_forecasting
 from tasks.approval import Approval
-from tasks.scaling import act
+from tasks.scaling import act, alert
 from tasks.scaling.decide import CHANGES
 from tasks.scaling.observe import read_pools
 from tasks.scaling.pool_access import open_pool
@@ -174,7 +174,9 @@ def test_a_hands_off_pool_gets_a_patch_file_and_no_operation(
     assert told_to_owner["desired_nodes"] == {"from": row["current"], "to": row["target"]}
 
 
-def test_lost_metrics_lower_nothing(fleet: Fleet, off_size: str) -> None:
+def test_lost_metrics_lower_nothing_and_alert(fleet: Fleet, off_size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    emitted: list[tuple[str, dict]] = []
+    monkeypatch.setattr(alert, "emit_event", lambda name, **more: emitted.append((name, more["payload"])))
     demand_forecasting(QUICK)
     blind = fleet.metrics.model_copy(update={"cpu_cores": "absent_metric", "memory_bytes": "absent_metric"})
     save_fleet(fleet.model_copy(update={"metrics": blind}), "blind")
@@ -182,6 +184,10 @@ def test_lost_metrics_lower_nothing(fleet: Fleet, off_size: str) -> None:
     told = cluster_scaling(ScalingRequest(fleet="blind", mode=Mode.ACT))
     assert {change["action"] for change in changes(told)} <= {"up"}  # pods' requests are known all the same
     assert all(size >= before[pool] for pool, size in sizes(fleet).items())
+    ((name, payload),) = emitted
+    assert name == "continuum.scaling.blinded"
+    assert "missing-data" in payload["causes"]
+    assert set(payload["pools"]) == {row["unique_id"] for row in told["decisions"]}
 
 
 def test_metrics_that_do_not_answer_end_the_run_in_one_line(fleet: Fleet) -> None:
