@@ -64,7 +64,7 @@ def test_what_a_killed_run_leaves_is_settled_and_can_be_taken_back(
     killed = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("kill_in_act.py")), str(fleet_file), subject,
          str(setting), str(target), step, json.dumps(about)],
-        env=os.environ | {"CONTINUUM_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=120, check=False,
+        env=os.environ | {"CONTINUUM_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr[-2000:]
 
