@@ -26,6 +26,7 @@ HORIZON_S = 7200
 RENEWAL_S = 3600  # as the forecast flow renews calibrations
 SETTLE_DAYS = 2.0  # at most; an eighth of a shorter history: the first is no policy's to answer for
 LEAST_DAYS = 2.0
+MOST_SERIES = 200  # each plays with some 40 settings side by side
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,9 @@ def replay_policies(
     _check(history, names)
     fine, start_s = by_the_minute(history)
     parts = halves(fine.shape[1])
-    made = list(_forecasts(history, calendar, told)) if _needs_forecast(names) else []
     base = Demand(ground.pools(boot_min), start_s, fine, parts, ground.energy(start_s, fine.shape[1]))
+    ahead_s = _looked_ahead_s(names, base)
+    made = list(_forecasts(history, calendar, ahead_s, told)) if ahead_s else []
     least = oracle(base, POLICIES["predictive"].violation_ratio)
     scores: dict[str, Score] = {}
     for name in dict.fromkeys(["seed", *names]):  # the seed's node-hours are the budget of the choice
@@ -126,27 +128,39 @@ def _check(history: Series, names: Sequence[str]) -> None:
     if days < LEAST_DAYS:
         raise InvalidInput(f"the history has {days:.1f} days", where="replay",
                            fix="give at least two: settings are chosen on the first half")  # fmt: skip
+    if (count := len(history.unique_id)) > MOST_SERIES:
+        fix = f"give at most {MOST_SERIES}: a sample of them, or sums of what one pool serves"
+        raise InvalidInput(f"{count} series", where="replay", fix=fix)
     if history.step_s % MINUTE_S:
         raise InvalidInput(f"steps of {history.step_s} s", where="replay", fix="pass --freq 1min or longer")
     if strange := [name for name in names if name not in POLICIES]:
         raise InvalidInput(f"no policy is called {strange[0]!r}", where="--policy", fix=f"use {', '.join(POLICIES)}")
 
 
-def _needs_forecast(names: Sequence[str]) -> bool:
-    return any(POLICIES[name].rule is Rule.HYBRID for name in names)
+def _looked_ahead_s(names: Sequence[str], base: Demand) -> float:
+    """How far ahead any setting reads a forecast, seconds; 0 where none does."""
+    policies = [side_by_side(name, settings_of(name), 1) for name in names if POLICIES[name].rule is Rule.HYBRID]
+    boot_s = float(base.pools.boot_s.max())
+    return max((max(float(np.max(policy.min_horizon_s)), boot_s + float(np.max(policy.decision_s)))
+                for policy in policies), default=0.0)  # fmt: skip
 
 
-def _forecasts(history: Series, calendar: Calendar | None, told: Told) -> Iterator[Forecast]:
-    """What the forecast flow would have made at each of its steps, as of the moment it could have been made."""
+def _forecasts(history: Series, calendar: Calendar | None, ahead_s: float, told: Told) -> Iterator[Forecast]:
+    """What the forecast flow would have made at each of its steps, as of the moment it could have been made.
+
+    Only the steps that a policy reads are kept: a month of 200 series is some hundred megabytes of them.
+    """
     step_s = max(history.step_s, FORECAST_STEP_S)
     known = coarser(history, step_s)
     late_s = step_s if known.step_s != history.step_s else 0  # a mean over a step is known at its end
     columns = np.arange(known.values.shape[1])
     horizon, renewal = max(6, HORIZON_S // step_s), max(1, RENEWAL_S // step_s)
+    kept = int(-(-(ahead_s + late_s) // step_s)) + 2  # a forecast serves until the next one is made
     for done, made in enumerate(walk(known, horizon, LEVELS, columns, renewal=renewal, calendar=calendar)):
         if done % 100 == 0:
             told("forecasting at every step of the past", done / len(columns))
-        yield replace(made, as_of=utc(made.as_of.timestamp() + late_s))
+        near = {name: getattr(made, name)[:, :kept].copy() for name in ("values", "peaks")}
+        yield replace(made, as_of=utc(made.as_of.timestamp() + late_s), **near)
 
 
 def _played(name: str, base: Demand, made: Sequence[Forecast], every_min: int, told: Told) -> Score:
@@ -192,11 +206,14 @@ def by_hour(demand: Demand, quantile: Floats | float, target: Floats | float) ->
     count = len(demand.pools.unique_id)
     hour = (demand.start_s // MINUTE_S + np.arange(demand.cpu_cores.shape[1])) // 60 % 24
     levels, targets = np.broadcast_to(quantile, (count,)), np.broadcast_to(target, (count,))
+    meets = np.arange(count) if demand.series is None else demand.series
     found = np.zeros((count, 24), np.int64)
     for each in range(24):
         seen = demand.cpu_cores[:, (hour == each) & (demand.parts <= 0)]
-        for row in np.flatnonzero(np.isfinite(seen).any(axis=1)).tolist():
-            cores = np.nanquantile(seen[row], levels[row])
+        for row, series in enumerate(meets.tolist()):
+            if not np.isfinite(seen[series]).any():
+                continue
+            cores = np.nanquantile(seen[series], levels[row])
             found[row, each] = np.ceil(cores / targets[row] / demand.pools.node_cpu_cores[row])
     return np.minimum(found, demand.pools.max_nodes[:, None])
 

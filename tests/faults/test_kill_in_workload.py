@@ -27,7 +27,7 @@ from tests.faults.laws import Laws
 from tests.faults.scenes import run_of
 from tests.flows.actuators.scenes import JOBS, look
 from tests.flows.actuators.test_workload_minimum import HPAS
-from tests.flows.test_cluster_scaling import with_pool
+from tests.flows.shortcuts import with_pool
 
 NAMES = ("shop", "mart")
 STEPS = ("start:after", "patch:before", "patch:after", "done:before")

@@ -11,6 +11,7 @@ from blocks.fleet import Fleet
 from blocks.fleet_file import load_fleet
 from deployments.prefect_server import prefect_server
 from deployments.simulation import Simulation, ready, starting_simulation
+from tasks.scaling.pool_access import open_pool
 
 START = "2026-03-10T09:20:00+00:00"
 
@@ -41,3 +42,12 @@ def fleet(simulation: Simulation, prefect: None) -> Fleet:
     fleet = load_fleet(simulation.fleet_file)
     save_fleet(fleet, "default")
     return fleet
+
+
+@pytest.fixture
+def off_size(fleet: Fleet) -> str:
+    """A pool with the largest surplus of the fleet, so that the next pass shrinks it whatever the budget allows."""
+    access = open_pool(fleet, "us-gke/web")
+    state = access.pools.describe("web")
+    access.pools.wait(access.pools.set_desired("web", state.max_nodes), timeout_s=120)
+    return "us-gke/web"

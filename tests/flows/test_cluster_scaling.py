@@ -16,55 +16,14 @@ from blocks.store.tables import Mode, State, Verdict
 from blocks.store.undo import carry_out, undo_plan
 from deployments.simulation import Simulation
 from flows.cluster_scaling import ScalingRequest, cluster_scaling
-from flows.demand_forecasting import ForecastRequest, demand_forecasting
+from flows.demand_forecasting import demand_forecasting
 from tasks.approval import Approval
 from tasks.scaling import act, alert
 from tasks.scaling.decide import CHANGES
-from tasks.scaling.observe import read_pools
 from tasks.scaling.pool_access import open_pool
+from tests.flows.shortcuts import QUICK, asked_for, changes, sizes, with_pool
 
 pytestmark = pytest.mark.server
-
-QUICK = ForecastRequest(history_days=9)
-
-
-def sizes(fleet: Fleet) -> dict[str, int]:
-    """Of the pools that no autoscaler sizes meanwhile."""
-    states = {reading.subject: reading.state for reading in read_pools(fleet)[0]}
-    return {name: state.desired for name, state in states.items() if state and not state.autoscaled}
-
-
-def asked_for(simulation: Simulation) -> list[str]:
-    """What clients asked of the clouds, without what autoscalers did."""
-    return [entry["id"] for entry in simulation.operations() if entry["kind"] != "autoscaler"]
-
-
-def with_pool(fleet: Fleet, subject: str, **changed: object) -> Fleet:
-    clusters = [
-        cluster.model_copy(
-            update={
-                "node_pools": [
-                    pool.model_copy(update=changed) if f"{cluster.name}/{pool.name}" == subject else pool
-                    for pool in cluster.node_pools
-                ]
-            }
-        )
-        for cluster in fleet.clusters
-    ]
-    return fleet.model_copy(update={"clusters": clusters})
-
-
-def changes(told: dict) -> list[dict]:
-    return [row for row in told["decisions"] if row["action"] in ("up", "down")]
-
-
-@pytest.fixture
-def off_size(fleet: Fleet) -> str:
-    """A pool with the largest surplus of the fleet, so that the next pass shrinks it whatever the budget allows."""
-    access = open_pool(fleet, "us-gke/web")
-    state = access.pools.describe("web")
-    access.pools.wait(access.pools.set_desired("web", state.max_nodes), timeout_s=120)
-    return "us-gke/web"
 
 
 def test_shadow_changes_nothing_and_decides_what_the_other_modes_would(

@@ -21,7 +21,7 @@ from deployments.doctor import examine
 from flows.cluster_scaling import ScalingRequest, cluster_scaling
 from tasks.scaling.act import APPLIERS
 from tests.flows.actuators.scenes import BURST, carry_out, decide, look, run_of
-from tests.flows.test_cluster_scaling import changes, sizes
+from tests.flows.shortcuts import changes, sizes
 
 pytestmark = pytest.mark.server
 

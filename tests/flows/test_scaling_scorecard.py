@@ -15,7 +15,7 @@ from flows.cluster_scaling import ScalingRequest, cluster_scaling
 from flows.demand_forecasting import demand_forecasting
 from flows.scaling_scorecard import ScorecardRequest, scaling_scorecard
 from tests.flows.conftest import START
-from tests.flows.test_cluster_scaling import QUICK, changes, off_size, sizes  # noqa: F401
+from tests.flows.shortcuts import QUICK, changes, sizes
 
 pytestmark = pytest.mark.server
 
@@ -68,7 +68,7 @@ def test_hours_of_shadow_are_scored_once_with_an_outcome_for_each_decision(
     assert again["pools"] == told["pools"]
 
 
-def test_the_gate_lets_no_pool_act_that_has_no_score(fleet: Fleet, simulation: Simulation, off_size: str) -> None:  # noqa: F811
+def test_the_gate_lets_no_pool_act_that_has_no_score(fleet: Fleet, simulation: Simulation, off_size: str) -> None:
     demand_forecasting(QUICK)
     before = sizes(fleet)
     log = simulation.operations()
@@ -84,7 +84,7 @@ def test_the_gate_lets_no_pool_act_that_has_no_score(fleet: Fleet, simulation: S
 
 
 @pytest.mark.parametrize("better", [True, False])
-def test_the_gate_opens_only_for_a_pool_that_beat_the_live_rule(fleet: Fleet, off_size: str, better: bool) -> None:  # noqa: F811
+def test_the_gate_opens_only_for_a_pool_that_beat_the_live_rule(fleet: Fleet, off_size: str, better: bool) -> None:
     demand_forecasting(QUICK)
     shadow = cluster_scaling(ScalingRequest())
     Store.open().save_scorecards(scored_hours([shadow], off_size, better))
@@ -95,7 +95,7 @@ def test_the_gate_opens_only_for_a_pool_that_beat_the_live_rule(fleet: Fleet, of
     assert (change["reasons"][-1]["code"] == "gate-not-better") is not better
 
 
-def test_a_gate_changes_no_decision_only_how_far_it_goes(fleet: Fleet, simulation: Simulation, off_size: str) -> None:  # noqa: F811
+def test_a_gate_changes_no_decision_only_how_far_it_goes(fleet: Fleet, simulation: Simulation, off_size: str) -> None:
     demand_forecasting(QUICK)
     simulation.set_speed(0)
     told = [cluster_scaling(ScalingRequest(mode=mode, gate_days=1), [off_size]) for mode in (Mode.SHADOW, Mode.ACT)]

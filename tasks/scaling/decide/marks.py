@@ -13,7 +13,6 @@ from tasks.scaling.decide.policies import Policy
 from tasks.scaling.decide.scoring import (
     BIN_MIN,
     Baseline,
-    Habits,
     Live,
     Span,
     Tally,
@@ -76,7 +75,7 @@ def _tallies(span: Span, live: Live, policy: Policy, full: float) -> tuple[Tally
     """What was there, our sizes, and those of the live rule; the last two over the very same minutes."""
     asked = np.where(np.isfinite(span.acted_to), span.acted_to, span.desired)
     desired, ready = by_minute(span, asked), by_minute(span, span.ready)
-    own = by_minute(span, np.where(live.acting, asked, own_sizes(span, live.acting, _habits(policy))))
+    own = by_minute(span, np.where(live.acting, asked, own_sizes(span, live.acting, policy)))
     ours_now = by_minute(span, live.acting.astype(np.float64)) == 1
     own_ready = np.where(ours_now, ready, ready_of(own, span.boot_min))
     alone = by_minute(span, live.nodes)
@@ -88,13 +87,6 @@ def _tallies(span: Span, live: Live, policy: Policy, full: float) -> tuple[Tally
         counted(span, own, own_ready, both, full),
         counted(span, alone, alone_ready, both, full),
     )
-
-
-def _habits(policy: Policy) -> Habits:
-    return Habits(
-        float(np.max(policy.down_stabilisation_s)), float(np.max(policy.no_down_after_up_s)),
-        policy.max_step_up_ratio, policy.max_step_up_nodes, policy.max_step_down_ratio, policy.max_step_down_nodes,
-    )  # fmt: skip
 
 
 def _outcomes(

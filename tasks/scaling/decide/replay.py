@@ -41,15 +41,16 @@ class Energy:
 
 @dataclass(frozen=True)
 class Demand:
-    """CPU demand of P pools by the minute.
+    """CPU demand of S series by the minute, and the P pools that meet it.
 
     Attributes
     ----------
     pools: P rows; CPU is the only resource, boot times in whole minutes.
     start_s: time of the first minute, seconds since 1970 UTC.
-    cpu_cores: (P, M) NaN where it was not measured: then nothing is a violation, and the policy sees no sample.
+    cpu_cores: (S, M) NaN where it was not measured: then nothing is a violation, and the policy sees no sample.
     parts: (M,) which part of the score each minute belongs to; -1 none (a time to settle in).
     energy: None: not counted.
+    series: (P,) whose demand each pool meets; None: each its own.
     """
 
     pools: Pools
@@ -57,15 +58,21 @@ class Demand:
     cpu_cores: Float
     parts: Int
     energy: Energy | None = None
+    series: Int | None = None
+
+    def at(self, minute: int) -> Float:
+        """(P,) the demand of each pool in one minute."""
+        return self.cpu_cores[:, minute] if self.series is None else self.cpu_cores[self.series, minute]
 
     def count(self) -> int:
         """Parts of the score."""
         return int(self.parts.max()) + 1
 
     def take(self, rows: Int, names: tuple[str, ...]) -> Demand:
-        """Some pools, under other names."""
+        """Some pools, under other names; the demand itself is shared, however many meet it."""
         energy = self.energy and replace(self.energy, threads=self.energy.threads[rows], zone=self.energy.zone[rows])
-        return replace(self, pools=self.pools.take(rows, names), cpu_cores=self.cpu_cores[rows], energy=energy)
+        series = rows if self.series is None else self.series[rows]
+        return replace(self, pools=self.pools.take(rows, names), energy=energy, series=series)
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,7 @@ class _World:
         self.booting[:, minute % self.slots] = 0
         self.wanted[:, minute % self.wanted.shape[1]] = 0
         self.ready = self.desired - self.booting.sum(axis=1)
-        used = self.demand.cpu_cores[:, minute]
+        used = self.demand.at(minute)
         known = np.isfinite(used)
         self.seen = np.where(known, used, self.seen)
         self.age = np.where(known, 0.0, self.age + MINUTE_S)

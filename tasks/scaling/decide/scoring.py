@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.scaling.decide.inputs import Bool, Float, Int
+from tasks.scaling.decide.policies import Policy
 
 BIN_MIN = 5
 STALE_MIN = 30  # a size that no pass has confirmed for longer is not known
@@ -48,18 +49,6 @@ class Span:
     def minutes(self) -> int:
         """Minutes of the span."""
         return int(self.load.shape[1])
-
-
-@dataclass(frozen=True)
-class Habits:
-    """How a policy follows what it wanted: the numbers of the same names in `Policy`."""
-
-    down_stabilisation_s: float
-    no_down_after_up_s: float
-    max_step_up_ratio: float
-    max_step_up_nodes: int
-    max_step_down_ratio: float
-    max_step_down_nodes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +114,7 @@ def live_sizes(span: Span, held: Float, set_to: Float, carry_min: int) -> Live:
     return Live(nodes, acting, *carried)
 
 
-def own_sizes(span: Span, acting: Bool, habits: Habits) -> Float:
+def own_sizes(span: Span, acting: Bool, policy: Policy) -> Float:
     """(P, K) sizes that our decisions lead to: as they were while we act, else those that our recorded wants lead to.
 
     In shadow each pass decides on the size that somebody else has given the pool; what it *wanted* does not depend on
@@ -136,7 +125,10 @@ def own_sizes(span: Span, acting: Bool, habits: Habits) -> Float:
     ----------
     acting:
         (P, K) whether the size was ours at that pass.
+    policy:
+        how it follows what it wants; of numbers that differ from pool to pool the largest.
     """
+    window_s, rest_s = float(np.max(policy.down_stabilisation_s)), float(np.max(policy.no_down_after_up_s))
     size, last_up = np.full(len(span.unique_id), np.nan), np.full(len(span.unique_id), -np.inf)
     sizes = np.full(span.desired.shape, np.nan)
     for column, minute in enumerate(span.at_min.tolist()):
@@ -144,12 +136,12 @@ def own_sizes(span: Span, acting: Bool, habits: Habits) -> Float:
         size = np.where(acting[:, column] | np.isnan(size), seen, size)
         wish = np.clip(want, span.low[:, column], span.high[:, column])
         recent = (minute - span.at_min) * 60.0
-        lately = span.want[:, (recent >= 0) & (recent <= habits.down_stabilisation_s)]
+        lately = span.want[:, (recent >= 0) & (recent <= window_s)]
         most = np.where(np.isnan(lately), -np.inf, lately).max(axis=1, initial=-np.inf)
-        up = np.maximum(habits.max_step_up_nodes, np.floor(size * habits.max_step_up_ratio))
-        down = np.maximum(habits.max_step_down_nodes, np.floor(size * habits.max_step_down_ratio))
+        up = np.maximum(policy.max_step_up_nodes, np.floor(size * policy.max_step_up_ratio))
+        down = np.maximum(policy.max_step_down_nodes, np.floor(size * policy.max_step_down_ratio))
         grown = np.minimum(wish, size + up)
-        rests = (minute - last_up) * 60.0 < habits.no_down_after_up_s
+        rests = (minute - last_up) * 60.0 < rest_s
         shrunk = np.where(rests, size, np.maximum(np.maximum(wish, np.minimum(most, size)), size - down))
         chosen = np.where(wish > size, grown, np.where(wish < size, shrunk, size))
         chosen = np.where(acting[:, column] | np.isnan(wish), size, chosen)

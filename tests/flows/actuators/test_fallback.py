@@ -19,7 +19,7 @@ from tasks.scaling import act
 from tasks.scaling.fallback import shared_out
 from tasks.scaling.pool_access import PoolAccess, open_pool
 from tests.flows.actuators.scenes import carry_out, decide, look, run_of
-from tests.flows.test_cluster_scaling import sizes, with_pool
+from tests.flows.shortcuts import sizes, with_pool
 
 pytestmark = pytest.mark.server
 

@@ -29,7 +29,7 @@ from tasks.scaling.holds import HOLD_S
 from tasks.scaling.pool_access import open_pool
 from tasks.scaling.reaper import expired, reap, renew
 from tests.flows.actuators.scenes import BURST, JOBS, carry_out, decide, look, run_of
-from tests.flows.test_cluster_scaling import with_pool
+from tests.flows.shortcuts import with_pool
 
 pytestmark = pytest.mark.server
 

@@ -20,7 +20,7 @@ from tasks.scaling.actuators.workload import FOR_NODES, MIN_BEFORE
 from tasks.scaling.pool_access import PoolAccess, open_pool
 from tasks.scaling.reaper import reap
 from tests.flows.actuators.scenes import JOBS, carry_out, decide, look, run_of
-from tests.flows.test_cluster_scaling import with_pool
+from tests.flows.shortcuts import with_pool
 
 pytestmark = pytest.mark.server
 

@@ -78,6 +78,7 @@ def test_a_bad_pool_file_is_refused_in_one_line(tmp_path, text, words):
         (history_of(days=1), ["seed"], "the history has 1.0 days"),
         (history_of(days=2, step_s=30), ["seed"], "steps of 30 s"),
         (history_of(days=2), ["clever"], "no policy is called 'clever'"),
+        (Series(tuple(map(str, range(201))), 0, 300, np.ones((201, 600), np.float32)), ["seed"], "201 series"),
     ],
 )
 def test_what_cannot_be_replayed_is_refused(history, names, words):

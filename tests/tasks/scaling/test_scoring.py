@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from tasks.scaling.decide import POLICIES
 from tasks.scaling.decide.marks import score_hour
 from tasks.scaling.decide.scoring import (
     STALE_MIN,
-    Habits,
     Span,
     Tally,
     by_minute,
@@ -24,7 +24,7 @@ from tasks.scaling.decide.scoring import (
     stay,
 )
 
-HABITS = Habits(900.0, 600.0, 1.0, 10, 0.25, 2)
+HABITS = replace(POLICIES["predictive"], down_stabilisation_s=900.0, max_step_down_ratio=0.25, max_step_down_nodes=2)
 UNKNOWN = np.array([np.nan])
 HOUR = (120, 180)
 
