@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from deployments.command.output import Json, out, print_json, refusals
+from deployments.command.output import Json, err, out, print_json, refusals
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +22,8 @@ def reap(
 ) -> None:
     """Take back what nobody has wanted for an hour, and list what is still held up.
 
-    Every scaling run does this first; run it from cron where a dead scheduler must never keep a cluster large.
+    Every scaling run does this first; run it from cron where a dead scheduler must never keep a cluster large. What
+    another store has held up is known by the marks that it left in the clusters.
     """
     from blocks.store.tables import Mode
     from tasks.run import open_run
@@ -31,6 +32,8 @@ def reap(
 
     with refusals():
         run = open_run("cluster-scaling", fleet)
+        for line in reaper.adopt_marked(run):
+            err.print(line, highlight=False, markup=False, soft_wrap=True)
         results = reaper.reap.fn(run, Mode.SHADOW if dry_run else Mode.ACT)
         holds = run.journal.holds(fleet)
         if as_json:

@@ -105,9 +105,9 @@ def undo_change(journal: Journal, intent: Intent) -> str:
     fleet = load_stored_fleet(str(intent.do["fleet"]))
     with journal.holding():
         actuator = open_actuator(fleet, intent.subject, intent.kind)
-        announce(journal, intent)
+        announce(journal, intent, actuator)
         said = actuator.make_so(journal, intent)
-        conclude(journal, intent, done=True)
+        conclude(journal, intent, actuator, done=True)
         return said
 
 
@@ -171,9 +171,9 @@ def _one(run: Run, decision: Decision, limit: Mapping[str, Any]) -> Result:
 def _make_so(actuator: PoolActuator, journal: Journal, intent: Intent) -> Result:
     """Make a started intent so, and end it; where nobody can tell how it ended, it stays for a later run to settle."""
     try:
-        announce(journal, intent)
+        announce(journal, intent, actuator)
         finished = journal.done(intent, actuator.make_so(journal, intent))
-        conclude(journal, finished, done=True)
+        conclude(journal, finished, actuator, done=True)
         return _result(finished)
     except ContinuumError as error:
         intent = journal.intent(intent.id)
@@ -192,7 +192,7 @@ def _settle(actuator: PoolActuator, journal: Journal, intent: Intent, because: C
     """End a started intent by what is seen, and write down what it holds up."""
     ended = actuator.settle(journal, intent, because)
     if ended.state in (State.DONE, State.UNDONE):
-        conclude(journal, ended, done=ended.state == State.DONE)
+        conclude(journal, ended, actuator, done=ended.state == State.DONE)
     return ended
 
 

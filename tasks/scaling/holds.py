@@ -1,4 +1,7 @@
-"""What is held up in pools that somebody else sizes, and until when: written down before the world is changed."""
+"""What is held up in pools that somebody else sizes, and until when: written down before the world is changed.
+
+In the store, which is the authority, and as a mark in the pool's own cluster, for whoever has no such store.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 from blocks.series import utc
 from blocks.store import Journal
 from blocks.store.tables import Hold, Intent
+from tasks.scaling.actuators import PoolActuator, Steering
 
 # Twelve passes of five minutes: a scheduler that is away for less loses nothing.
 HOLD_S = 3600.0
@@ -24,13 +28,13 @@ def expiry_after(as_of: datetime) -> datetime:
     return as_of + timedelta(seconds=HOLD_S)
 
 
-def announce(journal: Journal, intent: Intent) -> None:
+def announce(journal: Journal, intent: Intent, actuator: PoolActuator) -> None:
     """Before a change: write down what it is going to hold up, so that no crash leaves a hold that nobody knows."""
     if "base" in intent.do and intent.do["value"] != intent.do["base"]:
-        journal.keep_hold(_hold(intent, intent.do))
+        keep(journal, _hold(intent, intent.do), actuator)
 
 
-def conclude(journal: Journal, intent: Intent, *, done: bool) -> None:
+def conclude(journal: Journal, intent: Intent, actuator: PoolActuator, *, done: bool) -> None:
     """After a change: what is held up is what was done, or what was there before it; what is back at its base is none.
 
     A change that ended neither way leaves the hold as it was announced: the reaper looks at what there is.
@@ -39,9 +43,23 @@ def conclude(journal: Journal, intent: Intent, *, done: bool) -> None:
         return
     payload = intent.do if done else intent.undo
     if payload["value"] == intent.do["base"]:
-        journal.drop_hold(_hold(intent, payload))
+        drop(journal, _hold(intent, payload), actuator)
     else:
-        journal.keep_hold(_hold(intent, payload))
+        keep(journal, _hold(intent, payload), actuator)
+
+
+def keep(journal: Journal, hold: Hold, actuator: PoolActuator) -> None:
+    """Write a hold down, or its later expiry."""
+    journal.keep_hold(hold)
+    if isinstance(actuator, Steering):
+        actuator.mark(hold)
+
+
+def drop(journal: Journal, hold: Hold, actuator: PoolActuator) -> None:
+    """Nothing is held up there any more."""
+    journal.drop_hold(hold)
+    if isinstance(actuator, Steering):
+        actuator.unmark(hold)
 
 
 def _hold(intent: Intent, payload: dict[str, Any]) -> Hold:

@@ -12,15 +12,18 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from blocks.errors import ContinuumError, InvalidInput
+from blocks.inventory import resolve_secrets
+from blocks.kubernetes import KubernetesApi
 from blocks.series import utc
 from blocks.store.tables import Decision, Hold, Mode, now
 from tasks.forecasting.observe import source_time_s
 from tasks.run import Run
 from tasks.scaling.act import CLUSTERS_AT_ONCE, REFUSED, Result, carry_out
 from tasks.scaling.actuator_words import actuator_of
-from tasks.scaling.actuators import BY_ACTUATOR, Steering, open_actuator
+from tasks.scaling.actuators import BY_ACTUATOR, BY_KIND, Steering, open_actuator
 from tasks.scaling.actuators.base import told
-from tasks.scaling.holds import HOLD_S, expiry_after
+from tasks.scaling.actuators.hold_marks import marked
+from tasks.scaling.holds import HOLD_S, drop, expiry_after, keep
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +71,8 @@ def renew(run: Run, rows: Sequence[Decision], mode: Mode) -> None:
         if (hold.subject, hold.kind) not in wanted or hold.until >= early:
             continue
         try:
-            actuator = open_actuator(run.fleet, hold.subject, hold.kind)
-            if isinstance(actuator, Steering):
-                actuator.renew(hold, until)
-            fresh = hold.model_dump() | {"until": until, "renewed_at": now()}
-            run.journal.keep_hold(Hold(**fresh))
+            fresh = Hold(**hold.model_dump() | {"until": until, "renewed_at": now()})
+            keep(run.journal, fresh, open_actuator(run.fleet, hold.subject, hold.kind))
         except ContinuumError as error:  # the next pass tries again, long before it expires
             logger.warning("%s", error)
 
@@ -88,10 +88,31 @@ def _take_back(run: Run, hold: Hold) -> Result:
     except ContinuumError as error:
         return Result("", hold.subject, REFUSED, f"{_words(hold)} and could not be taken back: {error}")
     if planned is None:
-        run.journal.drop_hold(hold)
+        drop(run.journal, hold, actuator)
         return Result("", hold.subject, REFUSED, f"{_words(hold)}; somebody has changed it since, it is left alone")
     key = f"reap/{hold.subject}/{hold.kind}/{hold.fleet}/{hold.until:%Y%m%dT%H%M%S}/{hold.renewed_at:%Y%m%dT%H%M%S.%f}"
     return carry_out(run, actuator, planned, subject=hold.subject, key=key)
+
+
+def adopt_marked(run: Run) -> list[str]:
+    """Know again what a store that is lost has held up: the marks in the clusters that this one knows nothing of.
+
+    Returns
+    -------
+    What could not be asked, a line each.
+    """
+    known = {(hold.subject, hold.kind) for hold in run.journal.holds(run.fleet_name)}
+    trouble = []
+    for cluster in run.fleet.clusters:
+        try:
+            found = marked(KubernetesApi.connect(resolve_secrets(cluster)), cluster.name, run.fleet_name)
+        except ContinuumError as error:
+            trouble.append(str(error))
+            continue
+        for hold in found:
+            if hold.kind in BY_KIND and (hold.subject, hold.kind) not in known:
+                run.journal.keep_hold(hold)
+    return trouble
 
 
 def _words(hold: Hold) -> str:

@@ -15,7 +15,7 @@ from tasks.scaling.actuators.steering import Steering
 class SetFloor(Steering):
     """Move a pool's minimum. Raised above the size, the cloud brings nodes; lowered, the autoscaler may take idle ones.
 
-    No provider keeps an expiry with the bounds, so it is in the store.
+    No provider keeps an expiry with the bounds: it is in the store, and marked in the cluster.
     """
 
     kind = "set-node-pool-floor"

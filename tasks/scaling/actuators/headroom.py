@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 from blocks.errors import Conflict, NotFound, Refused
@@ -84,11 +83,12 @@ class SetHeadroom(Steering):
         number = self.value(intent.do)["pause_pods"]
         return f"headroom is {number} nodes" if number else "no headroom is kept"
 
-    def renew(self, hold: Hold, until: datetime) -> None:
-        """Write the later expiry to the object."""
+    def mark(self, hold: Hold) -> None:
+        """Also at the object itself."""
+        super().mark(hold)
         place, found = self._find()
         if found is not None and hold.value == {"pause_pods": _replicas(found)}:
-            self._api.patch_at(place, self._name, {"metadata": {"annotations": pause_pods.expiry(until)}})
+            self._api.patch_at(place, self._name, {"metadata": {"annotations": pause_pods.expiry(hold.until)}})
 
     def _find(self) -> tuple[str, Object | None]:
         """Where the number of pods is kept, and the object: a buffer, else the Deployment itself.

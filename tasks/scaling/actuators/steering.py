@@ -9,6 +9,7 @@ from typing import Any
 
 from blocks.errors import Conflict
 from blocks.store.tables import Hold
+from tasks.scaling.actuators import hold_marks
 from tasks.scaling.actuators.base import Planned, PoolActuator, Seen, Value, refuse_busy, told
 
 WRITES = 4  # of one setting, while only its status goes on changing
@@ -69,9 +70,13 @@ class Steering(PoolActuator):
             return None
         return self._planned(seen, dict(hold.base), dict(hold.base), nodes=0, until=hold.until)
 
-    def renew(self, hold: Hold, until: datetime) -> None:
-        """Write the later expiry where the world carries it; the store has its own."""
-        del hold, until
+    def mark(self, hold: Hold) -> None:
+        """Leave what is held up, and until when, where the pool is: a lost store must not keep it high for ever."""
+        hold_marks.leave(self.access.api, hold)
+
+    def unmark(self, hold: Hold) -> None:
+        """Take the mark away: nothing is held up any more."""
+        hold_marks.remove(self.access.api, hold)
 
     def _planned(self, seen: Seen, value: Value, base: Value, *, nodes: int, until: datetime) -> Planned:
         common = {"base": base, "until": until.isoformat()}

@@ -23,6 +23,7 @@ from tasks.scaling import act
 from tasks.scaling.actuators import open_actuator
 from tasks.scaling.actuators.floor import SetFloor
 from tasks.scaling.actuators.headroom import SetHeadroom
+from tasks.scaling.actuators.hold_marks import HELD, LEASES, mark_name, marked
 from tasks.scaling.actuators.pause_pods import EXPIRES_AT, NAMESPACE, object_name
 from tasks.scaling.decide import Why
 from tasks.scaling.holds import HOLD_S
@@ -113,6 +114,44 @@ def test_headroom_brings_its_nodes_and_undo_leaves_nothing_behind(run: Run) -> N
     assert setting(run, BURST) == {"pause_pods": 0}
     assert [each["metadata"]["name"] for each in api.list("deployments", NAMESPACE)] == []
     assert run.journal.holds("default") == []
+
+
+@pytest.mark.parametrize("subject", [JOBS, BURST])
+def test_what_is_held_up_is_marked_in_its_cluster_until_it_is_taken_back(run: Run, subject: str) -> None:
+    decision = decide(run, subject, more(run, subject))
+    carry_out(run, decision)
+    (hold,) = run.journal.holds("default")
+    access = open_pool(run.fleet, subject)
+    (lease,) = access.api.list("leases", NAMESPACE)
+    assert lease["metadata"]["annotations"][EXPIRES_AT] == hold.until.isoformat()
+    carry_out_undo(run.journal, undo_plan(run.journal, decision.id), act.APPLIERS)
+    assert access.api.list("leases", NAMESPACE) == []
+
+
+def test_a_floor_is_taken_back_by_a_store_that_never_knew_of_it(run: Run) -> None:
+    before = setting(run, JOBS)
+    carry_out(run, decide(run, JOBS, more(run, JOBS)))
+    (lost,) = run.journal.holds("default")
+    run.journal.drop_hold(lost)
+    api = open_pool(run.fleet, JOBS).api
+    long_ago = {"metadata": {"annotations": {EXPIRES_AT: (lost.until - timedelta(days=1)).isoformat()}}}
+    api.patch_at(LEASES, mark_name(lost), long_ago)
+
+    answer = CliRunner().invoke(app, ["reap", "--json"])
+    assert answer.exit_code == 0, answer.output
+    assert [(each["subject"], each["state"]) for each in json.loads(answer.stdout)["reaped"]] == [(JOBS, "done")]
+    assert setting(run, JOBS) == before
+    assert api.list("leases", NAMESPACE) == []
+
+
+def test_a_mark_that_cannot_be_read_is_told_of_and_left(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    carry_out(run, decide(run, JOBS, more(run, JOBS)))
+    (hold,) = run.journal.holds("default")
+    api = open_pool(run.fleet, JOBS).api
+    api.patch_at(LEASES, mark_name(hold), {"metadata": {"annotations": {HELD: "{}"}}})
+    assert marked(api, "asia-aks", "default") == []
+    assert "no mark that can be read" in caplog.text
+    assert len(api.list("leases", NAMESPACE)) == 1
 
 
 @pytest.mark.parametrize("subject", [JOBS, BURST])
