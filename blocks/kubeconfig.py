@@ -15,8 +15,6 @@ from typing import Any
 import yaml
 
 from blocks.errors import InvalidInput, NotConfigured
-from blocks.http import retry_policy
-from blocks.kubernetes import KubernetesApi
 from blocks.sightings import Context
 
 SECTIONS = ("contexts", "clusters", "users")
@@ -77,25 +75,6 @@ def kubeconfig_of(context: str, file: str | None = None) -> dict[str, Any]:
 def _by_name(stamps: tuple[tuple[str, int], ...]) -> dict[str, dict[str, Any]]:
     """Documents by context name; read again when a file has changed."""
     return {each.name: each.document for each in contexts([Path(name) for name, _ in stamps])} if stamps else {}
-
-
-def connect(context: Context) -> KubernetesApi:
-    """The API of a context, with one attempt a request: discovery passes over what does not answer.
-
-    Raises
-    ------
-    NotConfigured: the context is incomplete, or its credentials cannot be loaded.
-    """
-    from kubernetes import config
-
-    try:
-        client = config.new_client_from_config_dict(context.document, context.name, persist_config=False)
-    except (config.ConfigException, OSError, ValueError, KeyError, TypeError):
-        fix = f"try `kubectl --context {context.name} get nodes`"
-        raise NotConfigured("its credentials cannot be loaded", where=f"context {context.name}", fix=fix) from None
-    client.configuration.retries = retry_policy(retries=0)
-    client.rest_client = type(client.rest_client)(client.configuration)
-    return KubernetesApi(context.name, client)
 
 
 def _sections(file: Path) -> dict[str, dict[str, Any]]:

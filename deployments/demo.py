@@ -19,7 +19,7 @@ from blocks.store.tables import Section
 from deployments import evidence
 from deployments.evidence import Outcome
 from deployments.first_training import has_models, train_first
-from deployments.place import own_place
+from deployments.own_home import own_home
 from deployments.prefect_server import prefect_server
 from deployments.simulation import Simulation, ready, starting_simulation
 
@@ -49,7 +49,7 @@ def run_demo(*, resume: bool, speed: float, seed: int, progress: Progress) -> Ou
     ------
     NotFound: nothing to resume. ContinuumError: a server or the simulated fleet did not start.
     """
-    with own_place("demo") as home, contextlib.ExitStack() as stack:
+    with own_home("demo") as home, contextlib.ExitStack() as stack:
         _prepare(home, resume)
         progress("starting the simulated fleet and a Prefect server")
         child = stack.enter_context(
@@ -131,7 +131,7 @@ def _write_report(fleet: Fleet, outcome: Outcome) -> Path:
     from deployments.command.report import write_report
 
     store = Store.open()
-    content = evidence.section(outcome) | {"plots": evidence.pictures(fleet, store, outcome)}
+    content = evidence.log_section(outcome) | {"plots": evidence.pictures(fleet, store, outcome)}
     store.save_sections(
         [Section(flow_run_id="demo", flow="a demo", subject=fleet.name, title=content["title"], content=content)]
     )

@@ -13,6 +13,7 @@ from blocks.fleet import Fleet, pool_id
 from blocks.prometheus import PrometheusSource
 from blocks.series import Series, utc
 from blocks.store import Journal, Store
+from tasks.sections import section
 
 FULL_RATIO = 0.90  # demand above this share of the nodes is a violation, as in the policies
 
@@ -118,7 +119,7 @@ def _check_sizes(fleet: Fleet, outcome: Outcome) -> None:
 def _check_settings(fleet: Fleet, done: Sequence[dict[str, Any]], outcome: Outcome) -> None:
     """Every floor and every headroom must be there as the store says that it is held up, and have been decided."""
     from tasks.scaling.actuators import open_actuator
-    from tasks.scaling.actuators.base import told
+    from tasks.scaling.actuators.pool import told
 
     steered = {row["unique_id"] for row in done if row["actuator"] in STEERING}
     for hold in Journal(Store.open()).holds("default"):
@@ -169,7 +170,7 @@ def _demand_passed(fleet: Fleet, decision: dict[str, Any]) -> datetime | None:
     return utc(min(first)) if first else None
 
 
-def section(outcome: Outcome) -> dict[str, Any]:
+def log_section(outcome: Outcome) -> dict[str, Any]:
     """The section that shows each change beside the clouds' own log and the demand that came."""
     lead = [
         f"{row['pool']}: {row['from_nodes']} to {row['to_nodes']} nodes were Ready at {row['nodes_ready'][11:16]} UTC, "
@@ -186,15 +187,11 @@ def section(outcome: Outcome) -> dict[str, Any]:
         f"a later pass renews it."
         for row in outcome.held
     ]
-    return {
-        "title": "What came of it: the simulated clouds' own log",
-        "simulated": True,
-        "paragraphs": lead or ["No scale-up had to be ready before its demand."],
-        "table": {
-            "columns": ["cluster", "pool", "from", "to", "state", "asked (UTC)", "done (UTC)", "nodes settled (UTC)"],
-            "rows": rows,
-        },
-    }
+    return section(
+        "What came of it: the simulated clouds' own log", lead or ["No scale-up had to be ready before its demand."],
+        ["cluster", "pool", "from", "to", "state", "asked (UTC)", "done (UTC)", "nodes settled (UTC)"], rows,
+        simulated=True,
+    )  # fmt: skip
 
 
 def pictures(fleet: Fleet, store: Store, outcome: Outcome) -> list[dict[str, Any]]:

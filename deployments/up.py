@@ -17,7 +17,7 @@ from blocks.errors import ContinuumError, Unreachable
 from blocks.fleet_file import load_fleet
 from deployments.children import Child
 from deployments.first_training import has_models, train_first
-from deployments.place import own_place
+from deployments.own_home import own_home
 from deployments.prefect_server import prefect_server
 from deployments.simulation import ready, starting_simulation
 
@@ -65,7 +65,7 @@ def up(*, port: int, speed: float, seed: int, progress: Progress) -> Iterator[Ru
     ------
     ContinuumError: a part did not start, with its last words.
     """
-    with own_place("up") as home, contextlib.ExitStack() as stack:
+    with own_home("up") as home, contextlib.ExitStack() as stack:
         progress("starting the simulated fleet and a Prefect server")
         simulated = stack.enter_context(starting_simulation(home / "local", speed=speed, seed=seed, start=None))
         server = stack.enter_context(prefect_server(home / "prefect", port=port))

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from prefect import flow
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from blocks.store.tables import Mode
+from tasks.acting import ActingRequest, decided_before
 from tasks.pools.observe import named_pools
 from tasks.run import open_run
 from tasks.scaling.act import act_on, finish_left_over
@@ -18,37 +18,22 @@ from tasks.scaling.decide import POLICIES, decide_scaling
 from tasks.scaling.observe import observe_pools
 from tasks.scaling.patches import write_patches
 from tasks.scaling.reaper import reap, renew
-from tasks.scaling.record import decided_before, publish_scaling, record
+from tasks.scaling.record import publish_scaling, record
 from tasks.scaling.scorecard import gated
 
 
-class ScalingRequest(BaseModel):
+class ScalingRequest(ActingRequest):
     """What to scale, by which rule, and how far to go."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    fleet: str = Field("default", description="name of the fleet's inventory block")
-    mode: Mode = Field(
-        Mode.SHADOW,
-        description="shadow: record what it would do. propose: wait for approval. act: do it inside the guard rails",
-    )
     policy: Literal["predictive", "target-tracking", "schedule", "seed"] = Field(
         "predictive",
         description="predictive: ahead of the forecast peak. target-tracking: the formula of pod autoscalers. "
         "schedule: what fleet.yaml plans, and present use. seed: plain thresholds",
     )
     gate_days: int = Field(
-        0,
-        ge=0,
-        le=90,
+        0, ge=0, le=90,
         description="act: only pools whose scorecard of so many days beats what is live are changed. 0: no gate",
-    )
-    approval_timeout_s: int = Field(
-        900,
-        ge=60,
-        le=86_400,
-        description="propose: seconds until a proposal lapses, and until an approved one is too old to act on",
-    )
+    )  # fmt: skip
 
 
 @flow(name="cluster-scaling", description=__doc__)
@@ -72,9 +57,8 @@ def cluster_scaling(request: ScalingRequest = ScalingRequest(), pools: list[str]
         rows = record(run, gated(run, decided, request.gate_days), policy, request.mode, only)
     approved = approve(run, rows, view, policy, request.mode)
 
-    results = act_on(
-        run, approved, disruption_ratio=policy.disruption_ratio, fleet_nodes=int(view.observed.ready.sum())
-    )
+    ready = int(view.observed.ready.sum())
+    results = act_on(run, approved, disruption_ratio=policy.disruption_ratio, fleet_nodes=ready)
     renew(run, rows, request.mode)
     patches = write_patches(rows)
     alert(run, rows)

@@ -17,6 +17,8 @@ from blocks.credentials import secret_text
 from blocks.errors import Conflict, InvalidInput, NotConfigured, NotFound, Unreachable
 from blocks.fleet import Cluster
 from blocks.http import CONNECT_TIMEOUT_S, LOOPBACK, not_json, of_status, of_transport, retry_policy
+from blocks.kubeconfig import kubeconfig_of
+from blocks.sightings import Context
 
 Object = dict[str, Any]
 Objects = list[Object]
@@ -92,6 +94,25 @@ class Connection:
         NotConfigured: no such context, kubeconfig, CA file or environment variable.
         """
         return cls(cluster.name, _client(cluster))
+
+    @classmethod
+    def of_context(cls, context: Context) -> Self:
+        """The API of a kubeconfig's context, with one attempt a request: discovery passes over what does not answer.
+
+        Raises
+        ------
+        NotConfigured: the context is incomplete, or its credentials cannot be loaded.
+        """
+        from kubernetes import config
+
+        try:
+            client = config.new_client_from_config_dict(context.document, context.name, persist_config=False)
+        except (config.ConfigException, OSError, ValueError, KeyError, TypeError):
+            fix = f"try `kubectl --context {context.name} get nodes`"
+            raise NotConfigured("its credentials cannot be loaded", where=f"context {context.name}", fix=fix) from None
+        client.configuration.retries = retry_policy(retries=0)
+        client.rest_client = type(client.rest_client)(client.configuration)
+        return cls(context.name, client)
 
     def request(
         self,
@@ -281,8 +302,6 @@ def _decoded(status: int, data: bytes, retry_after: str | None, where: str) -> O
 def _client(cluster: Cluster) -> Any:
     """The official client, with our retries and nothing written back to the kubeconfig."""
     from kubernetes import client, config
-
-    from blocks.kubeconfig import kubeconfig_of
 
     access, where = cluster.kubernetes, f"cluster {cluster.name}"
     if access.server is None:

@@ -28,7 +28,7 @@ def demo(
 ) -> None:
     """Forecast and scale a simulated fleet with the real flows, in act mode, and write report.html."""
     from deployments.demo import as_json, run_demo
-    from deployments.place import terminate_like_interrupt
+    from deployments.own_home import terminate_like_interrupt
 
     terminate_like_interrupt()
     try:

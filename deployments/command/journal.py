@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -41,17 +41,22 @@ def register(app: typer.Typer) -> None:
     app.command()(thaw)
 
 
-# Which module puts a flow's decisions into words: its `explain(content)`.
-EXPLAINED_BY = {"cluster-scaling": "tasks.scaling.report"}
-
-
 def appliers() -> dict[str, Applier]:
     """Every kind of intent that this release can carry out: the `APPLIERS` of each tasks/SUBJECT/act.py."""
-    found: dict[str, Applier] = {}
+    return _of_every_subject("act", "APPLIERS")
+
+
+def explainers() -> dict[str, Callable[[Mapping[str, Any]], str]]:
+    """By flow, what puts its decisions into words: the `EXPLAINERS` of each tasks/SUBJECT/report.py."""
+    return _of_every_subject("report", "EXPLAINERS")
+
+
+def _of_every_subject(module: str, table: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for subject in pkgutil.iter_modules(tasks.__path__):
-        name = f"tasks.{subject.name}.act"
+        name = f"tasks.{subject.name}.{module}"
         if subject.ispkg and importlib.util.find_spec(name):
-            found |= getattr(importlib.import_module(name), "APPLIERS", {})
+            found |= getattr(importlib.import_module(name), table, {})
     return found
 
 
@@ -248,9 +253,9 @@ def _print_decision(decision: Decision) -> None:
         f"[bold]decision {decision.id}[/bold]  {decision.flow}: {decision.action} {decision.subject}", highlight=False
     )
     out.print(f"  {decision.mode}, {decision.state}; as of {decision.as_of:%Y-%m-%d %H:%M:%S} UTC", highlight=False)
-    if decision.flow in EXPLAINED_BY and decision.content:
-        words = importlib.import_module(EXPLAINED_BY[decision.flow]).explain(decision.content)
-        out.print(f"  {words}", highlight=False, markup=False)
+    explain = explainers().get(decision.flow)
+    if explain and decision.content:
+        out.print(f"  {explain(decision.content)}", highlight=False, markup=False)
     elif decision.reasons:
         out.print(f"  reasons: {decision.reasons}", highlight=False, markup=False)
     if decision.promised:

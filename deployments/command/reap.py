@@ -28,7 +28,7 @@ def reap(
     from blocks.store.tables import Mode
     from tasks.run import open_run
     from tasks.scaling import reaper
-    from tasks.scaling.actuators.base import told
+    from tasks.scaling.actuators.pool import told
 
     with refusals():
         run = open_run("cluster-scaling", fleet)

@@ -25,7 +25,7 @@ def up(
     json: Json = False,
 ) -> None:
     """Run a simulated fleet, a Prefect server, a worker and the schedules, until Ctrl-C."""
-    from deployments.place import terminate_like_interrupt
+    from deployments.own_home import terminate_like_interrupt
     from deployments.up import up as running_up
 
     terminate_like_interrupt()

@@ -26,6 +26,7 @@ from deployments.local import aks, control, eks, gke
 from deployments.local.faults import routes as faults
 from deployments.local.faults.middleware import FaultyApis
 from deployments.local.files import StateFiles, write_fleet, write_kubeconfig
+from deployments.local.kubernetes.http import KubernetesApp
 from deployments.local.metrics import prometheus_app
 from deployments.local.simulation import Simulation
 from deployments.local.tls import certificate
@@ -126,7 +127,7 @@ class Process:
     def app(self) -> ASGIApp:
         """All APIs under their prefixes."""
         simulation = self.simulation
-        mounts = [Mount(f"/clusters/{name}", cluster.asgi) for name, cluster in simulation.clusters.items()]
+        mounts = [Mount(f"/clusters/{name}", KubernetesApp(cluster)) for name, cluster in simulation.clusters.items()]
         mounts += [
             Mount("/prometheus", prometheus_app(simulation.scrapes)),
             Mount("/aws", eks.app(simulation.node_pools)),

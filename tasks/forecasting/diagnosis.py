@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from blocks.series import Series, utc
 from tasks.forecasting.decide.anomalies import mask
 from tasks.forecasting.decide.decomposition import Decomposition, decompose
+from tasks.sections import section
 
 WORDS = {"trend": "trend", "daily": "rhythm of the day", "weekly": "rhythm of the week"}
 
@@ -27,23 +28,21 @@ def diagnosis(history: Series, row: int, unit: str = "") -> dict[str, Any]:
     flagged = history.start_s + np.flatnonzero(mask(alone)[0]) * history.step_s
     known = alone.values[0][np.isfinite(alone.values[0])]
     told = ", ".join(f"{WORDS[name]} {strength:.2f}" for name, strength in made.strength.items())
-    return {
-        "title": alone.unique_id[0],
-        "meta": f"{utc(made.start_s):%Y-%m-%d %H:%M} to {utc(int(made.times()[-1])):%Y-%m-%d %H:%M} UTC, "
-                f"means of {made.step_s // 60} min",
-        "paragraphs": [
+    return section(
+        alone.unique_id[0],
+        [
             f"Strength, 0 to 1: {told}. Near 1 the part explains nearly all that the rest does not; a rhythm below 0.3 "
             "helps a forecast little.",
             f"{made.missing_ratio:.1%} of the steps were missing and were filled as for a forecast; {len(flagged)} "
             "points look like isolated outliers (marked) and would be kept from training.",
         ],
-        "table": {
-            "columns": ["least", "median", "mean", "p95", "greatest", "std of the rest"],
-            "rows": [[f"{value:.4g}" for value in (
-                known.min(), np.median(known), known.mean(), np.quantile(known, 0.95), known.max(), made.rest.std())]],
-        },
-        "plots": _plots(made, unit, flagged.tolist()),
-    }  # fmt: skip
+        ["least", "median", "mean", "p95", "greatest", "std of the rest"],
+        [[f"{value:.4g}" for value in (
+            known.min(), np.median(known), known.mean(), np.quantile(known, 0.95), known.max(), made.rest.std())]],
+        _plots(made, unit, flagged.tolist()),
+        meta=f"{utc(made.start_s):%Y-%m-%d %H:%M} to {utc(int(made.times()[-1])):%Y-%m-%d %H:%M} UTC, "
+             f"means of {made.step_s // 60} min",
+    )  # fmt: skip
 
 
 def _plots(made: Decomposition, unit: str, flagged: list[int]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from blocks.series import Forecast, Series, utc
 from tasks.forecasting.act import PassMade, peak_crossings
 from tasks.forecasting.kinds import SHOWN, kind_of
 from tasks.forecasting.observe import Collected
+from tasks.sections import section
 
 PICTURES = 12  # pools drawn; the others are in the table
 ROWS = 200  # of the table: the pools most at risk; the forecasts of all are in the store
@@ -53,23 +54,19 @@ def sections(
     at_s = peak_crossings(made, capacity, made.levels[_level(made, RISK_LEVEL)])
     drawn = [(place, row) for place, row in enumerate(shown) if kind_of(made.unique_id[row]) == "cpu_cores"]
     more = len(made.unique_id) - min(len(shown), ROWS)
-    return [
-        {
-            "title": f"Demand forecast, {shards.serving.plan.words}",
-            "meta": f"as of {made.as_of:%Y-%m-%d %H:%M} UTC, {made.values.shape[1]} steps of {made.step_s // 60} min",
-            "paragraphs": [
-                _summary(made, crossing, shards),
-                *([f"The table shows the pools most at risk; {more} more series are in the store."] if more else []),
-                *shards.serving.notes, *shards.trouble, *collected.trouble,
-            ],
-            "table": {
-                "columns": ["pool", "resource", "now", "peak (median)", f"peak (p{100 * RISK_LEVEL:.0f})", "capacity",
-                            "crosses at", "minutes until then"],
-                "rows": [_row(made, history, capacity, at_s, row, place) for place, row in enumerate(shown[:ROWS])],
-            },
-            "plots": [_plot(made, history, capacity, row, place, past) for place, row in drawn[:PICTURES]],
-        }
+    paragraphs = [
+        _summary(made, crossing, shards),
+        *([f"The table shows the pools most at risk; {more} more series are in the store."] if more else []),
+        *shards.serving.notes, *shards.trouble, *collected.trouble,
     ]  # fmt: skip
+    return [section(
+        f"Demand forecast, {shards.serving.plan.words}", paragraphs,
+        ["pool", "resource", "now", "peak (median)", f"peak (p{100 * RISK_LEVEL:.0f})", "capacity", "crosses at",
+         "minutes until then"],
+        [_row(made, history, capacity, at_s, row, place) for place, row in enumerate(shown[:ROWS])],
+        [_plot(made, history, capacity, row, place, past) for place, row in drawn[:PICTURES]],
+        meta=f"as of {made.as_of:%Y-%m-%d %H:%M} UTC, {made.values.shape[1]} steps of {made.step_s // 60} min",
+    )]  # fmt: skip
 
 
 def cost_words(made: Forecast, cost: Mapping[str, float]) -> str:

@@ -10,6 +10,7 @@ from tasks.forecasting.decide.forecast_checks import ForecastCode, ForecastReaso
 from tasks.forecasting.decide.residuals import Cause
 from tasks.forecasting.kinds import SHOWN, kind_of
 from tasks.forecasting.shards import Doubt, ShardMade
+from tasks.sections import section
 
 ROWS = 200
 
@@ -40,7 +41,7 @@ def anomaly_sections(recent: Sequence[Anomaly], shards: Sequence[ShardMade]) -> 
     doubts, doubtful = [doubt for shard in shards for doubt in shard.doubts], sum(shard.doubtful for shard in shards)
     found = []
     if recent:
-        found.append(_section(
+        found.append(section(
             "Anomalies of the last two days",
             [f"{len(recent)} values are unlike their series' own last days; single outliers are not learned from."],
             ["series", "at", "value", "expected", "what it is unlike"],
@@ -49,7 +50,7 @@ def anomaly_sections(recent: Sequence[Anomaly], shards: Sequence[ShardMade]) -> 
               CAUSE_WORDS[Cause(anomaly.cause)]] for anomaly in recent[:ROWS]],
         ))  # fmt: skip
     if doubtful:
-        found.append(_section(
+        found.append(section(
             "Doubtful forecasts",
             [f"{doubtful} forecasts go where nothing in their series' history has been."],
             ["series", "why"],
@@ -67,7 +68,3 @@ def _why(doubt: Doubt, reason: ForecastReason) -> str:
 def _amount(name: str, value: float) -> str:
     _, unit, one = SHOWN[kind_of(name)]
     return f"{value / one:.2f} {unit}"
-
-
-def _section(title: str, paragraphs: list[str], columns: list[str], rows: list[list[Any]]) -> dict[str, Any]:
-    return {"title": title, "paragraphs": paragraphs, "table": {"columns": columns, "rows": rows}, "plots": []}

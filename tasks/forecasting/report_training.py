@@ -11,6 +11,7 @@ from tasks.forecasting.observe import Collected
 from tasks.forecasting.training import Training
 from tasks.publish import publish
 from tasks.run import Run
+from tasks.sections import section
 
 # Columns of the scorecard: the score, what it is called, and its decimals.
 COLUMNS = (
@@ -23,7 +24,7 @@ COLUMNS = (
 
 def publish_training(run: Run, collected: Collected, training: Training) -> dict[str, Any]:
     """Save the report's section and artifacts; a summary for whoever called the flow."""
-    publish(run, [section(training, collected.trouble)])
+    publish(run, [scorecard(training, collected.trouble)])
     lesson = training.lesson
     return {
         "flow_run_id": run.id,
@@ -37,7 +38,7 @@ def publish_training(run: Run, collected: Collected, training: Training) -> dict
     }
 
 
-def section(training: Training, trouble: Sequence[str]) -> dict[str, Any]:
+def scorecard(training: Training, trouble: Sequence[str]) -> dict[str, Any]:
     """The scorecard, a row an engine and kind of demand, the best first."""
     lesson = training.lesson
     rows = [
@@ -46,16 +47,11 @@ def section(training: Training, trouble: Sequence[str]) -> dict[str, Any]:
          _ratio(training, kind, engine)]
         for kind in KINDS for engine in sorted(training.scores, key=lambda name: _wql(training, kind, name))
     ]  # fmt: skip
-    return {
-        "title": f"Scorecard of the forecast engines, {lesson.plan.words}",
-        "meta": f"as of {lesson.as_of:%Y-%m-%d %H:%M} UTC, {len(lesson.scored)} pools from {lesson.origins} moments",
-        "paragraphs": [_words(training), *trouble],
-        "table": {
-            "columns": ["resource", "engine", "serves", *(words for _, words, _ in COLUMNS), "WQL to seasonal naive"],
-            "rows": rows,
-        },
-        "plots": [],
-    }
+    return section(
+        f"Scorecard of the forecast engines, {lesson.plan.words}", [_words(training), *trouble],
+        ["resource", "engine", "serves", *(words for _, words, _ in COLUMNS), "WQL to seasonal naive"], rows,
+        meta=f"as of {lesson.as_of:%Y-%m-%d %H:%M} UTC, {len(lesson.scored)} pools from {lesson.origins} moments",
+    )  # fmt: skip
 
 
 def _words(training: Training) -> str:

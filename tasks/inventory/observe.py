@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
-from blocks import kubeconfig
 from blocks.cloud_accounts import list_clusters
 from blocks.errors import ContinuumError
 from blocks.fleet import Provider
-from blocks.kubernetes import is_hands_off
+from blocks.kubernetes import KubernetesApi, is_hands_off
 from blocks.sightings import Context, ListedCluster, SeenCluster, SeenNode, Sighting, Skipped
 
 WORKERS = 16
@@ -60,7 +59,7 @@ def read_cluster(context: Context) -> SeenCluster:
     ------
     ContinuumError: the context cannot be used or does not answer.
     """
-    return SeenCluster(context, tuple(seen_nodes(kubeconfig.connect(context).nodes())))
+    return SeenCluster(context, tuple(seen_nodes(KubernetesApi.of_context(context).nodes())))
 
 
 def seen_nodes(objects: Iterable[Mapping[str, Any]]) -> list[SeenNode]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from blocks.errors import ContinuumError, InvalidInput
@@ -20,9 +19,8 @@ from blocks.kubernetes import (
     pods_by_pool,
 )
 from blocks.node_pools import PoolState, connect, with_ready
+from tasks.clusters import side_by_side
 from tasks.pools.karpenter import is_karpenters, karpenter_state
-
-CLUSTERS_AT_ONCE = 16
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +48,7 @@ class PoolReading:
 
 def read_pools(fleet: Fleet) -> tuple[list[PoolReading], list[str]]:
     """Every pool of the fleet in file order, and one line for each cluster in trouble."""
-    with ThreadPoolExecutor(CLUSTERS_AT_ONCE) as threads:
-        answers = list(threads.map(_read_cluster, fleet.clusters))
+    answers = side_by_side(_read_cluster, fleet.clusters)
     return [reading for readings, _ in answers for reading in readings], [
         line for _, lines in answers for line in lines
     ]

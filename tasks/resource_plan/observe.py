@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,10 +19,11 @@ from blocks.inventory import resolve_secrets
 from blocks.kubernetes import POOL_LABEL, KubernetesApi, PoolRoom, room_by_pool
 from blocks.series import Forecast, utc
 from blocks.store.forecasts import load_forecast
+from tasks.clusters import side_by_side
 from tasks.forecasting.act import forecast_name
 from tasks.forecasting.decide.plans import PLANS
 from tasks.forecasting.observe import source_time_s
-from tasks.pools.observe import CLUSTERS_AT_ONCE, PoolReading, read_pools
+from tasks.pools.observe import PoolReading, read_pools
 from tasks.resource_plan.decide import PlanPools
 from tasks.run import Run
 
@@ -66,8 +66,7 @@ def observe_for_plan(run: Run) -> PlanView:
 def _rooms(fleet: Fleet, answered: set[str], trouble: list[str]) -> dict[str, PoolRoom]:
     """GPUs and storage by pool, of the clusters that have answered before; what cannot be read is unknown, and told."""
     asked = [cluster for cluster in fleet.clusters if cluster.name in answered]
-    with ThreadPoolExecutor(CLUSTERS_AT_ONCE) as threads:
-        answers = list(threads.map(_room, asked))
+    answers = side_by_side(_room, asked)
     trouble += [line for _, lines in answers for line in lines]
     return {name: room for rooms, _ in answers for name, room in rooms.items()}
 

@@ -10,6 +10,7 @@ from typing import Any
 from tasks.resource_plan.chart import chart
 from tasks.resource_plan.decide import RESOURCES, Code, Step
 from tasks.resource_plan.words import QUIET, SHOWN, amount, mends, said
+from tasks.sections import section
 
 Document = Mapping[str, Any]
 
@@ -34,24 +35,23 @@ def sections(document: Document) -> list[dict[str, Any]]:
     todo = [pool for pool in planned if pool["action"] != Step.KEEP]
     unknown = [pool for pool in pools if pool["action"] == Step.UNKNOWN]
     found = [
-        {
-            **_section("Resource plan: actions", [*summary(document), *document["trouble"], *_more(len(todo))],
-                       _ACTIONS, [action_row(pool) for pool in todo[:ROWS]]),
-            "meta": f"as of {document['as_of'][:16].replace('T', ' ')} UTC, {document['total']['hours']:g} h in steps "
-                    f"of {document['step_s'] // 60} min",
-            "plots": [_fleet_plot(document), *(_pool_plot(document, pool) for pool in todo[:PICTURES])]
-            if planned else [],
-            "chart": fleet_chart(document),
-        },
-        _section("Resource plan: provisioning", [_total_amounts(document)], _AMOUNTS,
+        section(
+            "Resource plan: actions", [*summary(document), *document["trouble"], *_more(len(todo))],
+            _ACTIONS, [action_row(pool) for pool in todo[:ROWS]],
+            [_fleet_plot(document), *(_pool_plot(document, pool) for pool in todo[:PICTURES])] if planned else [],
+            meta=f"as of {document['as_of'][:16].replace('T', ' ')} UTC, {document['total']['hours']:g} h in steps "
+                 f"of {document['step_s'] // 60} min",
+            chart=fleet_chart(document),
+        ),
+        section("Resource plan: provisioning", [_total_amounts(document)], _AMOUNTS,
                  [_amount_row(pool, resource) for pool in planned[: ROWS // 4] for resource in RESOURCES]),
-        _section("Resource plan: timeline", [_changes_told(document)], ("at (UTC)", "pool", "from", "to"),
+        section("Resource plan: timeline", [_changes_told(document)], ("at (UTC)", "pool", "from", "to"),
                  _timeline(planned)[:ROWS]),
     ]  # fmt: skip
     if unknown:
         words = f"{len(unknown)} pools have no plan; nothing is guessed in its place."
         rows = [[pool["pool"], _notes(pool), mends(pool["notes"])] for pool in unknown[:ROWS]]
-        found.append(_section("Resource plan: not planned", [words], ("pool", "why", "to mend it"), rows))
+        found.append(section("Resource plan: not planned", [words], ("pool", "why", "to mend it"), rows))
     return found
 
 
@@ -102,10 +102,6 @@ def action_row(pool: Document) -> list[Any]:
             "unknown" if usd is None else round(usd, 2), round(hours, 1),
             round(pool["violation_minutes_as_is"], 1), round(pool["violation_minutes_planned"], 1),
             _notes(pool)]  # fmt: skip
-
-
-def _section(title: str, paragraphs: list[str], columns: Sequence[str], rows: list[list[Any]]) -> dict[str, Any]:
-    return {"title": title, "paragraphs": paragraphs, "table": {"columns": list(columns), "rows": rows}, "plots": []}
 
 
 def _more(count: int) -> list[str]:

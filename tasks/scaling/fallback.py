@@ -9,17 +9,17 @@ from typing import Any
 from blocks.errors import ContinuumError
 from blocks.fleet import Actuator, NodePool, pool_id
 from blocks.store.tables import Decision
+from tasks.acting import REFUSED, Result, carry_out
 from tasks.pools.observe import read_pools
 from tasks.run import Run
-from tasks.scaling import act
 from tasks.scaling.actuators import BY_ACTUATOR, open_actuator
-from tasks.scaling.actuators.base import told
+from tasks.scaling.actuators.pool import told
 from tasks.scaling.find import find_actuators
 from tasks.scaling.holds import expiry_after, hold_of
 from tasks.scaling.pool_access import open_pool
 
 
-def take_missing_nodes(run: Run, decision: Decision, refused: act.Result) -> list[act.Result]:
+def take_missing_nodes(run: Run, decision: Decision, refused: Result) -> list[Result]:
     """Ask the fallback pools, in their order, for what the decision's pool did not get; each within its own bounds.
 
     They belong to the same decision, so that undoing it takes them back too. A pool whose size is not ours to change,
@@ -29,7 +29,7 @@ def take_missing_nodes(run: Run, decision: Decision, refused: act.Result) -> lis
     pool = next(p for c, p in run.fleet.pools() if pool_id(c.name, p.name) == decision.subject)
     if content["action"] != "up" or not pool.fallbacks:
         return []
-    results: list[act.Result] = []
+    results: list[Result] = []
     try:
         lacking = _lacking(run, decision)
         for name in pool.fallbacks:
@@ -41,7 +41,7 @@ def take_missing_nodes(run: Run, decision: Decision, refused: act.Result) -> lis
             lacking -= taken
     except ContinuumError as error:
         why = f"{error}; asked because of: {refused.detail}"
-        results.append(act.Result(decision.id, decision.subject, act.REFUSED, why, refused.refusal))
+        results.append(Result(decision.id, decision.subject, REFUSED, why, refused.refusal))
     return results
 
 
@@ -58,7 +58,7 @@ def _lacking(run: Run, decision: Decision) -> int:
 
 def _take(
     run: Run, decision: Decision, pool: NodePool, name: str, lacking: int
-) -> tuple[int, act.Result | None]:  # fmt: skip
+) -> tuple[int, Result | None]:  # fmt: skip
     """Nodes of `pool` that a fallback stands in for, and what became of asking it."""
     cluster_name = decision.subject.split("/", 1)[0]
     cluster = next(each for each in run.fleet.clusters if each.name == cluster_name)
@@ -80,7 +80,7 @@ def _take(
     hold = hold_of(run.journal, run.fleet_name, subject, kind_of)
     planned = actuator.plan(content, hold, expiry_after(decision.as_of))
     key = f"{decision.id}/{subject}/{kind_of}"
-    result = act.carry_out(run, actuator, planned, subject=subject, key=key, decision_id=decision.id)
+    result = carry_out(run, actuator, planned, subject=subject, key=key, decision_id=decision.id)
     one = shared_out(1, pool, reading.pool)
     return (wanted - state.desired) // max(one, 1) if result.state == "done" else 0, result
 

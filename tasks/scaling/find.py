@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +11,11 @@ import numpy as np
 from blocks.errors import ContinuumError
 from blocks.fleet import Actuator, Autoscaler, Fleet
 from blocks.store.tables import Hold
-from tasks.pools.observe import CLUSTERS_AT_ONCE, PoolReading
+from tasks.clusters import side_by_side
+from tasks.pools.observe import PoolReading
 from tasks.scaling.actuators import BY_ACTUATOR
-from tasks.scaling.actuators.base import told
 from tasks.scaling.actuators.headroom import SetHeadroom
+from tasks.scaling.actuators.pool import told
 from tasks.scaling.actuators.workload import FOR_NODES, SetWorkloadMinimum, scaled_workloads
 from tasks.scaling.decide import Actuators, Choice, PoolFacts, choose
 from tasks.scaling.pool_access import open_pool
@@ -38,8 +38,7 @@ def find_actuators(fleet: Fleet, held: Sequence[Hold], readings: Sequence[PoolRe
     Only pools that somebody else's autoscaler sizes cost further requests.
     """
     holds = {(hold.subject, hold.kind): hold for hold in held}
-    with ThreadPoolExecutor(CLUSTERS_AT_ONCE) as threads:
-        found = list(threads.map(lambda reading: _find(fleet, reading, holds), readings))
+    found = side_by_side(lambda reading: _find(fleet, reading, holds), readings)
     lines = [f"pool {r.subject}: {choice.problem}" for r, (choice, _, _) in zip(readings, found, strict=True)
              if choice.problem]  # fmt: skip
     lines += [line for _, _, line in found if line]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from itertools import groupby
+from operator import attrgetter
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -16,14 +15,15 @@ from blocks.inventory import resolve_secrets
 from blocks.kubernetes import KubernetesApi
 from blocks.series import utc
 from blocks.store.tables import Decision, Hold, Mode, now
+from tasks.acting import REFUSED, Result, carry_out
+from tasks.clusters import cluster_by_cluster
 from tasks.forecasting.observe import source_time_s
 from tasks.run import Run
-from tasks.scaling.act import CLUSTERS_AT_ONCE, REFUSED, Result, carry_out
 from tasks.scaling.actuator_words import actuator_of
 from tasks.scaling.actuators import BY_ACTUATOR, BY_KIND, Steering, open_actuator
-from tasks.scaling.actuators.base import told
 from tasks.scaling.actuators.hold_marks import marked
-from tasks.scaling.holds import HOLD_S, drop, expiry_after, keep
+from tasks.scaling.actuators.pool import told
+from tasks.scaling.holds import HOLD_S, expiry_after
 
 logger = logging.getLogger(__name__)
 
@@ -38,13 +38,8 @@ def reap(run: Run, mode: Mode) -> list[Result]:
     if mode is Mode.SHADOW:
         return [Result("", hold.subject, "expired", f"{_words(hold)}; the next run in act mode takes it back")
                 for hold in due]  # fmt: skip
-
-    def in_cluster(group: list[Hold]) -> list[Result]:
-        return [_take_back(run, hold) for hold in group]
-
-    groups = [list(group) for _, group in groupby(due, key=lambda hold: hold.subject.split("/", 1)[0])]
-    with run.journal.holding(), ThreadPoolExecutor(CLUSTERS_AT_ONCE) as threads:
-        return [result for results in threads.map(in_cluster, groups) for result in results]
+    with run.journal.holding():
+        return cluster_by_cluster(lambda hold: _take_back(run, hold), due, attrgetter("subject"))
 
 
 def expired(holds: Sequence[Hold], fleet_time: datetime | None) -> list[Hold]:
@@ -71,8 +66,9 @@ def renew(run: Run, rows: Sequence[Decision], mode: Mode) -> None:
         if (hold.subject, hold.kind) not in wanted or hold.until >= early:
             continue
         try:
-            fresh = Hold(**hold.model_dump() | {"until": until, "renewed_at": now()})
-            keep(run.journal, fresh, open_actuator(run.fleet, hold.subject, hold.kind))
+            actuator = open_actuator(run.fleet, hold.subject, hold.kind)
+            if isinstance(actuator, Steering):
+                actuator.keep(run.journal, Hold(**hold.model_dump() | {"until": until, "renewed_at": now()}))
         except ContinuumError as error:  # the next pass tries again, long before it expires
             logger.warning("%s", error)
 
@@ -81,14 +77,15 @@ def _take_back(run: Run, hold: Hold) -> Result:
     """One expired hold, back to what was there before us."""
     try:
         actuator = open_actuator(run.fleet, hold.subject, hold.kind)
-        planned = actuator.back(hold) if isinstance(actuator, Steering) else None
+        assert isinstance(actuator, Steering)  # nothing else holds anything up
+        planned = actuator.back(hold)
     except InvalidInput as gone:  # the inventory has no such pool any more
         run.journal.drop_hold(hold)
         return Result("", hold.subject, REFUSED, f"{_words(hold)}, and is forgotten: {gone}")
     except ContinuumError as error:
         return Result("", hold.subject, REFUSED, f"{_words(hold)} and could not be taken back: {error}")
     if planned is None:
-        drop(run.journal, hold, actuator)
+        actuator.drop(run.journal, hold)
         return Result("", hold.subject, REFUSED, f"{_words(hold)}; somebody has changed it since, it is left alone")
     key = f"reap/{hold.subject}/{hold.kind}/{hold.fleet}/{hold.until:%Y%m%dT%H%M%S}/{hold.renewed_at:%Y%m%dT%H%M%S.%f}"
     return carry_out(run, actuator, planned, subject=hold.subject, key=key)

@@ -7,6 +7,7 @@ from math import log10
 from typing import Any
 
 from tasks.scaling.offline import PolicyScore, Replayed
+from tasks.sections import section
 
 _COLUMNS = (
     "policy", "violation min/day", "/ oracle", "node-hours", "USD", "kg CO2e", "changes/day",
@@ -37,14 +38,7 @@ def replay_sections(done: Replayed, boot_minutes: int, every_minutes: int) -> li
         "above 70 %, down below 30 %), with its one fixed setting.",
         *(f"{name}: {_setting(score)}." for name, score in done.policies.items() if score.setting),
     ]
-    return [
-        {
-            "title": "Replay of scaling policies",
-            "paragraphs": paragraphs,
-            "table": {"columns": list(_COLUMNS), "rows": rows},
-            "plots": [_plot(done)],
-        }
-    ]
+    return [section("Replay of scaling policies", paragraphs, _COLUMNS, rows, [_plot(done)])]
 
 
 def _row(name: str, score: PolicyScore) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from tasks.scaling.actuator_words import SETTINGS, actuator_of, told_actuator
 from tasks.scaling.decide import Action, ReasonCode
 from tasks.scaling.reason_words import WAIT, WORDS, Record, count, duration, filled, nodes
+from tasks.sections import section
 
 _LABELS = {Action.REFUSE: "refused: ", Action.HOLD: "held: ", Action.UP: "limits: ", Action.DOWN: "limits: "}
 _RANK = {Action.UP: 0, Action.DOWN: 1, Action.REFUSE: 2, Action.HOLD: 3}
@@ -28,6 +29,9 @@ def explain(record: Record) -> str:
     return f"{record['unique_id']}: {_change(record)}: {_why(record)}" + (f". To mend it: {mends}" if mends else "")
 
 
+EXPLAINERS = {"cluster-scaling": explain}
+
+
 def sections(records: Sequence[Record], *, rows_limit: int = 300) -> list[dict[str, Any]]:
     """Report sections of one pass: what was decided for each pool, then each refusal and how to mend it.
 
@@ -40,12 +44,12 @@ def sections(records: Sequence[Record], *, rows_limit: int = 300) -> list[dict[s
     if len(ranked) > rows_limit:
         paragraphs.append(f"{count(len(ranked) - rows_limit, 'further pool')} not shown here; all are in the store.")
     found = [
-        _section("Cluster scaling: decisions", paragraphs, _COLUMNS, [_row(record) for record in ranked[:rows_limit]])
+        section("Cluster scaling: decisions", paragraphs, _COLUMNS, [_row(record) for record in ranked[:rows_limit]])
     ]
     if refused:
         told = f"{count(len(refused), 'change')} wanted but refused; nothing was written to these pools."
         rows = [[record["unique_id"], _change(record), _why(record), _mends(record)] for record in refused[:rows_limit]]
-        found.append(_section("Cluster scaling: refusals", [told], ("pool", "size", "why", "to mend it"), rows))
+        found.append(section("Cluster scaling: refusals", [told], ("pool", "size", "why", "to mend it"), rows))
     return found
 
 
@@ -85,10 +89,6 @@ def patch(record: Record) -> dict[str, Any] | None:
         "decided_at": record["as_of"],
         "why": explain(record),
     }
-
-
-def _section(title: str, paragraphs: list[str], columns: Sequence[str], rows: list[list[Any]]) -> dict[str, Any]:
-    return {"title": title, "paragraphs": paragraphs, "table": {"columns": list(columns), "rows": rows}, "plots": []}
 
 
 def _row(record: Record) -> list[Any]:

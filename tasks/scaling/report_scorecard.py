@@ -12,6 +12,7 @@ from tasks.scaling.decide import Totals
 from tasks.scaling.decide.baselines import BASELINES
 from tasks.scaling.decide.gate import beats
 from tasks.scaling.scorecard import FLOW, Scored, totals
+from tasks.sections import section
 
 ROWS = 300
 PROMISE = ("decisions", "promised_violation_minutes", "realised_violation_minutes", "promised_node_hours",
@@ -61,22 +62,18 @@ def sections(
         "what is live. Violation minutes are per day, nodes are the mean.",
     ]
     return [
-        {
-            "title": "Scorecard: our sizes beside the rule that is live",
-            "meta": f"the last {days} days",
-            "paragraphs": words,
-            "table": {"columns": ["pool", "days scored", "ours beats live", *_columns()],
-                      "rows": [_rules(pool, sums) for pool in pools[:ROWS]]},
-            "plots": [],
-        },
-        {
-            "title": "Scorecard: promised against realised",
-            "paragraphs": ["Expected violation minutes and node-hours over each decision's horizon, summed."],
-            "table": {"columns": ["pool", *(name.replace("_", " ") for name in PROMISE)],
-                      "rows": [[pool, *(round(promised[pool][name], 1) for name in PROMISE)]
-                               for pool in pools[:ROWS] if pool in promised]},
-            "plots": [],
-        },
+        section(
+            "Scorecard: our sizes beside the rule that is live", words,
+            ["pool", "days scored", "ours beats live", *_columns()], [_rules(pool, sums) for pool in pools[:ROWS]],
+            meta=f"the last {days} days",
+        ),
+        section(
+            "Scorecard: promised against realised",
+            ["Expected violation minutes and node-hours over each decision's horizon, summed."],
+            ["pool", *(name.replace("_", " ") for name in PROMISE)],
+            [[pool, *(round(promised[pool][name], 1) for name in PROMISE)]
+             for pool in pools[:ROWS] if pool in promised],
+        ),
     ]  # fmt: skip
 
 

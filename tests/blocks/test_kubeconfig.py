@@ -10,6 +10,7 @@ import yaml
 
 from blocks import kubeconfig
 from blocks.errors import InvalidInput, NotConfigured
+from blocks.kubernetes import KubernetesApi
 
 
 def write(path: Path, *names: str, user: dict[str, object] | None = None, **cluster: object) -> Path:
@@ -78,7 +79,7 @@ def test_kubeconfig_names_several_files(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_context_without_a_server_or_with_a_broken_certificate_cannot_be_loaded(tmp_path: Path) -> None:
     context = kubeconfig.contexts([write(tmp_path / "k", "a", **{"certificate-authority": "nowhere.pem"})])[0]
     with pytest.raises(NotConfigured, match="context a: its credentials cannot be loaded"):
-        kubeconfig.connect(context)
+        KubernetesApi.of_context(context)
 
 
 def test_six_hundred_contexts_are_read_and_connected_in_seconds(tmp_path: Path) -> None:
@@ -86,8 +87,8 @@ def test_six_hundred_contexts_are_read_and_connected_in_seconds(tmp_path: Path) 
     started = time.process_time()
     found = kubeconfig.contexts([file])
     assert time.process_time() - started < 2
-    kubeconfig.connect(found[0])  # the client is imported once
+    KubernetesApi.of_context(found[0])  # the client is imported once
     started = time.process_time()
     for each in found[:20]:
-        kubeconfig.connect(each)
+        KubernetesApi.of_context(each)
     assert (time.process_time() - started) / 20 < 0.1

@@ -12,6 +12,7 @@ from starlette.routing import Mount
 
 from deployments.local.clock import SimulatedClock
 from deployments.local.kubernetes import SimulatedCluster
+from deployments.local.kubernetes.http import KubernetesApp
 from tests.conformance.replay import Access
 
 SPEED, TICK_S, TOKEN, VIEWER = 10.0, 0.02, "conformance", "conformance-viewer"
@@ -26,7 +27,7 @@ class Server(threading.Thread):
         self.cluster = SimulatedCluster(
             "conformance", self.clock, 7, {TOKEN: "admin", VIEWER: "viewer"}, metrics_server=metrics_server
         )
-        app = Starlette(routes=[Mount("/clusters/conformance", app=self.cluster.asgi)])
+        app = Starlette(routes=[Mount("/clusters/conformance", app=KubernetesApp(self.cluster))])
         self.server = uvicorn.Server(
             uvicorn.Config(app, "127.0.0.1", 0, log_level="critical", timeout_graceful_shutdown=1)
         )

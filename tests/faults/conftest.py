@@ -9,8 +9,8 @@ import pytest
 from blocks.fleet import Fleet
 from blocks.fleet_file import load_fleet
 from deployments.simulation import Simulation, ready, starting_simulation
+from tasks.acting import actuator as base
 from tasks.run import Run
-from tasks.scaling.actuators import base
 from tests.faults.laws import Laws
 from tests.faults.scenes import run_of
 

@@ -16,6 +16,7 @@ from blocks.store import Journal, Store
 from blocks.store.tables import Decision, Mode, Verdict, now
 from tasks.run import Run
 from tasks.scaling import act, pool_access
+from tasks.scaling.actuators import Steering
 
 
 def dying(call: Callable[..., Any], *, before: bool) -> Callable[..., Any]:
@@ -43,8 +44,8 @@ def main(fleet_file: str, subject: str, current: int, target: int, step: str, ac
     verb, _, when = step.partition(":")
     fleet, store = load_fleet(fleet_file), Store.open()
     journal = Journal(store, lease_s=3600)
-    if hasattr(act, verb) and verb in ("announce", "conclude"):
-        setattr(act, verb, dying(getattr(act, verb), before=when == "before"))
+    if verb in ("announce", "conclude"):
+        setattr(Steering, verb, dying(getattr(Steering, verb), before=when == "before"))
     elif hasattr(journal, verb):
         setattr(journal, verb, dying(getattr(journal, verb), before=when == "before"))
     elif hasattr(KubernetesApi, verb):

@@ -13,10 +13,11 @@ from blocks.series import Forecast, utc
 from blocks.store import Journal, Store
 from blocks.store.forecasts import save_forecast
 from blocks.store.tables import Decision, Mode, now
+from tasks.acting import Result
 from tasks.forecasting.act import forecast_name
 from tasks.forecasting.observe import demand_queries, source_time_s
 from tasks.run import Run
-from tasks.scaling.act import Result, act_on, finish_left_over
+from tasks.scaling.act import act_on, finish_left_over
 from tasks.scaling.approve import approve
 from tasks.scaling.decide import POLICIES, decide_scaling
 from tasks.scaling.observe import View, observe_pools

@@ -9,6 +9,7 @@ import pytest
 from blocks.store.tables import State
 from deployments.local.nodes import node_name
 from deployments.simulation import Simulation
+from tasks.acting import REFUSED
 from tasks.run import Run
 from tasks.scaling import act
 from tasks.scaling.actuators.size import SetSize
@@ -56,7 +57,7 @@ def test_an_operation_that_hangs_stays_started_and_is_done_when_it_succeeds_afte
     assert (hanging.state, "a later run looks again" in hanging.detail) == (State.STARTED, True), hanging
     again = decide(run, subject, int(decision.content["target"]))
     (refused,) = carry_out(run, again)  # no second change on top of one that nobody knows the end of
-    assert refused.state == act.REFUSED, refused
+    assert refused.state == REFUSED, refused
 
     simulation.advance(1200)
     (late,) = act.finish_left_over.fn(run_of(run.fleet, "next", later=True), "act")
@@ -89,7 +90,7 @@ def test_a_storm_of_refusals_changes_nothing_and_a_calm_sea_lets_the_next_pass_t
     simulation.add_fault({"kind": "api", "api": WRITES[subject], "path": "web", "effect": "error", "status": status,
                           "retry_after_s": 0})  # fmt: skip
     (refused,) = carry_out(run, first)
-    assert refused.state in (act.REFUSED, State.UNDONE, State.STARTED), refused
+    assert refused.state in (REFUSED, State.UNDONE, State.STARTED), refused
     simulation.lift_fault()
     assert size(run, subject) == before
     act.finish_left_over.fn(run_of(run.fleet, "next", later=True), "act")
@@ -162,9 +163,7 @@ def test_a_scale_down_that_a_budget_can_never_allow_is_refused_before_it_starts(
     decision = decide(run, subject, before - 1)
     never_met(subject)  # between decision and act
     (result,) = carry_out(run, decision)
-    assert (result.state, f"default/{access.pool.name} can never be met" in result.detail) == (act.REFUSED, True), (
-        result
-    )
+    assert (result.state, f"default/{access.pool.name} can never be met" in result.detail) == (REFUSED, True), result
     assert run.journal.intents() == []
     assert (size(run, subject), len(access.node_objects()) - access.ready()) == (before, closed)
     laws.check()

@@ -21,9 +21,9 @@ from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store
 from blocks.store.tables import UNFINISHED, Decision, Mode, State, Verdict, now
 from deployments.simulation import ready, starting_simulation
+from tasks.acting import actuator as base
 from tasks.run import Run
 from tasks.scaling import act
-from tasks.scaling.actuators import base
 from tasks.scaling.pool_access import open_pool
 
 # The steps of a change, in their order; each is cut off before or after.

@@ -12,8 +12,8 @@ from blocks.store.tables import State
 from deployments.local.faults.campaign import campaign
 from deployments.local.faults.kinds import KINDS
 from deployments.simulation import Simulation
+from tasks.acting import actuator as base
 from tasks.run import Run
-from tasks.scaling.actuators import base
 from tasks.scaling.pool_access import PoolAccess
 from tests.faults.laws import Laws
 from tests.faults.scenes import a_pass, forecast_of_now, run_of

@@ -19,6 +19,7 @@ from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store, database
 from blocks.store.tables import State, now
 from deployments.simulation import Simulation
+from tasks.acting import REFUSED, Result
 from tasks.run import Run
 from tasks.scaling import act, pool_access
 from tasks.scaling.pool_access import open_pool
@@ -120,7 +121,7 @@ def test_of_two_runs_at_once_one_changes_the_pool_and_the_other_leaves(run: Run,
     with ThreadPoolExecutor(2) as threads:
         results = [done for (done,) in threads.map(carry_out, runs, decisions)]
     states = sorted(result.state for result in results)
-    assert states in ([State.DONE, act.REFUSED], [State.DONE, State.FAILED]), results
+    assert states in ([State.DONE, REFUSED], [State.DONE, State.FAILED]), results
     won = [row for row, result in zip(decisions, results, strict=True) if result.state == State.DONE]
     assert [row.content["target"] for row in won] == [sized(run)], results
     laws.check()
@@ -162,7 +163,7 @@ def test_a_run_on_a_host_whose_clock_is_off_takes_no_change_that_is_under_way_tw
     store, proceed = Store.open(), Journal.proceed
     journal = Journal(store, clock=lambda: now() + timedelta(seconds=ahead_s))
     other = Run("two", run.flow, run.fleet_name, run.fleet, store, journal)
-    adopted: list[act.Result] = []
+    adopted: list[Result] = []
 
     def meanwhile(self: Journal, *given: Any) -> Any:
         if self is run.journal:

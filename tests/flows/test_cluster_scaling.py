@@ -17,8 +17,9 @@ from blocks.store.undo import carry_out, undo_plan
 from deployments.simulation import Simulation
 from flows.cluster_scaling import ScalingRequest, cluster_scaling
 from flows.demand_forecasting import demand_forecasting
-from tasks.approval import Approval
+from tasks.acting.form import Approval
 from tasks.scaling import act, alert
+from tasks.scaling.actuators.size import SetSize
 from tasks.scaling.decide import CHANGES
 from tasks.scaling.pool_access import open_pool
 from tests.flows.shortcuts import QUICK, asked_for, changes, sizes, with_pool
@@ -186,7 +187,7 @@ class TestApproval:
     def answer(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
         def given(approve: bool) -> None:
             form = Approval(approve=approve, note="by a test")
-            monkeypatch.setattr("tasks.scaling.approve.ask_for_approval", lambda plan, timeout_s: form)
+            monkeypatch.setattr("tasks.acting.approve.ask_for_approval", lambda plan, timeout_s: form)
 
         return given
 
@@ -268,7 +269,7 @@ def test_shadow_leaves_what_a_killed_run_left_and_says_so(fleet: Fleet, simulati
     gone = Journal(Store.open(), owner="elsewhere:1:1:gone", clock=lambda: utc(0))
     size = sizes(fleet)[off_size]
     do, undo = {"desired": size - 1, "fleet": "default"}, {"desired": size, "fleet": "default"}
-    intent = gone.start(gone.plan(None, off_size, act.KIND, do=do, undo=undo, planned_against={}, key="left"))
+    intent = gone.start(gone.plan(None, off_size, SetSize.kind, do=do, undo=undo, planned_against={}, key="left"))
     log = asked_for(simulation)
     told = cluster_scaling(ScalingRequest(mode=Mode.SHADOW))
     assert [row["subject"] for row in told["left_over"]] == [off_size]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import random
 from collections.abc import Mapping
 from typing import Any, Protocol, Self
@@ -14,7 +13,6 @@ from deployments.local.kubernetes.controllers import CONTROLLERS
 from deployments.local.kubernetes.controllers.api_services import METRICS_SERVICE
 from deployments.local.kubernetes.controllers.base import Engine
 from deployments.local.kubernetes.deleting import delete
-from deployments.local.kubernetes.http import KubernetesApp
 from deployments.local.kubernetes.kinds import Kind, Registry
 from deployments.local.kubernetes.outages import Outages
 from deployments.local.kubernetes.selectors import selection
@@ -95,11 +93,6 @@ class SimulatedCluster:
     def _woken(self) -> None:
         self._woken_s = float("inf")
         self.step()
-
-    @functools.cached_property
-    def asgi(self) -> KubernetesApp:
-        """The ASGI app of this cluster's API; mount it anywhere."""
-        return KubernetesApp(self)
 
     def step(self) -> int:
         """Run the controllers up to the clock's present time, until nothing changes; the number of looks they took."""

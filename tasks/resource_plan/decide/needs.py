@@ -9,8 +9,9 @@ from datetime import datetime
 import numpy as np
 
 from blocks.series import Forecast
+from tasks.reasons import ReasonLog
 from tasks.resource_plan.decide.inputs import FORESEEN, NODES_LIMIT, RESOURCES, Bool, Float, Int, PlanPolicy, PlanPools
-from tasks.resource_plan.decide.notes import Code, Notes
+from tasks.resource_plan.decide.notes import Code
 
 ROUNDING_NODES = 1e-6  # float32 forecasts: 3.0000001 nodes are three
 
@@ -89,7 +90,7 @@ class Needs:
     blind: Bool
 
 
-def measure(pools: PlanPools, rows: Int, day: Day, policy: PlanPolicy, notes: Notes) -> Needs:
+def measure(pools: PlanPools, rows: Int, day: Day, policy: PlanPolicy, notes: ReasonLog) -> Needs:
     """Read the forecast for these pools; what cannot be believed is NaN and has its note."""
     count = len(pools.unique_id)
     nodes = np.full((len(RESOURCES), count, day.steps), np.nan)
@@ -132,7 +133,7 @@ def _requested_nodes(pools: PlanPools, column: int) -> Float:
     return np.asarray(np.divide(requested, size, out=np.full(len(size), np.nan), where=known))
 
 
-def _tell(pools: PlanPools, rows: Int, day: Day, foreseen: Bool, notes: Notes) -> None:
+def _tell(pools: PlanPools, rows: Int, day: Day, foreseen: Bool, notes: ReasonLog) -> None:
     here, sizes = pools.reachable, pools.node_sizes
     notes.add(Code.UNREACHABLE, ~here)
     if day.why is not None:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from blocks.series import utc
+from tasks.reasons import Reason
 from tasks.resource_plan.decide.inputs import RESOURCES, Float, Int
-from tasks.resource_plan.decide.notes import Note
 from tasks.resource_plan.decide.provision import MOMENTS
 
 
@@ -81,7 +81,7 @@ class ResourcePlan:
     saved_usd: Float
     minutes_as_is: Float
     minutes_planned: Float
-    notes: tuple[tuple[Note, ...], ...]
+    notes: tuple[tuple[Reason, ...], ...]
 
     @property
     def steps(self) -> int:

@@ -10,9 +10,10 @@ import numpy as np
 
 from blocks.errors import InvalidInput
 from blocks.series import Forecast
+from tasks.reasons import Reason, ReasonLog
 from tasks.resource_plan.decide.inputs import Float, Int, PlanPolicy, PlanPools
 from tasks.resource_plan.decide.needs import Day, Needs, day_of, measure, rows_of
-from tasks.resource_plan.decide.notes import Code, Note, Notes
+from tasks.resource_plan.decide.notes import Code
 from tasks.resource_plan.decide.outcome import Priority, ResourcePlan, Step
 from tasks.resource_plan.decide.provision import over_and_under, violation_minutes
 from tasks.resource_plan.decide.schedule import fewest_changes, filled, led, ready_nodes, saved_node_hours
@@ -34,7 +35,7 @@ class _Part:
     saved_usd: Float
     minutes_as_is: Float
     minutes_planned: Float
-    notes: tuple[tuple[Note, ...], ...]
+    notes: tuple[tuple[Reason, ...], ...]
 
 
 def decide_plan(pools: PlanPools, forecast: Forecast | None, policy: PlanPolicy, as_of: datetime) -> ResourcePlan:
@@ -68,7 +69,7 @@ def decide_plan(pools: PlanPools, forecast: Forecast | None, policy: PlanPolicy,
 
 
 def _plan_part(pools: PlanPools, rows: Int, day: Day, policy: PlanPolicy) -> _Part:
-    notes = Notes(len(pools.unique_id))
+    notes = ReasonLog(len(pools.unique_id))
     needs = measure(pools, rows, day, policy, notes)
     lead = np.ceil((pools.boot_s + policy.decision_s) / day.step_s).astype(np.int64)
     sizes = _sizes(pools, needs, lead, day, policy)
@@ -83,7 +84,7 @@ def _plan_part(pools: PlanPools, rows: Int, day: Day, policy: PlanPolicy) -> _Pa
     over, under = over_and_under(pools, needs)
     _tell(pools, needs, lead, unmet, notes)
     return _Part(needs.nodes.swapaxes(0, 1), needs.needed, sizes, unmet, over, under, saved,
-                 saved * pools.price_usd_per_hour, minutes[0], minutes[1], notes.per_pool())  # fmt: skip
+                 saved * pools.price_usd_per_hour, minutes[0], minutes[1], tuple(notes))  # fmt: skip
 
 
 def _sizes(pools: PlanPools, needs: Needs, lead: Int, day: Day, policy: PlanPolicy) -> Int:
@@ -104,7 +105,7 @@ def _sizes(pools: PlanPools, needs: Needs, lead: Int, day: Day, policy: PlanPoli
     return np.where(needs.planned[:, None], sizes, now)
 
 
-def _tell(pools: PlanPools, needs: Needs, lead: Int, unmet: Int, notes: Notes) -> None:
+def _tell(pools: PlanPools, needs: Needs, lead: Int, unmet: Int, notes: ReasonLog) -> None:
     planned, peak = needs.planned, needs.needed.max(axis=1, initial=0)
     soon = np.arange(needs.needed.shape[1])[None, :] < lead[:, None]
     short = np.where(soon, needs.needed - np.minimum(pools.ready, pools.current)[:, None], 0).max(axis=1, initial=0)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from blocks.fleet import Actuator, Fleet
-from tasks.scaling.actuators.base import Planned, PoolActuator
 from tasks.scaling.actuators.floor import SetFloor
 from tasks.scaling.actuators.headroom import SetHeadroom
+from tasks.scaling.actuators.pool import PoolActuator
 from tasks.scaling.actuators.size import SetSize
 from tasks.scaling.actuators.steering import Steering
 from tasks.scaling.actuators.workload import SetWorkloadMinimum
@@ -32,4 +32,4 @@ def open_actuator(fleet: Fleet, subject: str, kind: str) -> PoolActuator:
     return BY_KIND[kind](open_pool(fleet, subject))
 
 
-__all__ = ["BY_ACTUATOR", "BY_KIND", "Planned", "PoolActuator", "Steering", "open_actuator"]
+__all__ = ["BY_ACTUATOR", "BY_KIND", "PoolActuator", "Steering", "open_actuator"]

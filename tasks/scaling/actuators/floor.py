@@ -8,7 +8,7 @@ from typing import Any
 from blocks.node_pools import Operation
 from blocks.store.journal import Journal
 from blocks.store.tables import Hold, Intent
-from tasks.scaling.actuators.base import Seen, Value, looks
+from tasks.acting.actuator import Seen, Value, looks
 from tasks.scaling.actuators.steering import Steering
 
 
@@ -52,7 +52,7 @@ class SetFloor(Steering):
 
     def missing(self, intent: Intent, *, patience_s: float) -> str:
         """Which nodes the raised floor has not brought yet; those that lacked before are not waited for."""
-        low, against, ready = self.value(intent.do)["min_nodes"], intent.planned_against, 0
+        low, against, ready = int(intent.do["value"]["min_nodes"]), intent.planned_against, 0
         lacked = max(int(against.get("desired", low)) - int(against.get("ready", low)), 0)
         if low <= self.value(intent.undo)["min_nodes"]:
             return ""

@@ -11,8 +11,8 @@ from blocks.kubernetes import KubernetesApi, owner
 from blocks.kubernetes.connection import path_of
 from blocks.store.journal import Journal
 from blocks.store.tables import Hold, Intent
+from tasks.acting.actuator import Seen, Value, looks
 from tasks.scaling.actuators import pause_pods
-from tasks.scaling.actuators.base import Seen, Value, looks
 from tasks.scaling.actuators.steering import Steering, rewrite
 from tasks.scaling.pool_access import PoolAccess
 

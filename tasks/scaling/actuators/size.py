@@ -14,7 +14,8 @@ from blocks.node_pools import Operation
 from blocks.node_pools.k3s import K3sNodePools
 from blocks.store.journal import Journal
 from blocks.store.tables import Hold, Intent
-from tasks.scaling.actuators.base import Planned, PoolActuator, Seen, Value, looks, refuse_busy
+from tasks.acting.actuator import Planned, Seen, Value, looks, refuse_busy
+from tasks.scaling.actuators.pool import PoolActuator
 
 
 class SetSize(PoolActuator):
@@ -72,7 +73,7 @@ class SetSize(PoolActuator):
         if not self._by_us:
             return
         target, version = int(intent.do["desired"]), seen.version
-        with self.access.lease(journal.owner):
+        with self.lease(journal.owner):
             for size in self._steps(seen.value["desired"], target) or [target]:
                 journal.proceed(intent)
                 self.access.pools.set_desired(self.access.pool.name, size, if_match=version)

@@ -8,9 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from blocks.errors import Conflict
-from blocks.store.tables import Hold
+from blocks.store import Journal
+from blocks.store.tables import Hold, Intent
+from tasks.acting.actuator import Planned, Seen, Value, refuse_busy
 from tasks.scaling.actuators import hold_marks
-from tasks.scaling.actuators.base import Planned, PoolActuator, Seen, Value, refuse_busy, told
+from tasks.scaling.actuators.pool import PoolActuator, told
+from tasks.scaling.holds import hold_by
 
 WRITES = 4  # of one setting, while only its status goes on changing
 
@@ -70,13 +73,36 @@ class Steering(PoolActuator):
             return None
         return self._planned(seen, dict(hold.base), dict(hold.base), nodes=0, until=hold.until)
 
+    def announce(self, journal: Journal, intent: Intent) -> None:
+        """Write down what is going to be held up, so that no crash leaves a hold that nobody knows."""
+        if intent.do["value"] != intent.do["base"]:
+            self.keep(journal, hold_by(intent, intent.do))
+
+    def conclude(self, journal: Journal, intent: Intent, *, done: bool) -> None:
+        """What is held up is what was done, or what was there before it; what is back at its base is none.
+
+        A change that ended neither way leaves the hold as it was announced: the reaper looks at what there is.
+        """
+        payload = intent.do if done else intent.undo
+        hold = hold_by(intent, payload)
+        if payload["value"] == intent.do["base"]:
+            self.drop(journal, hold)
+        else:
+            self.keep(journal, hold)
+
+    def keep(self, journal: Journal, hold: Hold) -> None:
+        """Write a hold down, or its later expiry."""
+        journal.keep_hold(hold)
+        self.mark(hold)
+
+    def drop(self, journal: Journal, hold: Hold) -> None:
+        """Nothing is held up there any more."""
+        journal.drop_hold(hold)
+        hold_marks.remove(self.access.api, hold)
+
     def mark(self, hold: Hold) -> None:
         """Leave what is held up, and until when, where the pool is: a lost store must not keep it high for ever."""
         hold_marks.leave(self.access.api, hold)
-
-    def unmark(self, hold: Hold) -> None:
-        """Take the mark away: nothing is held up any more."""
-        hold_marks.remove(self.access.api, hold)
 
     def _planned(self, seen: Seen, value: Value, base: Value, *, nodes: int, until: datetime) -> Planned:
         common = {"base": base, "until": until.isoformat()}

@@ -13,7 +13,7 @@ from blocks.fleet import Cluster, NodePool, Workload
 from blocks.kubernetes import KubernetesApi, owner
 from blocks.store.journal import Journal
 from blocks.store.tables import Hold, Intent
-from tasks.scaling.actuators.base import Seen, Value, looks
+from tasks.acting.actuator import Seen, Value, looks
 from tasks.scaling.actuators.pause_pods import EXPIRES_AT
 from tasks.scaling.actuators.steering import Steering, rewrite
 from tasks.scaling.pool_access import PoolAccess
@@ -170,7 +170,7 @@ class SetWorkloadMinimum(Steering):
         target = self.value(intent.do)
         rest = {key: low for key, low in target.items() if seen.value[key] != low}
         if rest:
-            with self.access.lease(journal.owner):
+            with self.lease(journal.owner):
                 self.put(journal, intent, seen, rest)
 
     def missing(self, intent: Intent, *, patience_s: float) -> str:

@@ -14,9 +14,10 @@ import numpy as np
 
 from blocks.errors import InvalidInput
 from blocks.fleet import Actuator
+from tasks.reasons import Reason
 from tasks.scaling.decide.actuators import Why
 from tasks.scaling.decide.inputs import Float, Int
-from tasks.scaling.decide.reasons import Reason, ReasonCode
+from tasks.scaling.decide.reasons import ReasonCode
 
 
 class Action(StrEnum):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.reasons import ReasonLog
 from tasks.scaling.decide.inputs import Bool, Int, Observed, Pools
 from tasks.scaling.decide.needs import Needs
 from tasks.scaling.decide.policies import Policy
-from tasks.scaling.decide.reasons import ReasonLog
 
 
 @dataclass(eq=False)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from tasks.reasons import Reason
 from tasks.scaling.decide.decisions import CHANGES, ScalingDecisions
-from tasks.scaling.decide.reasons import Reason, ReasonCode
+from tasks.scaling.decide.reasons import ReasonCode
 
 LEAST_SHARE = 0.8  # of the days' minutes that must have been scored: flows rest now and then
 GATES = (ReasonCode.GATE_UNSCORED, ReasonCode.GATE_NOT_BETTER)

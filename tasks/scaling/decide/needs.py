@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from blocks.series import Forecast
+from tasks.reasons import ReasonLog
 from tasks.scaling.decide.inputs import (
     MEASURED,
     NODES_LIMIT,
@@ -22,7 +23,7 @@ from tasks.scaling.decide.inputs import (
     usage,
 )
 from tasks.scaling.decide.policies import Number, Policy
-from tasks.scaling.decide.reasons import ReasonCode, ReasonLog
+from tasks.scaling.decide.reasons import ReasonCode
 
 TOLD_OUTRUN = 0.05  # share of present use; less than this is noise, and moves little
 _SAME_TIME_S = 1.0  # boot times and steps are whole seconds; less than this is rounding

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tasks.reasons import ReasonLog
 from tasks.scaling.decide.inputs import MEASURED, NODES_LIMIT, RESOURCES, Bool, Float, Int, Observed
 from tasks.scaling.decide.needs import Needs, each_resource, whole_nodes
 from tasks.scaling.decide.policies import Policy, Rule
-from tasks.scaling.decide.reasons import ReasonCode, ReasonLog
+from tasks.scaling.decide.reasons import ReasonCode
 
 RuleFunction = Callable[[Observed, Needs, Policy, ReasonLog], Int]
 

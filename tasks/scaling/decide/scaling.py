@@ -9,6 +9,7 @@ import numpy as np
 
 from blocks.errors import InvalidInput
 from blocks.series import Forecast
+from tasks.reasons import ReasonLog
 from tasks.scaling.decide.aim import aim
 from tasks.scaling.decide.decisions import Action, ScalingDecisions
 from tasks.scaling.decide.draft import Draft
@@ -17,7 +18,6 @@ from tasks.scaling.decide.inputs import Int, Observed, Pools
 from tasks.scaling.decide.needs import measure
 from tasks.scaling.decide.policies import Policy
 from tasks.scaling.decide.promise import promise
-from tasks.scaling.decide.reasons import ReasonLog
 from tasks.scaling.decide.rules import RULES
 
 

@@ -7,11 +7,12 @@ from datetime import datetime
 
 import numpy as np
 
+from tasks.reasons import Reason, ReasonLog
 from tasks.scaling.decide.decisions import Action, Promised, ScalingDecisions
 from tasks.scaling.decide.inputs import Bool, Float, Int, Observed, Pools, node_sizes
 from tasks.scaling.decide.needs import believed_usage, whole_nodes
 from tasks.scaling.decide.policies import Policy
-from tasks.scaling.decide.reasons import Reason, ReasonCode, ReasonLog
+from tasks.scaling.decide.reasons import ReasonCode
 
 
 def revalidate(

@@ -8,10 +8,11 @@ from blocks.fleet import Fleet
 from blocks.series import utc
 from blocks.store import Journal, Store
 from blocks.store.tables import Decision, Mode, Verdict
+from tasks.acting import Result
 from tasks.forecasting.observe import source_time_s
 from tasks.pools.observe import PoolReading, read_pools
 from tasks.run import Run
-from tasks.scaling.act import Result, act_on
+from tasks.scaling.act import act_on
 from tasks.scaling.decide import Actuators
 from tasks.scaling.find import find_actuators
 

@@ -18,6 +18,7 @@ from blocks.store.undo import carry_out as carry_out_undo
 from blocks.store.undo import undo_plan
 from deployments.command import app
 from deployments.simulation import Simulation
+from tasks.acting import REFUSED
 from tasks.run import Run
 from tasks.scaling import act
 from tasks.scaling.actuators import open_actuator
@@ -160,7 +161,7 @@ def test_a_setting_that_somebody_changed_since_the_decision_is_refused(run: Run,
     assert carry_out(run, first)[0].state == State.DONE
     held = setting(run, subject)
     (result,) = carry_out(run, second)
-    assert (result.state, "was decided at" in result.detail) == (act.REFUSED, True)
+    assert (result.state, "was decided at" in result.detail) == (REFUSED, True)
     assert setting(run, subject) == held
     assert run.store.decision(second.id).state == Verdict.EXPIRED
 

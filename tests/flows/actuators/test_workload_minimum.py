@@ -14,6 +14,7 @@ from blocks.kubernetes import KubernetesApi
 from blocks.store.tables import Hold, Mode, State
 from blocks.store.undo import carry_out as carry_out_undo
 from blocks.store.undo import undo_plan
+from tasks.acting import REFUSED
 from tasks.run import Run
 from tasks.scaling import act
 from tasks.scaling.actuators.workload import FOR_NODES, MIN_BEFORE
@@ -101,7 +102,7 @@ def test_a_minimum_that_somebody_changed_is_left_alone_and_no_longer_ours(run: R
     carry_out(run, first)
     open_pool(run.fleet, JOBS).api.patch_at(HPAS, "shop", {"spec": {"minReplicas": 4}})
     (result,) = carry_out(run, second)
-    assert (result.state, "now has" in result.detail) == (act.REFUSED, True)
+    assert (result.state, "now has" in result.detail) == (REFUSED, True)
     (hold,) = run.journal.holds("default")
     run.journal.keep_hold(Hold(**hold.model_dump() | {"until": hold.until - timedelta(days=1)}))
     (taken,) = reap.fn(run, Mode.ACT)

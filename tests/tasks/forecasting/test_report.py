@@ -21,7 +21,7 @@ from tasks.forecasting.models import Serving
 from tasks.forecasting.observe import Collected
 from tasks.forecasting.record import earlier_forecast
 from tasks.forecasting.report import most_at_risk, sections
-from tasks.forecasting.report_training import section
+from tasks.forecasting.report_training import scorecard
 from tasks.forecasting.shards import ShardMade
 from tasks.forecasting.training import Lesson, Training
 from tasks.runner import task_runner
@@ -103,7 +103,7 @@ def test_the_scorecard_has_the_best_engine_first_and_its_ratio_to_seasonal_naive
     lesson = Lesson("default", "fleet", NOW, "two-hours", POOLS, POOLS, 40, 30)
     scores = {name: {kind: {"wql": wql, "mase": 1.0} for kind in KINDS}
               for name, wql in (("seasonal-naive", 0.2), ("linear", 0.1))}  # fmt: skip
-    found = section(Training(lesson, scores, {"linear": "0"}, dict.fromkeys(KINDS, "linear")), ["a line"])
+    found = scorecard(Training(lesson, scores, {"linear": "0"}, dict.fromkeys(KINDS, "linear")), ["a line"])
     first, second = found["table"]["rows"][:2]
     assert (first[:3], first[-1]) == (["CPU", "linear", "chosen"], 0.5)
     assert (second[:3], second[-1]) == (["CPU", "seasonal-naive", ""], 1.0)

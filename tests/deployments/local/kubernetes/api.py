@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from deployments.local.clock import SimulatedClock
 from deployments.local.kubernetes import SimulatedCluster
+from deployments.local.kubernetes.http import KubernetesApp
 
 Json = dict[str, Any]
 
@@ -45,6 +46,7 @@ class Api:
     def __init__(self, seed: int = 1) -> None:
         self.clock = SimulatedClock(1_800_000_000.0, speed=0)
         self.cluster = SimulatedCluster("test", self.clock, seed, TOKENS)
+        self._app = KubernetesApp(self.cluster)
 
     def advance(self, seconds: float) -> None:
         """Let simulated time pass."""
@@ -75,7 +77,7 @@ class Api:
         async def send(message: Any) -> None:
             messages.append(message)
 
-        await self.cluster.asgi(scope, receive, send)
+        await self._app(scope, receive, send)
         start = messages[0]
         answered = {key.decode(): value.decode() for key, value in start["headers"]}
         return Reply(start["status"], answered, b"".join(part.get("body", b"") for part in messages[1:]))

@@ -15,7 +15,7 @@ from blocks.errors import Refused, StoreUnavailable
 
 
 @contextmanager
-def own_place(name: str) -> Iterator[Path]:
+def own_home(name: str) -> Iterator[Path]:
     """The folder `CONTINUUM_HOME/NAME`, locked; while the block runs it is this process's CONTINUUM_HOME.
 
     Raises

@@ -5,20 +5,19 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, ClassVar
 
 from blocks.errors import Conflict, ContinuumError, OperationFailed, TimedOut
 from blocks.store.journal import Journal
-from blocks.store.tables import Hold, Intent
-from tasks.scaling.pool_access import PoolAccess
+from blocks.store.tables import Intent
 
-POLL_S = (0.2, 5.0)  # first and longest wait between two looks at a pool
+POLL_S = (0.2, 5.0)  # first and longest wait between two looks at a subject
+PATIENCE_S = 60.0
 CALL_S = 40.0  # longer than any call's time-out: after it, a request that was cut off no longer arrives
 
-Value = dict[str, int]
+Value = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,35 +49,24 @@ class Planned:
     disrupts: int = 0
 
 
-class PoolActuator(ABC):
-    """One way to change one pool. Its verbs work on intents; only `put` writes to the world."""
+class SubjectActuator(ABC):
+    """One way to change one subject (a node pool, a workload, a cache). Its verbs work on intents; only `put` writes.
+
+    Every write can be undone: `Planned.undo` has the same form as `Planned.do`, and `make_so` carries out either.
+    """
 
     kind: ClassVar[str]
-
-    def __init__(self, access: PoolAccess) -> None:
-        self.access = access
+    noun: ClassVar[str] = "subject"
+    after_time_out: ClassVar[str] = "look at it"
 
     @property
+    @abstractmethod
     def where(self) -> str:
-        """How messages name the pool."""
-        return f"pool {self.access.cluster.name}/{self.access.pool.name}"
+        """How messages name the subject."""
 
     @abstractmethod
     def look(self) -> Seen:
         """The setting as it is now."""
-
-    @abstractmethod
-    def plan(self, content: Mapping[str, Any], hold: Hold | None, until: datetime) -> Planned:
-        """The change that a decision asks for.
-
-        Parameters
-        ----------
-        content: the stored decision. hold: what we hold up there by this actuator already. until: when that expires.
-
-        Raises
-        ------
-        Conflict, Refused: the pool is no longer as it was decided on.
-        """
 
     @abstractmethod
     def put(self, journal: Journal, intent: Intent, seen: Seen, value: Value) -> None:
@@ -96,6 +84,31 @@ class PoolActuator(ABC):
     @abstractmethod
     def said(self, intent: Intent) -> str:
         """What there is when the intent is done, in words."""
+
+    def lease(self, owner: str) -> AbstractContextManager[None]:
+        """Keep others away while the setting is written: the second guard, beside the journal. By default nothing."""
+        del owner
+        return nullcontext()
+
+    def patience_s(self) -> float:
+        """How long an operation may take."""
+        return PATIENCE_S
+
+    def arrival_s(self) -> float:
+        """How long what was asked for may take to come true after that."""
+        return PATIENCE_S
+
+    def announce(self, journal: Journal, intent: Intent) -> None:
+        """Before a change: write down what it is going to leave behind. By default nothing."""
+        del journal, intent
+
+    def conclude(self, journal: Journal, intent: Intent, *, done: bool) -> None:
+        """After a change: write down what is left of it. By default nothing."""
+        del journal, intent, done
+
+    def told(self, value: Value) -> str:
+        """A setting in words."""
+        return told(value)
 
     def value(self, payload: Mapping[str, Any]) -> Value:
         """The setting of a `do` or an `undo`."""
@@ -125,14 +138,14 @@ class PoolActuator(ABC):
         seen = self.look()
         self._refuse_changed(seen, intent)
         if seen.value != target:
-            with self.access.lease(journal.owner):
+            with self.lease(journal.owner):
                 seen = self.look()  # whoever held the lease before may have written it
                 self._refuse_changed(seen, intent)
                 self.put(journal, intent, seen, target)
-            self.wait(journal.intent(intent.id).operation, self.access.patience_s())
-        missing = self.missing(intent, patience_s=self.access.boot_patience_s())
+            self.wait(journal.intent(intent.id).operation, self.patience_s())
+        missing = self.missing(intent, patience_s=self.arrival_s())
         if missing:
-            raise TimedOut(missing, where=self.where, fix="look at the nodes of the pool")
+            raise TimedOut(missing, where=self.where, fix=self.after_time_out)
         return self.said(intent)
 
     def settle(self, journal: Journal, intent: Intent, because: ContinuumError | None = None) -> Intent:
@@ -140,17 +153,17 @@ class PoolActuator(ABC):
 
         Raises
         ------
-        Refused: a freeze covers the pool. Any other of our tree: it cannot be looked at. The intent stays started.
+        Refused: a freeze covers it. Any other of our tree: it cannot be looked at. The intent stays started.
         """
         target, before, why = self.value(intent.do), self.value(intent.undo), f": {because}" if because else ""
         seen = self._when_idle(journal, intent, patience_s=0 if isinstance(because, TimedOut) else None)
         if seen.value == before:
-            return journal.undone(intent, f"the pool still has {told(before)}{why}")
+            return journal.undone(intent, f"the {self.noun} still has {self.told(before)}{why}")
         if seen.value != target and not self.resumes(before, seen.value, target):
-            there = f"the pool has {told(seen.value)}, which was never asked for; left alone{why}"
+            there = f"the {self.noun} has {self.told(seen.value)}, which was never asked for; left alone{why}"
             return journal.failed(intent, there)
         self.finish(journal, intent, seen)
-        missing = self.missing(intent, patience_s=0 if because else self.access.boot_patience_s())
+        missing = self.missing(intent, patience_s=0 if because else self.arrival_s())
         if missing:
             return journal.failed(intent, f"{missing}; it was left as it is{why}")
         return journal.done(intent, self.said(intent))
@@ -158,12 +171,12 @@ class PoolActuator(ABC):
     def _refuse_changed(self, seen: Seen, intent: Intent) -> None:
         known = (self.value(intent.undo), self.value(intent.do))
         if seen.value not in known and not intent.planned_against.get("force"):
-            was = f"was changed to {told(seen.value)} by somebody else"
+            was = f"was changed to {self.told(seen.value)} by somebody else"
             raise Conflict(was, where=self.where, fix="decide anew: run the flow again")
 
     def _when_idle(self, journal: Journal, intent: Intent, *, patience_s: float | None) -> Seen:
         """The setting once no operation runs on it, and no call of ours can still be on its way."""
-        patience_s = self.access.patience_s() if patience_s is None else patience_s
+        patience_s = self.patience_s() if patience_s is None else patience_s
         operation, before, since = dict(intent.operation), self.value(intent.undo), intent.updated_at
         for _ in looks(max(patience_s, CALL_S)):
             seen = self.look()
@@ -171,14 +184,14 @@ class PoolActuator(ABC):
             if not seen.busy and (answered or seen.value != before):
                 return seen
             if seen.busy and operation and patience_s:
-                asked, operation = operation, {}  # asked once; what it left is read from the pool
+                asked, operation = operation, {}  # asked once; what it left is read from the subject
                 with suppress(OperationFailed):
                     self.wait(asked, patience_s)
         raise TimedOut(f"an operation still runs after {max(patience_s, CALL_S):.0f} s", where=self.where)
 
 
 def refuse_busy(seen: Seen, where: str) -> None:
-    """Refuse a change of a pool on which an operation is running.
+    """Refuse a change of a subject on which an operation is running.
 
     Raises
     ------
@@ -188,14 +201,12 @@ def refuse_busy(seen: Seen, where: str) -> None:
         raise Conflict(f"is busy with operation {seen.busy}", where=where, fix="the next pass looks again")
 
 
-def told(value: Mapping[str, int]) -> str:
+def told(value: Mapping[str, Any]) -> str:
     """A setting in words.
 
-    >>> told({"desired": 3}), told({"min_nodes": 1, "max_nodes": 9})
-    ('3 nodes', 'min_nodes 1, max_nodes 9')
+    >>> told({"min_nodes": 1, "max_nodes": 9})
+    'min_nodes 1, max_nodes 9'
     """
-    if set(value) == {"desired"}:
-        return f"{value['desired']} nodes"
     return ", ".join(f"{name} {number}" for name, number in sorted(value.items(), reverse=True))
 
 
