@@ -14,13 +14,14 @@ class Event(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: ClassVar[str]
 
+    fleet: str = Field(description="name of the fleet's inventory block")
+
 
 class ForecastBreached(Event):
     """At most one per forecast pass: the pools whose forecast crosses their present capacity."""
 
     name: ClassVar[str] = "continuum.forecast.breached"
 
-    fleet: str = Field(description="name of the fleet's inventory block")
     as_of: datetime = Field(description="when the forecast was made")
     pools: list[str] = Field(min_length=1, description="`cluster/pool`, earliest crossing first")
     first_crossing: datetime = Field(description="when the first of them crosses")
@@ -43,7 +44,6 @@ class AnomaliesDetected(Event):
 
     name: ClassVar[str] = "continuum.anomaly.detected"
 
-    fleet: str = Field(description="name of the fleet's inventory block")
     as_of: datetime = Field(description="when the pass looked")
     count: int = Field(ge=1, description="how many there are; the list holds the newest of them")
     anomalies: list[Anomaly] = Field(min_length=1, description="newest first")
@@ -54,7 +54,6 @@ class ScalingBlinded(Event):
 
     name: ClassVar[str] = "continuum.scaling.blinded"
 
-    fleet: str = Field(description="name of the fleet's inventory block")
     as_of: datetime = Field(description="when the pass looked")
     pools: list[str] = Field(min_length=1, description="`cluster/pool`, by name")
     causes: list[str] = Field(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.events import emit_event
 
+from blocks.events import Event
 from blocks.store.tables import Section
 from tasks.run import Run
 
@@ -37,6 +40,20 @@ def publish(run: Run, sections: Sequence[dict[str, Any]]) -> None:
             key=f"{run.flow}-{_slug(section['title']) if number else 'table'}",
             description=f"{section['title']}{simulated}",
         )
+
+
+def emit(event: Event, *, identity: str = "") -> None:
+    """Put an event on Prefect's bus, about its fleet.
+
+    `identity`: of two events with the same one the server keeps the first; "" where each counts.
+    """
+    own_id: dict[str, Any] = {"id": uuid5(NAMESPACE_URL, f"{event.name} {event.fleet} {identity}")} if identity else {}
+    emit_event(
+        event.name,
+        resource={"prefect.resource.id": f"continuum.fleet.{event.fleet}", "prefect.resource.name": event.fleet},
+        payload=event.model_dump(mode="json"),
+        **own_id,
+    )
 
 
 def _drawn(section: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ A subject brings what it decides (`decide`), its actuators (`SubjectActuator`) a
 from __future__ import annotations
 
 from tasks.acting.actuator import Planned, Seen, SubjectActuator, looks, told
-from tasks.acting.approve import approve
+from tasks.acting.approval import approve
 from tasks.acting.carry_out import REFUSED, Result, carry_out, carry_out_all, settle_left_over, undo_with
 from tasks.acting.decisions import decided_before, keep_decisions
 from tasks.acting.report import publish_acts

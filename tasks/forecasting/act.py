@@ -8,7 +8,6 @@ from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect.events import emit_event
 
 from blocks.errors import ContinuumError
 from blocks.events import Anomaly, ForecastBreached
@@ -20,6 +19,7 @@ from tasks.forecasting.decide.plans import PLANS, Plan
 from tasks.forecasting.models import Serving, serving, shelf_of
 from tasks.forecasting.observe import Collected, pools_of
 from tasks.forecasting.shards import Pass, ShardMade, forecast_shard, shards_of
+from tasks.publish import emit
 from tasks.run import Run
 from tasks.runner import task_runner
 
@@ -118,11 +118,7 @@ def announce(fleet_name: str, made: PassMade, pools: list[tuple[str, datetime]])
     event = ForecastBreached(
         fleet=fleet_name, as_of=made.as_of, pools=[name for name, _ in pools], first_crossing=pools[0][1]
     )
-    emit_event(
-        event.name,
-        resource={"prefect.resource.id": f"continuum.fleet.{fleet_name}", "prefect.resource.name": fleet_name},
-        payload=event.model_dump(mode="json"),
-    )
+    emit(event)
     return event
 
 

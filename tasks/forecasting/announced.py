@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from urllib.parse import quote
-from uuid import NAMESPACE_URL, uuid5
 
-from prefect.events import emit_event
 from pydantic import TypeAdapter, ValidationError
 
 from blocks.errors import NotFound
 from blocks.events import AnomaliesDetected, Anomaly
 from blocks.store.series import SeriesStore
+from tasks.publish import emit
 
 KEPT = timedelta(days=2)
 LISTED = 1000  # an event holds 1.5 MB at most, each of them takes about 150 bytes
@@ -38,12 +37,7 @@ def announce_anomalies(
     if new:
         event = AnomaliesDetected(fleet=fleet_name, as_of=as_of, count=len(new), anomalies=new[:LISTED])
         told = " ".join(f"{anomaly.series}@{anomaly.at.isoformat()}" for anomaly in new)
-        emit_event(
-            event.name,
-            resource={"prefect.resource.id": f"continuum.fleet.{fleet_name}", "prefect.resource.name": fleet_name},
-            payload=event.model_dump(mode="json"),
-            id=uuid5(NAMESPACE_URL, f"{event.name} {fleet_name} {told}"),
-        )
+        emit(event, identity=told)
         recent = _newest_first([*new, *before])
         files.write_bytes(_path(fleet_name), _LIST.dump_json(recent))
         return new, recent

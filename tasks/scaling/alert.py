@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prefect.events import emit_event
-
 from blocks.events import ScalingBlinded
 from blocks.store.tables import Decision
+from tasks.publish import emit
 from tasks.run import Run
 from tasks.scaling.decide import ReasonCode
 from tasks.scaling.reason_words import WORDS
@@ -30,9 +29,5 @@ def alert(run: Run, rows: Sequence[Decision]) -> ScalingBlinded | None:
     event = ScalingBlinded(
         fleet=run.fleet_name, as_of=rows[0].as_of, pools=sorted(pools), causes=sorted(map(str, causes))
     )
-    emit_event(
-        event.name,
-        resource={"prefect.resource.id": f"continuum.fleet.{run.fleet_name}", "prefect.resource.name": run.fleet_name},
-        payload=event.model_dump(mode="json"),
-    )
+    emit(event)
     return event

@@ -1,15 +1,24 @@
-"""Change one pool's size, and die without a word at one step of it. Run by `test_kill_in_act.py` as a process."""
+"""A process of its own that changes one pool, and dies without a word at one step of it.
+
+Forked from a server that has imported everything once: each case would else begin with two seconds of imports.
+"""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
+import yaml
+
+from blocks.credentials import join_secrets, split_secrets
+from blocks.fleet import Fleet
 from blocks.fleet_file import load_fleet
 from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store
@@ -40,32 +49,46 @@ def decision_for(run: Run, subject: str, target: int, as_of: datetime, found: di
     return decision
 
 
-def main(fleet_file: str, subject: str, current: int, target: int, step: str, actuator: str | None = None) -> None:
-    verb, _, when = step.partition(":")
-    fleet, store = load_fleet(fleet_file), Store.open()
-    journal = Journal(store, lease_s=3600)
-    if verb in ("announce", "conclude"):
-        setattr(Steering, verb, dying(getattr(Steering, verb), before=when == "before"))
-    elif hasattr(journal, verb):
-        setattr(journal, verb, dying(getattr(journal, verb), before=when == "before"))
-    elif hasattr(KubernetesApi, verb):
-        setattr(KubernetesApi, verb, dying(getattr(KubernetesApi, verb), before=when == "before"))
-    else:
-        connect = pool_access.connect
-
-        def connected(cluster: Any) -> Any:
-            pools = connect(cluster)
-            setattr(pools, verb, dying(getattr(pools, verb), before=when == "before"))
-            return pools
-
-        pool_access.connect = connected
-    run = Run("killed", "cluster-scaling", "default", fleet, store, journal)
-    if actuator is not None:
-        decision = decision_for(run, subject, target, now(), json.loads(actuator))
-    else:
-        decision = decision_for(run, subject, target, now(), {"current": current})
-    print(act.act_on.fn(run, [decision], disruption_ratio=0.5, fleet_nodes=100))
+def killed_at(
+    step: str, home: Path, fleet: Fleet, subject: str, current: int, target: int, found: dict[str, Any] | None = None
+) -> None:
+    """Decide on `target` in a process that is killed before or after a verb, `VERB:before` or `VERB:after`."""
+    processes = get_context("forkserver")
+    processes.set_forkserver_preload([__name__])
+    fleet_file, told = home / "fleet.yaml", home / "killed.log"
+    fleet_file.write_text(yaml.safe_dump(join_secrets(*split_secrets(fleet))))
+    child = processes.Process(target=_act, args=(step, home, told, fleet_file, subject, target,
+                                                 {"current": current} | (found or {})))  # fmt: skip
+    child.start()
+    child.join(400)
+    assert child.exitcode == -signal.SIGKILL, told.read_text()[-2000:]
 
 
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:])
+def _act(
+    step: str, home: Path, told: Path, fleet_file: Path, subject: str, target: int, found: dict[str, Any]
+) -> None:  # fmt: skip
+    with told.open("w", buffering=1) as sys.stdout, contextlib.redirect_stderr(sys.stdout):
+        os.environ["CONTINUUM_HOME"] = str(home)
+        verb, _, when = step.partition(":")
+        store = Store.open()
+        journal = Journal(store, lease_s=3600)
+        _let_die(verb, journal, before=when == "before")
+        run = Run("killed", "cluster-scaling", "default", load_fleet(str(fleet_file)), store, journal)
+        decision = decision_for(run, subject, target, now(), found)
+        print(act.act_on.fn(run, [decision], disruption_ratio=0.5, fleet_nodes=100))
+
+
+def _let_die(verb: str, journal: Journal, *, before: bool) -> None:
+    """At the verb of whichever of the things that take part in a change has it."""
+    for thing in (Steering if verb in ("announce", "conclude") else journal, KubernetesApi):
+        if hasattr(thing, verb):
+            setattr(thing, verb, dying(getattr(thing, verb), before=before))
+            return
+    connect = pool_access.connect
+
+    def connected(cluster: Any) -> Any:
+        pools = connect(cluster)
+        setattr(pools, verb, dying(getattr(pools, verb), before=before))
+        return pools
+
+    pool_access.connect = connected

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from blocks.credentials import join_secrets, split_secrets
 from blocks.fleet import Fleet
 from blocks.fleet_file import load_fleet
 from blocks.kubernetes import KubernetesApi
@@ -25,6 +19,7 @@ from tasks.acting import actuator as base
 from tasks.run import Run
 from tasks.scaling import act
 from tasks.scaling.pool_access import open_pool
+from tests.faults.kill_in_act import killed_at
 
 # The steps of a change, in their order; each is cut off before or after.
 CLOUD_STEPS = (
@@ -58,15 +53,7 @@ def test_what_a_killed_run_leaves_is_finished_or_undone(
     # Up and down by turns, near the size that the demand needs: emptier nodes would not be allowed to drain.
     down = step.startswith(("disrupt", "cordon", "drain")) or before.desired == before.max_nodes
     target = before.desired + (-1 if down or before.desired % 2 else 1)
-    fleet_file = tmp_path / "fleet.yaml"
-    fleet_file.write_text(yaml.safe_dump(join_secrets(*split_secrets(fleet))))
-
-    killed = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("kill_in_act.py")), str(fleet_file), subject,
-         str(before.desired), str(target), step],
-        env=os.environ | {"CONTINUUM_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr[-2000:]
+    killed_at(step, tmp_path, fleet, subject, before.desired, target)
 
     store = Store.open()
     journal = Journal(store)

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import yaml
 
-from blocks.credentials import join_secrets, split_secrets
 from blocks.fleet import Fleet
 from blocks.fleet_file import load_fleet
 from blocks.store import Journal, Store
 from blocks.store.tables import UNFINISHED, Hold, Mode, State, now
 from deployments.simulation import ready, starting_simulation
+from tasks.acting import actuator as base
 from tasks.pools.observe import read_pools
 from tasks.run import Run
 from tasks.scaling import act
-from tasks.scaling.actuators import BY_ACTUATOR, base, open_actuator
+from tasks.scaling.actuators import BY_ACTUATOR, open_actuator
 from tasks.scaling.actuators.floor import SetFloor
 from tasks.scaling.find import find_actuators
 from tasks.scaling.reaper import reap
+from tests.faults.kill_in_act import killed_at
 
 COMMON = (
     "plan:before", "plan:after", "start:before", "start:after", "announce:after", "acquire_lease:after",
@@ -57,22 +52,14 @@ def test_what_a_killed_run_leaves_is_settled_and_can_be_taken_back(
     kind, setting = BY_ACTUATOR[found.kind[0]].kind, int(found.setting_nodes[0])
     actuator = open_actuator(fleet, subject, kind)
     before = actuator.look().value
-    about = {"current": setting, "actuator": found.kind[0].value, "actuator_why": found.why[0].value,
+    about = {"actuator": found.kind[0].value, "actuator_why": found.why[0].value,
              "seen": found.seen[0]}  # fmt: skip
     ready_now = readings[0].ready
     # A floor below the size needs no node, so that the autoscaler, which may be taking one at this moment, decides
     # nothing here; that a raised floor brings nodes is shown in tests/flows/actuators.
     target = max(setting + 1, ready_now - 3) if kind == SetFloor.kind else max(setting, ready_now) + 2
     target = min(target, readings[0].pool.max_nodes)
-    fleet_file = tmp_path / "fleet.yaml"
-    fleet_file.write_text(yaml.safe_dump(join_secrets(*split_secrets(fleet))))
-
-    killed = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("kill_in_act.py")), str(fleet_file), subject,
-         str(setting), str(target), step, json.dumps(about)],
-        env=os.environ | {"CONTINUUM_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=400, check=False,
-    )  # fmt: skip
-    assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr[-2000:]
+    killed_at(step, tmp_path, fleet, subject, setting, target, about)
 
     store = Store.open()
     run = Run("next", "cluster-scaling", "default", fleet, store, Journal(store))

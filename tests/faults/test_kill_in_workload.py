@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import yaml
 
-from blocks.credentials import join_secrets, split_secrets
+from blocks import settings
 from blocks.fleet import Actuator, Fleet, Workload
 from blocks.fleet_file import load_fleet
 from blocks.store.tables import UNFINISHED, Hold, Mode, State, now
@@ -23,6 +17,7 @@ from tasks.scaling.actuators import open_actuator
 from tasks.scaling.actuators.workload import SetWorkloadMinimum
 from tasks.scaling.pool_access import open_pool
 from tasks.scaling.reaper import reap
+from tests.faults.kill_in_act import killed_at
 from tests.faults.laws import Laws
 from tests.faults.scenes import run_of
 from tests.flows.actuators.scenes import JOBS, look
@@ -66,16 +61,9 @@ def test_minimums_of_a_killed_run_are_all_raised_or_all_as_before(
     laws, actuator = Laws(simulation, fleet, run.journal), open_actuator(scaled, JOBS, SetWorkloadMinimum.kind)
     _, found = look(run, JOBS)
     before, setting = actuator.look().value, int(found.setting_nodes[0])
-    about = {"current": setting, "actuator": found.kind[0].value, "actuator_why": found.why[0].value,
+    about = {"actuator": found.kind[0].value, "actuator_why": found.why[0].value,
              "seen": found.seen[0]}  # fmt: skip
-    fleet_file = tmp_path / "fleet.yaml"
-    fleet_file.write_text(yaml.safe_dump(join_secrets(*split_secrets(scaled))))
-    killed = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("kill_in_act.py")), str(fleet_file), JOBS, str(setting),
-         str(2 * setting), step, json.dumps(about)],
-        env=os.environ, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr[-2000:]
+    killed_at(step, settings.home(), scaled, JOBS, setting, 2 * setting, about)
 
     act.finish_left_over.fn(run, Mode.ACT)
     (intent,) = run.journal.intents()

@@ -26,10 +26,13 @@ def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]
 @pytest.fixture(scope="session")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with prefect_server(tmp_path_factory.mktemp("prefect")) as server:
-        from prefect.settings import PREFECT_API_URL, temporary_settings
+        from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
         os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
-        with temporary_settings({PREFECT_API_URL: server.env["PREFECT_API_URL"]}):
+        # no heartbeat: its thread sleeps for whole seconds, and every run waits for its end
+        with temporary_settings(
+            {PREFECT_API_URL: server.env["PREFECT_API_URL"], PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+        ):
             yield
 
 

@@ -7,7 +7,7 @@ from deployments.simulation import Simulation
 from flows.demand_forecasting import ForecastRequest
 from tasks.pools.observe import read_pools
 
-QUICK = ForecastRequest(history_days=9)
+QUICK = ForecastRequest(history_days=3, engine="seasonal-naive")  # nothing is fitted in the pass
 
 
 def sizes(fleet: Fleet) -> dict[str, int]:

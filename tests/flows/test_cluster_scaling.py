@@ -17,8 +17,9 @@ from blocks.store.undo import carry_out, undo_plan
 from deployments.simulation import Simulation
 from flows.cluster_scaling import ScalingRequest, cluster_scaling
 from flows.demand_forecasting import demand_forecasting
+from tasks import publish
 from tasks.acting.form import Approval
-from tasks.scaling import act, alert
+from tasks.scaling import act
 from tasks.scaling.actuators.size import SetSize
 from tasks.scaling.decide import CHANGES
 from tasks.scaling.pool_access import open_pool
@@ -136,7 +137,7 @@ def test_a_hands_off_pool_gets_a_patch_file_and_no_operation(
 
 def test_lost_metrics_lower_nothing_and_alert(fleet: Fleet, off_size: str, monkeypatch: pytest.MonkeyPatch) -> None:
     emitted: list[tuple[str, dict]] = []
-    monkeypatch.setattr(alert, "emit_event", lambda name, **more: emitted.append((name, more["payload"])))
+    monkeypatch.setattr(publish, "emit_event", lambda name, **more: emitted.append((name, more["payload"])))
     demand_forecasting(QUICK)
     blind = fleet.metrics.model_copy(update={"cpu_cores": "absent_metric", "memory_bytes": "absent_metric"})
     save_fleet(fleet.model_copy(update={"metrics": blind}), "blind")
@@ -187,7 +188,7 @@ class TestApproval:
     def answer(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
         def given(approve: bool) -> None:
             form = Approval(approve=approve, note="by a test")
-            monkeypatch.setattr("tasks.acting.approve.ask_for_approval", lambda plan, timeout_s: form)
+            monkeypatch.setattr("tasks.acting.approval.ask_for_approval", lambda plan, timeout_s: form)
 
         return given
 

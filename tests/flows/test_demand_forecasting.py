@@ -12,6 +12,7 @@ from blocks.store.forecasts import load_forecast
 from blocks.store.series import SeriesStore
 from deployments.simulation import Simulation
 from flows.demand_forecasting import ForecastRequest, demand_forecasting
+from tasks import publish
 from tasks.forecasting import act
 from tasks.forecasting.observe import present_capacity, read_demand
 
@@ -23,7 +24,7 @@ QUICK = ForecastRequest(history_days=9)
 @pytest.fixture
 def emitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
-    monkeypatch.setattr(act, "emit_event", lambda name, **given: events.append({"name": name, **given}))
+    monkeypatch.setattr(publish, "emit_event", lambda name, **given: events.append({"name": name, **given}))
     return events
 
 

@@ -15,6 +15,7 @@ from blocks.store.tables import now
 from deployments.simulation import Simulation
 from flows.demand_forecasting import ForecastRequest, demand_forecasting
 from flows.forecast_training import TrainingRequest, forecast_training
+from tasks import publish
 from tasks.forecasting.act import forecast_name
 from tasks.forecasting.decide.plans import PLANS
 from tasks.forecasting.kinds import KINDS
@@ -99,10 +100,10 @@ def test_a_second_training_of_the_same_fleet_is_refused(fleet: Fleet) -> None:
 
 
 def test_anomalies_are_announced_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.forecasting import announced, shards
+    from tasks.forecasting import shards
 
     emitted: list[dict[str, Any]] = []
-    monkeypatch.setattr(announced, "emit_event", lambda name, **given: emitted.append({"name": name, **given}))
+    monkeypatch.setattr(publish, "emit_event", lambda name, **given: emitted.append({"name": name, **given}))
     detect = shards.detect
 
     def all_hot(history: Any, judged: int) -> Any:

@@ -15,7 +15,7 @@ from flows.cluster_scaling import ScalingRequest, cluster_scaling
 from flows.demand_forecasting import demand_forecasting
 from flows.scaling_scorecard import ScorecardRequest, scaling_scorecard
 from tests.flows.conftest import START
-from tests.flows.shortcuts import QUICK, changes, sizes
+from tests.flows.shortcuts import QUICK, asked_for, changes, sizes
 
 pytestmark = pytest.mark.server
 
@@ -71,7 +71,7 @@ def test_hours_of_shadow_are_scored_once_with_an_outcome_for_each_decision(
 def test_the_gate_lets_no_pool_act_that_has_no_score(fleet: Fleet, simulation: Simulation, off_size: str) -> None:
     demand_forecasting(QUICK)
     before = sizes(fleet)
-    log = simulation.operations()
+    log = asked_for(simulation)
     told = cluster_scaling(ScalingRequest(mode=Mode.ACT, gate_days=1), [off_size])
     (change,) = changes(told)
     assert change["result"] is None
@@ -80,7 +80,7 @@ def test_the_gate_lets_no_pool_act_that_has_no_score(fleet: Fleet, simulation: S
     row = Store.open().decision(change["id"])
     assert (row.mode, row.state) == (Mode.SHADOW, Verdict.RECORDED)
     assert sizes(fleet) == before
-    assert simulation.operations() == log
+    assert asked_for(simulation) == log
 
 
 @pytest.mark.parametrize("better", [True, False])

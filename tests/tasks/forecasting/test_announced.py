@@ -10,6 +10,7 @@ import pytest
 from blocks.events import AnomaliesDetected, Anomaly
 from blocks.series import utc
 from blocks.store.series import SeriesStore
+from tasks import publish
 from tasks.forecasting import announced
 from tasks.forecasting.announced import announce_anomalies
 from tasks.forecasting.decide.forecast_checks import ForecastCode, ForecastReason
@@ -28,7 +29,7 @@ def anomaly(series: str, minutes_ago: int = 5) -> Anomaly:
 @pytest.fixture
 def emitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
-    monkeypatch.setattr(announced, "emit_event", lambda name, **given: events.append({"name": name, **given}))
+    monkeypatch.setattr(publish, "emit_event", lambda name, **given: events.append({"name": name, **given}))
     return events
 
 

@@ -92,7 +92,7 @@ def test_a_pool_is_announced_by_its_peak_and_only_within_reach() -> None:
 
 def test_only_the_forecast_that_scaling_reads_announces(monkeypatch: pytest.MonkeyPatch) -> None:
     emitted: list[str] = []
-    monkeypatch.setattr("tasks.forecasting.act.emit_event", lambda name, **_: emitted.append(name))
+    monkeypatch.setattr("tasks.publish.emit_event", lambda name, **_: emitted.append(name))
     crossing = [("b/web", NOW)]
     assert announce("default", passed("day-ahead"), crossing) is None
     assert announce("default", passed(), crossing) is not None
