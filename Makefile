@@ -35,7 +35,7 @@ up: venv ## simulated fleet, Prefect server, worker and schedules, until Ctrl-C
 
 .PHONY: test
 test: venv ## every test
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: lint
 lint: venv ## format, style, types, import contracts, dependencies, spelling

@@ -22,6 +22,11 @@ def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("CONTINUUM_HOME", str(tmp_path_factory.mktemp("home")))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start servers first: they wait for them, and small ones fill the gaps at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("server") is None and "faults" not in item.path.parts)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """How many recorded steps the conformance tests replayed with the right answer, on however many workers."""
     counts = {name: [0, 0] for name in ("simulated", "real")}

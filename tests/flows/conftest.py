@@ -36,12 +36,18 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             yield
 
 
+@pytest.fixture(scope="session")
+def speed() -> float:
+    """Simulated seconds per second."""
+    return 60
+
+
 @pytest.fixture
-def fleet(simulation: Simulation, prefect: None) -> Fleet:
-    """The simulated fleet, saved as the inventory block `default`, its clock at sixty times real speed."""
+def fleet(simulation: Simulation, prefect: None, speed: float) -> Fleet:
+    """The simulated fleet, saved as the inventory block `default`."""
     from blocks.inventory import save_fleet
 
-    simulation.set_speed(60)
+    simulation.set_speed(speed)
     fleet = load_fleet(simulation.fleet_file)
     save_fleet(fleet, "default")
     return fleet

@@ -12,6 +12,12 @@ NIGHT = "2026-03-10T22:00:00+00:00"  # pools have room to grow
 
 
 @pytest.fixture(scope="module")
+def speed() -> float:
+    """Decisions are made by hand in here: no forecast ages meanwhile."""
+    return 300
+
+
+@pytest.fixture(scope="module")
 def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
     with starting_simulation(tmp_path_factory.mktemp("simulated") / "local", speed=60, seed=7, start=NIGHT) as child:
         yield ready(child)
