@@ -44,22 +44,22 @@ def cluster_scaling(request: ScalingRequest = ScalingRequest(), pools: list[str]
         request: what to scale, by which rule, and how far to go
         pools: only these, as `cluster/pool`; none: every pool. A forecast event fills it in
     """
-    run = open_run("cluster-scaling", request.fleet)
+    run = open_run("cluster-scaling", request.fleet, request.mode)
     policy = replace(POLICIES[request.policy], proposal_ttl_s=request.approval_timeout_s)
     only = named_pools(run.fleet, pools)
 
-    left_over = finish_left_over(run, request.mode) + reap(run, request.mode)
+    left_over = finish_left_over(run) + reap(run)
     view = observe_pools(run, policy)
 
     rows = decided_before(run)
     if not rows:
         decided = decide_scaling(view.pools, view.observed, view.forecast, policy, view.as_of)
-        rows = record(run, gated(run, decided, request.gate_days), policy, request.mode, only)
-    approved = approve(run, rows, view, policy, request.mode)
+        rows = record(run, gated(run, decided, request.gate_days), policy, only)
+    approved = approve(run, rows, view, policy)
 
     ready = int(view.observed.ready.sum())
     results = act_on(run, approved, disruption_ratio=policy.disruption_ratio, fleet_nodes=ready)
-    renew(run, rows, request.mode)
+    renew(run, rows)
     patches = write_patches(rows)
     alert(run, rows)
 

@@ -15,11 +15,15 @@ from blocks.fleet import Fleet
 from blocks.inventory import load_stored_fleet
 from blocks.store import Store
 from blocks.store.journal import Journal
+from blocks.store.tables import Mode
 
 
 @dataclass(frozen=True)
 class Run:
-    """One flow run: `id` is the Prefect flow run's, so that a suspended run finds what it stored before."""
+    """One flow run: `id` is the Prefect flow run's, so that a suspended run finds what it stored before.
+
+    `mode` says how far it may go; what it says is asked by whatever writes, not by the flow.
+    """
 
     id: str
     flow: str
@@ -27,9 +31,10 @@ class Run:
     fleet: Fleet
     store: Store
     journal: Journal
+    mode: Mode = Mode.SHADOW
 
 
-def open_run(flow: str, fleet_name: str) -> Run:
+def open_run(flow: str, fleet_name: str, mode: Mode = Mode.SHADOW) -> Run:
     """Open the inventory block and the store for a run of `flow`.
 
     Raises
@@ -42,4 +47,4 @@ def open_run(flow: str, fleet_name: str) -> Run:
             fix="run from the virtual environment or image where continuum is installed",
         )  # fmt: skip
     fleet, store = load_stored_fleet(fleet_name), Store.open()
-    return Run(str(runtime.flow_run.id or uuid4()), flow, fleet_name, fleet, store, Journal(store))
+    return Run(str(runtime.flow_run.id or uuid4()), flow, fleet_name, fleet, store, Journal(store), mode)

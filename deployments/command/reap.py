@@ -31,10 +31,10 @@ def reap(
     from tasks.scaling.actuators.pool import told
 
     with refusals():
-        run = open_run("cluster-scaling", fleet)
+        run = open_run("cluster-scaling", fleet, Mode.SHADOW if dry_run else Mode.ACT)
         for line in reaper.adopt_marked(run):
             err.print(line, highlight=False, markup=False, soft_wrap=True)
-        results = reaper.reap.fn(run, Mode.SHADOW if dry_run else Mode.ACT)
+        results = reaper.reap.fn(run)
         holds = run.journal.holds(fleet)
         if as_json:
             return print_json({"reaped": [vars(result) for result in results], "held": holds})

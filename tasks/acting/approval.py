@@ -13,7 +13,7 @@ OPEN = (Verdict.PROPOSED, Verdict.APPROVED)  # not yet acted on, rejected or exp
 
 
 def approve(
-    run: Run, rows: Sequence[Decision], mode: Mode, *, as_of: datetime, timeout_s: float,
+    run: Run, rows: Sequence[Decision], *, as_of: datetime, timeout_s: float,
     plan: Callable[[Sequence[Decision]], str], check: Callable[[Sequence[Decision]], Mapping[str, str]],
 ) -> list[Decision]:  # fmt: skip
     """The rows to carry out, checked once more against the fleet where time has passed since they were decided.
@@ -29,11 +29,11 @@ def approve(
     """
     changes = [row for row in rows if row.expires_at is not None and row.state in OPEN]
     note = ""
-    if mode is Mode.SHADOW or not changes:
+    if run.mode is Mode.SHADOW or not changes:
         return []
-    if mode is Mode.ACT and changes[0].as_of == as_of:
+    if run.mode is Mode.ACT and changes[0].as_of == as_of:
         return changes
-    if mode is Mode.PROPOSE:
+    if run.mode is Mode.PROPOSE:
         answer = ask_for_approval(plan(changes), timeout_s=int(timeout_s))
         if answer is None:
             return []

@@ -74,7 +74,12 @@ def carry_out(
     run: Run, actuator: SubjectActuator, planned: Planned, *, subject: str, key: str, decision_id: str | None = None,
     limit: Mapping[str, Any] | None = None,
 ) -> Result:  # fmt: skip
-    """Journal one planned change, start it, make it so, and end it. Nothing is raised for what the world refuses."""
+    """Journal one planned change, start it, make it so, and end it. Nothing is raised for what the world refuses.
+
+    Nothing is changed in shadow, whatever the flow asks for.
+    """
+    if run.mode is Mode.SHADOW:
+        return Result(decision_id or "", subject, REFUSED, "the run is in shadow mode: nothing may be changed")
     intent: Intent | None = None
     fleet = {"fleet": run.fleet_name}
     try:
@@ -101,7 +106,7 @@ def carry_out(
         return Result(decision_id or "", subject, REFUSED, str(error), _refusal(error))
 
 
-def settle_left_over(run: Run, mode: Mode, kinds: Collection[str], open_actuator: Opener) -> list[Result]:
+def settle_left_over(run: Run, kinds: Collection[str], open_actuator: Opener) -> list[Result]:
     """Finish or undo what owners that are gone have left: look at each subject, and write down what is true of it.
 
     A run in shadow writes nothing: it only says what there is to be finished.
@@ -109,7 +114,7 @@ def settle_left_over(run: Run, mode: Mode, kinds: Collection[str], open_actuator
     left = [
         intent for intent in run.journal.expired() if intent.kind in kinds and intent.do.get("fleet") == run.fleet_name
     ]
-    if mode is Mode.SHADOW:
+    if run.mode is Mode.SHADOW:
         return [_result(intent, "left by a run that ended; the next run in act mode finishes it") for intent in left]
     with run.journal.holding():
         ended = cluster_by_cluster(lambda intent: _adopt(run, intent, open_actuator), left, attrgetter("subject"))

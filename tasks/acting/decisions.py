@@ -18,7 +18,7 @@ def decided_before(run: Run) -> tuple[Decision, ...]:
 
 
 def keep_decisions(
-    run: Run, entries: Iterable[dict[str, Any]], mode: Mode, *, as_of: datetime, ttl_s: float, changes: Collection[str],
+    run: Run, entries: Iterable[dict[str, Any]], *, as_of: datetime, ttl_s: float, changes: Collection[str],
     held_back: Callable[[dict[str, Any]], bool] | None = None,
 ) -> tuple[Decision, ...]:  # fmt: skip
     """One row a subject. The content is the same in every mode; only the state of a change differs.
@@ -33,7 +33,7 @@ def keep_decisions(
     rows = []
     for ordinal, entry in enumerate(entries):
         change = entry["action"] in changes
-        how_far = Mode.SHADOW if mode is Mode.ACT and held_back and held_back(entry) else mode
+        how_far = Mode.SHADOW if run.mode is Mode.ACT and held_back and held_back(entry) else run.mode
         rows.append(Decision(
             flow_run_id=run.id, flow=run.flow, subject=entry["unique_id"], action=entry["action"], mode=how_far,
             state=STATE_BY_MODE[how_far] if change else Verdict.RECORDED, ordinal=ordinal, as_of=as_of,

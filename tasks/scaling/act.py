@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from blocks.store.tables import Decision, Mode, State
+from blocks.store.tables import Decision, State
 from tasks.acting import Planned, Result, SubjectActuator, carry_out_all, settle_left_over, undo_with
 from tasks.run import Run
 from tasks.scaling.actuator_words import actuator_of
@@ -47,6 +47,6 @@ def act_on(run: Run, approved: Sequence[Decision], *, disruption_ratio: float, f
 
 
 @task(name="finish what was left over", cache_policy=NO_CACHE, persist_result=False)
-def finish_left_over(run: Run, mode: Mode) -> list[Result]:
+def finish_left_over(run: Run) -> list[Result]:
     """See `settle_left_over`."""
-    return settle_left_over(run, mode, BY_KIND, open_actuator)
+    return settle_left_over(run, BY_KIND, open_actuator)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from blocks.store.tables import Decision, Mode
+from blocks.store.tables import Decision
 from tasks import acting
 from tasks.run import Run
 from tasks.scaling.decide import Action, Policy, decide_scaling, revalidate
@@ -13,10 +13,10 @@ from tasks.scaling.record import stored_decisions
 from tasks.scaling.report import explain, proposal
 
 
-def approve(run: Run, rows: Sequence[Decision], view: View, policy: Policy, mode: Mode) -> list[Decision]:
+def approve(run: Run, rows: Sequence[Decision], view: View, policy: Policy) -> list[Decision]:
     """The rows to carry out; see `acting.approve`. In propose mode this suspends the run."""
     return acting.approve(
-        run, rows, mode, as_of=view.as_of, timeout_s=policy.proposal_ttl_s,
+        run, rows, as_of=view.as_of, timeout_s=policy.proposal_ttl_s,
         plan=lambda changes: plan_of(run, changes), check=lambda changes: _outdated(rows, changes, view, policy),
     )  # fmt: skip
 

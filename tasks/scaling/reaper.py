@@ -29,13 +29,13 @@ logger = logging.getLogger(__name__)
 
 
 @task(name="take back what has expired", cache_policy=NO_CACHE, persist_result=False)
-def reap(run: Run, mode: Mode) -> list[Result]:
+def reap(run: Run) -> list[Result]:
     """Take back every hold of the fleet whose time is over, as journalled changes; in shadow only tell of them.
 
     A hold that somebody has changed since is no longer ours: it is forgotten, and what is there is left alone.
     """
     due = expired(run.journal.holds(run.fleet_name), _fleet_time(run))
-    if mode is Mode.SHADOW:
+    if run.mode is Mode.SHADOW:
         return [Result("", hold.subject, "expired", f"{_words(hold)}; the next run in act mode takes it back")
                 for hold in due]  # fmt: skip
     with run.journal.holding():
@@ -49,12 +49,12 @@ def expired(holds: Sequence[Hold], fleet_time: datetime | None) -> list[Hold]:
     return [hold for hold in holds if hold.until <= fleet_time]
 
 
-def renew(run: Run, rows: Sequence[Decision], mode: Mode) -> None:
+def renew(run: Run, rows: Sequence[Decision]) -> None:
     """Extend what this pass still wants: holds of pools whose decision names the same actuator.
 
     Only the last half of a hold's time is worth a write. A hold whose actuator is no longer the pool's expires.
     """
-    if mode is Mode.SHADOW or not rows:
+    if run.mode is Mode.SHADOW or not rows:
         return
     wanted = {
         (row.subject, BY_ACTUATOR[kind].kind)

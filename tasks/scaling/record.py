@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from blocks.store.tables import Decision, Mode
+from blocks.store.tables import Decision
 from tasks.acting import Result, keep_decisions, publish_acts
 from tasks.run import Run
 from tasks.scaling.decide import CHANGES, GATES, Policy, ScalingDecisions
@@ -14,12 +14,10 @@ from tasks.scaling.observe import View
 from tasks.scaling.report import explain, sections
 
 
-def record(
-    run: Run, decisions: ScalingDecisions, policy: Policy, mode: Mode, only: frozenset[str]
-) -> tuple[Decision, ...]:
+def record(run: Run, decisions: ScalingDecisions, policy: Policy, only: frozenset[str]) -> tuple[Decision, ...]:
     """One row a pool of `only`. In act mode a change that the gate holds back is kept as shadow keeps it."""
     return keep_decisions(
-        run, (entry for entry in decisions.to_records() if entry["unique_id"] in only), mode, as_of=decisions.as_of,
+        run, (entry for entry in decisions.to_records() if entry["unique_id"] in only), as_of=decisions.as_of,
         ttl_s=policy.proposal_ttl_s, changes=CHANGES,
         held_back=lambda entry: any(reason["code"] in GATES for reason in entry["reasons"]),
     )  # fmt: skip

@@ -159,11 +159,11 @@ def one_pass(count: int, repeats: int = 5) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(f"sqlite:///{folder}/store.db")
         for number in range(repeats):
-            run = Run(str(number), "cluster-scaling", "default", None, store, Journal(store))  # type: ignore[arg-type]
+            run = Run(str(number), "cluster-scaling", "default", None, store, Journal(store), Mode.ACT)  # type: ignore[arg-type]
             before = time.process_time()
             decided = decide()
             spent["decide_cpu_s"].append(time.process_time() - before)
-            record(run, decided, POLICIES["predictive"], Mode.ACT, frozenset(names))
+            record(run, decided, POLICIES["predictive"], frozenset(names))
             spent["decide_and_record_cpu_s"].append(time.process_time() - before)
     return {"pools": count} | {name: round(float(np.median(each)), 4) for name, each in spent.items()}
 

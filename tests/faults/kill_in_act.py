@@ -73,7 +73,7 @@ def _act(
         store = Store.open()
         journal = Journal(store, lease_s=3600)
         _let_die(verb, journal, before=when == "before")
-        run = Run("killed", "cluster-scaling", "default", load_fleet(str(fleet_file)), store, journal)
+        run = Run("killed", "cluster-scaling", "default", load_fleet(str(fleet_file)), store, journal, Mode.ACT)
         decision = decision_for(run, subject, target, now(), found)
         print(act.act_on.fn(run, [decision], disruption_ratio=0.5, fleet_nodes=100))
 

@@ -55,19 +55,19 @@ def run_of(fleet: Fleet, name: str = "one", *, store: Store | None = None, later
     """A run with an owner of its own; `later`: when the leases of those before it have ended."""
     store = store or Store.open()
     journal = Journal(store, clock=lambda: now() + LATER) if later else Journal(store)
-    return Run(name, "cluster-scaling", "default", fleet, store, journal)
+    return Run(name, "cluster-scaling", "default", fleet, store, journal, Mode.ACT)
 
 
 def a_pass(run: Run, pools: Sequence[str] | None = None) -> Pass:
     """Mend, observe, decide, record and act, in the order of `flows/cluster_scaling.py`."""
-    left_over = finish_left_over.fn(run, Mode.ACT) + reap.fn(run, Mode.ACT)
+    left_over = finish_left_over.fn(run) + reap.fn(run)
     view = observe_pools.fn(run, POLICY)
     decided = decide_scaling(view.pools, view.observed, view.forecast, POLICY, view.as_of)
-    rows = record(run, decided, POLICY, Mode.ACT, frozenset(pools or view.pools.unique_id))
-    approved = approve(run, rows, view, POLICY, Mode.ACT)
+    rows = record(run, decided, POLICY, frozenset(pools or view.pools.unique_id))
+    approved = approve(run, rows, view, POLICY)
     ready = int(view.observed.ready.sum())
     results = act_on.fn(run, approved, disruption_ratio=POLICY.disruption_ratio, fleet_nodes=ready)
-    renew(run, rows, Mode.ACT)
+    renew(run, rows)
     return Pass(view, rows, results, left_over)
 
 

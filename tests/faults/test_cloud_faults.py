@@ -60,7 +60,7 @@ def test_an_operation_that_hangs_stays_started_and_is_done_when_it_succeeds_afte
     assert refused.state == REFUSED, refused
 
     simulation.advance(1200)
-    (late,) = act.finish_left_over.fn(run_of(run.fleet, "next", later=True), "act")
+    (late,) = act.finish_left_over.fn(run_of(run.fleet, "next", later=True))
     assert (late.state, size(run, subject)) == (State.DONE, decision.content["target"]), late
     laws.check()
 
@@ -76,7 +76,7 @@ def test_a_change_whose_answer_is_lost_is_found_done_and_never_asked_for_twice(
     (result,) = carry_out(run, decide(run, subject, target))
     if result.state == State.STARTED:  # a cloud that calls it done only when the nodes are there
         simulation.advance(1200)
-        (result,) = act.finish_left_over.fn(run_of(run.fleet, "next", later=True), "act")
+        (result,) = act.finish_left_over.fn(run_of(run.fleet, "next", later=True))
     assert (result.state, size(run, subject)) == (State.DONE, target), result
     laws.check()
 
@@ -93,7 +93,7 @@ def test_a_storm_of_refusals_changes_nothing_and_a_calm_sea_lets_the_next_pass_t
     assert refused.state in (REFUSED, State.UNDONE, State.STARTED), refused
     simulation.lift_fault()
     assert size(run, subject) == before
-    act.finish_left_over.fn(run_of(run.fleet, "next", later=True), "act")
+    act.finish_left_over.fn(run_of(run.fleet, "next", later=True))
     (done,) = carry_out(run, second)
     assert done.state == State.DONE, done
     laws.check()

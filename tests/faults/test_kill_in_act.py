@@ -57,7 +57,7 @@ def test_what_a_killed_run_leaves_is_finished_or_undone(
 
     store = Store.open()
     journal = Journal(store)
-    act.finish_left_over.fn(Run("next", "cluster-scaling", "default", fleet, store, journal), Mode.ACT)
+    act.finish_left_over.fn(Run("next", "cluster-scaling", "default", fleet, store, journal, Mode.ACT))
 
     intents = journal.intents()
     assert not [intent for intent in intents if intent.state in UNFINISHED]
@@ -92,13 +92,13 @@ def test_a_freeze_is_heard_between_two_edge_nodes_and_the_rest_is_done_after_the
             return drained
 
         freezing.setattr(KubernetesApi, "drain", drain_and_freeze)
-        run = Run("one", "cluster-scaling", "default", fleet, store, journal)
+        run = Run("one", "cluster-scaling", "default", fleet, store, journal, Mode.ACT)
         (result,) = act.act_on.fn(run, [decision], disruption_ratio=0.5, fleet_nodes=100)
     assert (result.state, access.state().desired) == (State.STARTED, size - 1)
     assert "a release" in result.detail
 
     journal.thaw("edge-munich")
     later = Journal(store, clock=lambda: now() + timedelta(minutes=10))
-    (finished,) = act.finish_left_over.fn(Run("two", "cluster-scaling", "default", fleet, store, later), Mode.ACT)
+    (finished,) = act.finish_left_over.fn(Run("two", "cluster-scaling", "default", fleet, store, later, Mode.ACT))
     assert (finished.state, access.state().desired) == (State.DONE, size - 2)
     assert store.decision(decision.id).state == Verdict.ACTED

@@ -62,8 +62,8 @@ def test_what_a_killed_run_leaves_is_settled_and_can_be_taken_back(
     killed_at(step, tmp_path, fleet, subject, setting, target, about)
 
     store = Store.open()
-    run = Run("next", "cluster-scaling", "default", fleet, store, Journal(store))
-    act.finish_left_over.fn(run, Mode.ACT)
+    run = Run("next", "cluster-scaling", "default", fleet, store, Journal(store), Mode.ACT)
+    act.finish_left_over.fn(run)
     intents = run.journal.intents()
     assert not [intent for intent in intents if intent.state in UNFINISHED]
     there = actuator.look().value
@@ -76,6 +76,6 @@ def test_what_a_killed_run_leaves_is_settled_and_can_be_taken_back(
 
     for hold in holds:
         run.journal.keep_hold(Hold(**hold.model_dump() | {"until": now() - timedelta(days=400)}))
-    assert all(result.state == State.DONE for result in reap.fn(run, Mode.ACT))
+    assert all(result.state == State.DONE for result in reap.fn(run))
     assert actuator.look().value == before
     assert run.journal.holds("default") == []

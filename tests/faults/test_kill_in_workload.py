@@ -10,7 +10,7 @@ import pytest
 from blocks import settings
 from blocks.fleet import Actuator, Fleet, Workload
 from blocks.fleet_file import load_fleet
-from blocks.store.tables import UNFINISHED, Hold, Mode, State, now
+from blocks.store.tables import UNFINISHED, Hold, State, now
 from deployments.simulation import Simulation
 from tasks.scaling import act
 from tasks.scaling.actuators import open_actuator
@@ -65,14 +65,14 @@ def test_minimums_of_a_killed_run_are_all_raised_or_all_as_before(
              "seen": found.seen[0]}  # fmt: skip
     killed_at(step, settings.home(), scaled, JOBS, setting, 2 * setting, about)
 
-    act.finish_left_over.fn(run, Mode.ACT)
+    act.finish_left_over.fn(run)
     (intent,) = run.journal.intents()
     there = actuator.look().value
     assert intent.state not in UNFINISHED
     assert there == (intent.do if intent.state == State.DONE else intent.undo)["value"], intent.detail
     for hold in run.journal.holds("default"):
         run.journal.keep_hold(Hold(**hold.model_dump() | {"until": now() - timedelta(days=400)}))
-    assert all(result.state == State.DONE for result in reap.fn(run, Mode.ACT))
+    assert all(result.state == State.DONE for result in reap.fn(run))
     assert actuator.look().value == before
     assert run.journal.holds("default") == []
     laws.check()

@@ -17,7 +17,7 @@ from blocks.errors import StoreUnavailable
 from blocks.fleet import Fleet
 from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store, database
-from blocks.store.tables import State, now
+from blocks.store.tables import Mode, State, now
 from deployments.simulation import Simulation
 from tasks.acting import REFUSED, Result
 from tasks.run import Run
@@ -109,7 +109,7 @@ def test_a_store_that_fails_in_mid_change_leaves_an_intent_that_the_next_run_set
     assert [intent.state for intent in run.journal.intents()] == [State.STARTED]
 
     simulation.advance(900)
-    (settled,) = act.finish_left_over.fn(run_of(run.fleet, "next", later=True), "act")
+    (settled,) = act.finish_left_over.fn(run_of(run.fleet, "next", later=True))
     asked = step != "proceed"
     assert (settled.state, sized(run)) == ((State.DONE, size + 1) if asked else (State.UNDONE, size)), settled
     laws.check()
@@ -162,12 +162,12 @@ def test_a_run_on_a_host_whose_clock_is_off_takes_no_change_that_is_under_way_tw
 ) -> None:
     store, proceed = Store.open(), Journal.proceed
     journal = Journal(store, clock=lambda: now() + timedelta(seconds=ahead_s))
-    other = Run("two", run.flow, run.fleet_name, run.fleet, store, journal)
+    other = Run("two", run.flow, run.fleet_name, run.fleet, store, journal, Mode.ACT)
     adopted: list[Result] = []
 
     def meanwhile(self: Journal, *given: Any) -> Any:
         if self is run.journal:
-            adopted.extend(act.finish_left_over.fn(other, "act"))
+            adopted.extend(act.finish_left_over.fn(other))
         return proceed(self, *given)
 
     monkeypatch.setattr(Journal, "proceed", meanwhile)

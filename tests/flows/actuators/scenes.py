@@ -21,7 +21,7 @@ BURST, JOBS = "eu-eks/burst", "asia-aks/jobs"  # Karpenter's, and a cluster-auto
 
 def run_of(fleet: Fleet, name: str = "one", fleet_name: str = "default") -> Run:
     store = Store.open()
-    return Run(name, "cluster-scaling", fleet_name, fleet, store, Journal(store))
+    return Run(name, "cluster-scaling", fleet_name, fleet, store, Journal(store), Mode.ACT)
 
 
 def look(run: Run, subject: str) -> tuple[PoolReading, Actuators]:

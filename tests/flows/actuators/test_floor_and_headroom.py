@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -45,7 +46,7 @@ def run(fleet: Fleet) -> Iterator[Run]:
     yield run
     for hold in run.journal.holds("default"):
         run.journal.keep_hold(type(hold)(**hold.model_dump() | {"until": hold.until - timedelta(days=1)}))
-    reap.fn(run, Mode.ACT)
+    reap.fn(run)
     assert run.journal.holds("default") == []
 
 
@@ -211,21 +212,21 @@ def test_what_has_expired_is_taken_back_and_what_is_wanted_is_renewed(
     decision = decide(run, subject, more(run, subject))
     carry_out(run, decision)
     held = setting(run, subject)
-    assert reap.fn(run, Mode.ACT) == []
+    assert reap.fn(run) == []
     simulation.advance(HOLD_S * 0.7)
 
     wanted = decide(run, subject, int(decision.content["target"]))
     wanted.content |= {"action": "hold", "target": wanted.content["current"]}
-    renew(run, [wanted], Mode.ACT)
+    renew(run, [wanted])
     simulation.advance(HOLD_S * 0.7)
-    assert reap.fn(run, Mode.ACT) == []
+    assert reap.fn(run) == []
     assert setting(run, subject) == held
 
     simulation.advance(HOLD_S)
-    (told,) = reap.fn(run, Mode.SHADOW)
+    (told,) = reap.fn(replace(run, mode=Mode.SHADOW))
     assert "the next run in act mode takes it back" in told.detail
     assert setting(run, subject) == held
-    (result,) = reap.fn(run, Mode.ACT)
+    (result,) = reap.fn(run)
     assert result.state == State.DONE, result
     assert setting(run, subject) == before
     assert run.journal.holds("default") == []

@@ -11,7 +11,7 @@ import pytest
 from blocks.fleet import Actuator, Fleet, Workload
 from blocks.inventory import save_fleet
 from blocks.kubernetes import KubernetesApi
-from blocks.store.tables import Hold, Mode, State
+from blocks.store.tables import Hold, State
 from blocks.store.undo import carry_out as carry_out_undo
 from blocks.store.undo import undo_plan
 from tasks.acting import REFUSED
@@ -56,7 +56,7 @@ def run(fleet: Fleet) -> Iterator[Run]:
     yield run
     for hold in run.journal.holds("default"):
         run.journal.keep_hold(Hold(**hold.model_dump() | {"until": hold.until - timedelta(days=1)}))
-    reap.fn(run, Mode.ACT)
+    reap.fn(run)
     api.delete_at(HPAS, "shop")
     api.delete_at("/apis/apps/v1/namespaces/default/deployments", "shop")
 
@@ -92,7 +92,7 @@ def test_an_expired_minimum_is_taken_back(run: Run) -> None:
     carry_out(run, decide(run, JOBS, more(run), TWICE))
     (hold,) = run.journal.holds("default")
     run.journal.keep_hold(Hold(**hold.model_dump() | {"until": hold.until - timedelta(days=1)}))
-    (result,) = reap.fn(run, Mode.ACT)
+    (result,) = reap.fn(run)
     assert result.state == State.DONE, result
     assert hpa(run)["spec"]["minReplicas"] == 3
 
@@ -105,7 +105,7 @@ def test_a_minimum_that_somebody_changed_is_left_alone_and_no_longer_ours(run: R
     assert (result.state, "now has" in result.detail) == (REFUSED, True)
     (hold,) = run.journal.holds("default")
     run.journal.keep_hold(Hold(**hold.model_dump() | {"until": hold.until - timedelta(days=1)}))
-    (taken,) = reap.fn(run, Mode.ACT)
+    (taken,) = reap.fn(run)
     assert "somebody has changed it since" in taken.detail
     assert hpa(run)["spec"]["minReplicas"] == 4
     assert run.journal.holds("default") == []
@@ -139,7 +139,7 @@ def test_a_scaled_object_goes_before_the_hpa_that_keda_makes_of_it(run: Run, mon
         assert there["metadata"]["annotations"][MIN_BEFORE] == "1"
         for hold in run.journal.holds("default"):
             run.journal.keep_hold(Hold(**hold.model_dump() | {"until": hold.until - timedelta(days=1)}))
-        reap.fn(run, Mode.ACT)
+        reap.fn(run)
         assert api.request("GET", f"{place}/shop")["spec"]["minReplicaCount"] == 1
 
 
