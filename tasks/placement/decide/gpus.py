@@ -139,7 +139,7 @@ def _fill(nodes: GpuNodes, pods: GpuPods, policy: str, seed: int, order: Ints, a
     cpu, num_gpu, gpu_milli = shape[expected[:, 0]].T
     mix = typical_mix(cpu, num_gpu, gpu_milli, np.concatenate([allowed, anywhere])[expected[:, 1]], counts)
     most_gpus = int(nodes.gpus.max())
-    scale = Scale(int(nodes.cpu_milli.max()), most_gpus * MILLI, FragmentTables.of(mix, most_gpus))
+    scale = Scale(max(int(nodes.cpu_milli.max()), 1), most_gpus * MILLI, FragmentTables.of(mix, most_gpus))
     packer = Packer(nodes.cpu_milli[order], nodes.memory_mib[order], nodes.gpus[order], model[order], shapes, classes,
                     scale, policy, seed)  # fmt: skip
     went = np.array([packer.place(number) for number in class_of[arrivals].tolist()], dtype=np.int64)

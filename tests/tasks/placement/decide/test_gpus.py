@@ -94,6 +94,12 @@ def test_whole_gpus_are_not_shared():
     assert pack(nodes, pods, "fgd").node.tolist() == [0, -1, 0, 0, -1]
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_cluster_without_cpu_holds_what_asks_for_none(policy):
+    nodes, pods = nodes_of([(0, 8, 1, "T4")]), pods_of([(0, 1, 1, 5, ""), (1, 1, 1, 5, "")])
+    assert pack(nodes, pods, policy).node.tolist() == [0, -1]
+
+
 def by_definition(mix: PodMix, model: int, cpu: int, free: list[int]) -> float:
     """The paper's sum over pod classes, class by class."""
     total = 0.0
