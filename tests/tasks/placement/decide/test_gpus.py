@@ -225,6 +225,14 @@ def test_fgd_leaves_the_room_that_the_mix_needs():
     assert pack(nodes, pods, "leastallocated").node.tolist() == [0, 1, -1]
 
 
+def test_of_gpus_that_cost_the_same_fgd_takes_the_one_with_the_least_left():
+    nodes = nodes_of(
+        [(64, 64, 2, "T4")]
+    )  # the whole GPU is too rare to be in the mix: nothing but the tie speaks for it
+    pods = pods_of([(1, 1, 1, 1, "")] * 9 + [(1, 1, 1, 10, "")] + [(1, 1, 1, 1, "")] * 30)
+    assert pack(nodes, pods, "fgd").node[9] == 0
+
+
 def test_what_cannot_be_replayed_is_refused_in_one_line():
     nodes, pods = small()
     with pytest.raises(InvalidInput, match="no policy best"):

@@ -1,0 +1,168 @@
+"""The cheapest flow of requests from zones to replicas: a transport problem, solved on few of its columns and proven.
+
+    min  sum_ufs c_us x_ufs + P sum_uf z_uf
+    s.t. sum_s x_ufs + z_uf = demand_uf          price p_uf
+         sum_u x_ufs       <= limit_fs           price q_fs >= 0
+         sum_uf x_ufs      <= site_limit_s       price r_s >= 0 (only where sites share a limit)
+
+with flows x and what is not served z, requests/s. Of the columns (zone, function, site) only those are given to the
+solver whose reduced cost c_us + q_fs + r_s - p_uf is about 0 under the prices known so far: at first the cheapest 8 of
+each zone and function, then whatever the last solution's prices call for (sifting; Bixby et al., Operations Research
+40(5), 1992). No column of negative reduced cost left proves that the flow is the optimum of the whole problem, pruned
+or not. Without shared site limits functions do not touch each other and are solved one by one; with them that solution
+gives the first prices. Prices of the last pass choose the first columns of the next, which is the warm start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linprog
+from scipy.sparse import coo_array
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+NEAREST = 8
+UNSERVED = 10.0
+"""Price of a request that nobody serves, in largest costs of one that somebody does."""
+NEAR = 0.005
+"""Columns whose reduced cost is within this share of the largest cost are kept for the next solution."""
+EXACT = 1e-7
+"""A reduced cost above minus this share of the largest cost counts as none."""
+ROUNDS = 60
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What one more request (zone, function) costs, and what room at a replica and at a site is worth.
+
+    Attributes
+    ----------
+    request: (U, F). replica: (F, S) >= 0. site: (S,) >= 0. All in the unit of the costs.
+    """
+
+    request: Floats
+    replica: Floats
+    site: Floats
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The cheapest flow.
+
+    Attributes
+    ----------
+    sent: (U, F, S) requests/s. unserved: (U, F) requests/s. prices: of the last solution.
+    proven: whether no column of the whole problem could make it cheaper.
+    """
+
+    sent: Floats
+    unserved: Floats
+    prices: Prices
+    proven: bool
+
+
+def cheapest_flow(demand: Floats, cost: Floats, limit: Floats, site_limit: Floats, known: Prices | None = None) -> Flow:
+    """Solve it for U zones, F functions and S sites.
+
+    Parameters
+    ----------
+    demand: (U, F) >= 0 requests/s. cost: (U, S) >= 0 of one request, inf where a zone must not use a site.
+    limit: (F, S) requests/s a replica may get, 0 where there is none. site_limit: (S,), inf where sites share none.
+    known: prices of an earlier pass.
+    """
+    zones, functions = demand.shape
+    together = np.isfinite(site_limit).any()
+    if together and known is None:  # a first guess, cheap as functions are apart
+        known = cheapest_flow(demand, cost, limit, np.full_like(site_limit, np.inf)).prices
+    groups = [np.arange(functions)] if together else [np.array([function]) for function in range(functions)]
+    sent = np.zeros((zones, functions, len(site_limit)))
+    unserved, request = demand.copy(), np.zeros_like(demand)
+    replica, site, proven = np.zeros_like(limit), np.zeros(len(site_limit)), True
+    for group in groups:
+        asked = np.argwhere(demand[:, group] > 0)
+        if not len(asked):
+            continue
+        here = known and Prices(known.request[:, group], known.replica[group], known.site)
+        part = _Part(demand[:, group], cost, limit[group], site_limit if together else None, asked)
+        done = part.solve(here)
+        sent[:, group], unserved[:, group] = done.sent, done.unserved
+        request[:, group], replica[group] = done.prices.request, done.prices.replica
+        site, proven = done.prices.site, proven and done.proven
+    return Flow(sent, unserved, Prices(request, replica, site), proven)
+
+
+class _Part:
+    """Functions that are solved together; rows are (zone, function) with demand."""
+
+    def __init__(self, demand: Floats, cost: Floats, limit: Floats, site_limit: Floats | None, rows: Ints) -> None:
+        self.zone, self.function = rows[:, 0], rows[:, 1]
+        self.shape = (*demand.shape, limit.shape[1])
+        self.demand, self.limit, self.site_limit = demand[self.zone, self.function], limit, site_limit
+        open_ = limit[self.function] > 0
+        self.cost = np.where(open_, cost[self.zone], np.inf)  # (R, S)
+        usable = np.isfinite(self.cost)
+        self.largest = float(self.cost[usable].max(initial=0)) or 1.0
+        self.penalty = UNSERVED * self.largest
+
+    def solve(self, known: Prices | None) -> Flow:
+        columns = self._nearest() if known is None else self._within(self._reduced(known), NEAR)
+        flow, prices, unserved = self._optimum(columns)
+        for _ in range(ROUNDS):
+            reduced = self._reduced(prices)
+            missing = (reduced < -EXACT * self.largest) & ~columns
+            if not missing.any():
+                return self._flow(flow, prices, unserved, proven=True)
+            cheapest = missing & (reduced <= reduced.min(axis=1, keepdims=True))
+            columns = self._within(np.abs(reduced), NEAR) | cheapest | (flow > 0)
+            flow, prices, unserved = self._optimum(columns)
+        return self._flow(flow, prices, unserved, proven=False)
+
+    def _nearest(self) -> Bools:
+        rank = np.argsort(np.argsort(self.cost, axis=1, kind="stable"), axis=1, kind="stable")
+        return (rank < NEAREST) & np.isfinite(self.cost)
+
+    def _reduced(self, prices: Prices) -> Floats:
+        asked = prices.request[self.zone, self.function][:, None]
+        return np.asarray(self.cost + prices.replica[self.function] + prices.site - asked)
+
+    def _within(self, reduced: Floats, near: float) -> Bools:
+        return np.asarray((reduced <= near * self.largest) & np.isfinite(self.cost))
+
+    def _optimum(self, columns: Bools) -> tuple[Floats, Prices, Floats]:
+        """Flow (R, S), prices and unserved (R,) of the problem on some columns."""
+        rows, sites = np.nonzero(columns)
+        count, width = len(self.demand), self.limit.shape[1]
+        ones = np.ones(len(rows) + count)
+        served = coo_array((ones, (np.concatenate([rows, np.arange(count)]), np.arange(len(ones)))),
+                           shape=(count, len(ones)))  # fmt: skip
+        used, at = np.unique(self.function[rows] * width + sites, return_inverse=True)
+        room = self.limit.ravel()[used]
+        held_rows, held = at, np.arange(len(rows))
+        if self.site_limit is not None:
+            held_rows, held = np.concatenate([at, len(used) + sites]), np.concatenate([held, held])
+            room = np.concatenate([room, np.where(np.isfinite(self.site_limit), self.site_limit, 1e20)])
+        loads = coo_array((np.ones(len(held)), (held_rows, held)), shape=(len(room), len(ones)))
+        costs = np.concatenate([self.cost[rows, sites], np.full(count, self.penalty)])
+        found = linprog(costs / self.largest, A_ub=loads.tocsc(), b_ub=room, A_eq=served.tocsc(), b_eq=self.demand,
+                        method="highs-ds", options={"presolve": False})  # fmt: skip
+        if found.x is None:
+            raise ArithmeticError(f"the solver gave up: {found.message}")  # always feasible and bounded
+        flow = np.zeros(self.cost.shape)
+        flow[rows, sites] = np.maximum(found.x[: len(rows)], 0)
+        request, replica = np.zeros(self.shape[:2]), np.zeros(self.limit.size)
+        request[self.zone, self.function] = found.eqlin.marginals * self.largest
+        replica[used] = -found.ineqlin.marginals[: len(used)] * self.largest
+        site = np.zeros(width)
+        if self.site_limit is not None:
+            site = -found.ineqlin.marginals[len(used) :] * self.largest
+        return flow, Prices(request, replica.reshape(self.limit.shape), site), np.maximum(found.x[len(rows) :], 0)
+
+    def _flow(self, flow: Floats, prices: Prices, unserved: Floats, *, proven: bool) -> Flow:
+        sent, lost = np.zeros(self.shape), np.zeros(self.shape[:2])
+        sent[self.zone, self.function], lost[self.zone, self.function] = flow, unserved
+        return Flow(sent, lost, prices, proven)
