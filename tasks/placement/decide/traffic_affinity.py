@@ -1,6 +1,7 @@
 """Which site a user keeps to: weighted rendezvous hashing, so that a change of weights moves only users who must.
 
-Each site draws a number for each user, -log(h(user, site)) / weight with h uniform in (0, 1); the smallest has them. So site s gets a share weight_s / sum of weights of the users, a user is always sent to the same site, and a weight that
+Each site draws a number for each user, -log(h(user, site)) / weight with h uniform in (0, 1); the smallest has them.
+So site s gets a share weight_s / sum of weights of the users, a user is always sent to the same site, and a weight that
 falls moves users away from that site only (Schindelhauer and Schomaker, SPAA 2005).
 """
 

@@ -1,7 +1,7 @@
 """Whole-number weights out of shares: rounded by largest remainder, moved by some points a pass, off the dead at once.
 
-A row is one (zone, function), a column a site. Weights of a row sum to `total` (100 for per cent, 255 for records of DNS
-and accelerators), or to 0 where nothing may be routed.
+A row is one (zone, function), a column a site. Weights of a row sum to `total` (100 for per cent, 255 for records
+of DNS and accelerators), or to 0 where nothing may be routed.
 """
 
 from __future__ import annotations
