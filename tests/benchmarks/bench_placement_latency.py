@@ -3,8 +3,8 @@
 Run: `python tests/benchmarks/bench_placement_latency.py [--quick] [--json]`.
 
 Queues of 1, 2, 4, 8 and 16 servers at utilisations 0.5 to 0.95; Poisson or bursty (H2, SCV 4) arrivals, service times
-of SCV 1, 4 and 16 (H2 with balanced means). Each is simulated by the Kiefer-Wolfowitz recursion; the standard error of a
-simulated mean is given beside, from the spread of independent copies. Peers: Sakasegawa's formula, and
+of SCV 1, 4 and 16 (H2 with balanced means). Each is simulated by the Kiefer-Wolfowitz recursion; the standard error of
+a simulated mean is given beside, from the spread of independent copies. Peers: Sakasegawa's formula, and
 Kingman's with one server that is k times as fast.
 """
 

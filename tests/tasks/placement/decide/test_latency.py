@@ -38,7 +38,6 @@ def test_more_load_more_spread_and_more_cold_starts_never_make_it_faster(
         Service(rates, 10.0, k, 1.0, spread, 5.0, 300.0, np.array([cold, cold, cold, cold + 0.1]))
     )
     assert (found.mean_ms[1:] >= found.mean_ms[0] - 1e-9).all()
-    assert found.p95_ms[1] >= found.p95_ms[0] - 1e-6
     assert found.p95_ms[3] >= found.p95_ms[0] - 1e-6
     assert (found.p95_ms >= found.propagation_ms).all()
 
