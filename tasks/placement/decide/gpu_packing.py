@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 NOWHERE = np.iinfo(np.int32).max
+REMEMBERED = 100_000
+"""States of nodes whose ratings are kept: a quarter to a third of the decisions on openb meet one again."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,14 @@ class Packer:
         policy: str,
         seed: int,
     ) -> None:
-        self._rule, self._random = RULES[policy], policy == "random"
+        self._rule, self._policy = RULES[policy], policy
         self._draw = np.random.default_rng(seed)
-        self._shapes, self._scale = shapes, scale
-        self._total = (cpu_milli.tolist(), memory_mib.tolist(), gpus.tolist())
-        self._model = model.tolist()
+        self._shapes = [shapes.first(count) for count in range(len(shapes.cpu_milli) + 1)]
+        self._scale = scale
         self.cpu_milli, self.memory_mib = cpu_milli.copy(), memory_mib.copy()
-        self.free = np.where(np.arange(max(int(gpus.max(initial=0)), 1)) < gpus[:, None], MILLI, 0)
+        self._free = [(MILLI,) * count for count in gpus.tolist()]  # shares > 0, ascending
         self._kinds: list[frozenset[int]] = [frozenset()] * len(gpus)
+        self._hardware = list(zip(model.tolist(), cpu_milli.tolist(), gpus.tolist(), strict=True))
         self._where = classes.allowed[:, model]  # (A, N)
         self._classes = list(
             zip(classes.shape.tolist(), classes.memory_mib.tolist(), classes.models.tolist(), strict=True)
@@ -69,44 +72,46 @@ class Packer:
             zip(shapes.cpu_milli.tolist(), shapes.num_gpu.tolist(), shapes.gpu_milli.tolist(), shapes.kind.tolist(),
                 strict=True)
         )  # fmt: skip
-        self._cost = np.full((len(shapes.cpu_milli), len(gpus)), NOWHERE, dtype=np.int32)
-        self._share = np.zeros((len(shapes.cpu_milli), len(gpus)), dtype=np.int16)
-        self._rate_all(np.stack([cpu_milli, memory_mib, gpus, model], axis=1))
-
-    def _rate_all(self, kinds: Ints) -> None:
-        """Rate the empty nodes, those that are alike once."""
-        _, first, which = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
-        for node in first:
-            self._rate(int(node))
-        self._cost, self._share = self._cost[:, first[which]], self._share[:, first[which]]
+        self._rated: dict[Hashable, tuple[NDArray[np.int32], NDArray[np.int16]]] = {}
+        self._cost = np.empty((len(shapes.cpu_milli), len(gpus)), dtype=np.int32)
+        self._share = np.empty((len(shapes.cpu_milli), len(gpus)), dtype=np.int16)
+        for node in range(len(gpus)):
+            self._rate(node)
 
     def _rate(self, node: int) -> None:
-        """Score one node anew for every shape."""
-        cpu, shapes = int(self.cpu_milli[node]), self._shapes
-        fits = int(shapes.cpu_milli.searchsorted(cpu, side="right"))
-        self._cost[fits:, node] = NOWHERE
-        if not fits:
-            return
-        state, shapes = self._state(node, cpu), shapes.first(fits)
-        score, share = self._rule(shapes, state, self._scale)
-        enough = (shapes.gpu_milli <= state.shares[-1]) & (shapes.num_gpu <= max(state.whole, 1))
-        self._cost[:fits, node] = np.where(enough, -score, NOWHERE)
-        self._share[:fits, node] = share
+        """Score one node anew for every shape; nodes in the same state are scored once."""
+        state = (self._hardware[node], int(self.cpu_milli[node]), self._free[node], self._kinds[node])
+        rated = self._rated.get(state)
+        if rated is None:
+            if len(self._rated) >= REMEMBERED:
+                self._rated.clear()
+            rated = self._rated[state] = self._rating(*state)
+        self._cost[:, node], self._share[:, node] = rated
 
-    def _state(self, node: int, cpu: int) -> NodeState:
-        row = [share for share in sorted(self.free[node].tolist()) if share]
-        distinct = sorted(set(row)) or [0]
-        return NodeState(
-            self._model[node], cpu, int(self.memory_mib[node]), self._total[0][node], self._total[1][node],
-            self._total[2][node], np.array(distinct), np.array([row.count(share) for share in distinct]),
-            row, row.count(MILLI), sum(row), self._kinds[node],
-        )  # fmt: skip
+    def _rating(
+        self, hardware: tuple[int, int, int], cpu: int, free: tuple[int, ...], kinds: frozenset[int]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
+        fits = int(self._shapes[-1].cpu_milli.searchsorted(cpu, side="right"))
+        cost = np.full(len(self._shapes) - 1, NOWHERE, dtype=np.int32)
+        share = np.zeros(len(cost), dtype=np.int16)
+        if fits:
+            shapes, whole = self._shapes[fits], free.count(MILLI)
+            distinct = sorted(set(free)) or [0]
+            score, share[:fits] = self._rule(
+                shapes,
+                NodeState(*hardware, cpu, np.array(distinct), np.array([free.count(one) for one in distinct]), free,
+                          whole, sum(free), kinds),
+                self._scale,
+            )  # fmt: skip
+            enough = (shapes.gpu_milli <= distinct[-1]) & (shapes.num_gpu <= max(whole, 1))
+            cost[:fits] = np.where(enough, -score, NOWHERE)
+        return cost, share
 
     def place(self, number: int) -> int:
         """Put one pod of a class where the policy wants it: the node, or -1 where it fits nowhere."""
         shape, memory, models = self._classes[number]
         cost = self._cost[shape]
-        if self._random:
+        if self._policy == "random":
             return self._take_any(shape, memory, models)
         node = int(cost.argmin())
         if cost[node] == NOWHERE:
@@ -130,20 +135,26 @@ class Packer:
         if not len(nodes):
             return -1
         node = int(nodes[self._draw.integers(len(nodes))])
-        fitting = np.flatnonzero(self.free[node] >= max(self._asks[shape][2], 1))
-        if len(fitting):
-            self._share[shape, node] = self.free[node, fitting[self._draw.integers(len(fitting))]]
+        fitting = [share for share in self._free[node] if share >= self._asks[shape][2]]
+        if fitting:
+            self._share[shape, node] = fitting[self._draw.integers(len(fitting))]
         self._take(node, shape, memory)
         return node
 
     def _take(self, node: int, shape: int, memory: int) -> None:
-        """Book a pod: a share of the GPU that was rated, or the first wholly free ones."""
+        """Book a pod: on the GPU with the share that was rated, or on wholly free ones."""
         cpu, num_gpu, gpu_milli, kind = self._asks[shape]
         self.cpu_milli[node] -= cpu
         self.memory_mib[node] -= memory
         if num_gpu:
-            row = self.free[node]
-            share = self._share[shape, node] if num_gpu == 1 else MILLI
-            row[np.flatnonzero(row == share)[:num_gpu]] -= gpu_milli
-            self._kinds[node] |= {kind}
+            left = list(self._free[node])
+            share = int(self._share[shape, node]) if num_gpu == 1 else MILLI
+            for _ in range(num_gpu):
+                left.remove(share)
+            if share > gpu_milli:
+                left.append(share - gpu_milli)
+                left.sort()
+            self._free[node] = tuple(left)
+            if self._policy == "gpuclustering":  # of no use to the others, which know fewer states without it
+                self._kinds[node] |= {kind}
         self._rate(node)

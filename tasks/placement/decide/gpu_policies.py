@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,10 @@ Floats = NDArray[np.float64]
 
 TIE = 1e-6
 """Weight of the free share among GPUs of the same fragment: far above rounding errors, far below a share."""
-SLACK = 2e-6
-"""An increase below this, in GPUs, is none (covers `TIE` and rounding errors): 0 scores 50 and not 49 by chance."""
+SLACK = 2e-3
+"""An increase below this is none (covers `TIE` and rounding errors): 0 scores 50 and not 49 by chance."""
+INCREASES = MILLI * np.log(100 / np.arange(99, 0, -1) - 1) + SLACK
+"""(99,) the largest increases, in thousandths, that floor(100 / (1 + exp(increase in GPUs))) rates 99, 98, .. 1."""
 
 
 @dataclass(frozen=True)
@@ -48,27 +51,24 @@ class Shapes:
         return Shapes(self.cpu_milli[:count], self.num_gpu[:count], self.gpu_milli[:count], self.kind[:count])
 
 
-@dataclass(frozen=True)
-class NodeState:
-    """What one node has left.
+class NodeState(NamedTuple):
+    """What one node has left (a tuple, since one is made for each decision).
 
     Attributes
     ----------
-    model: its number. cpu_milli, memory_mib: free. cpu_total, memory_total, gpus: capacity.
+    model: its number. cpu_total, gpus: capacity. cpu_milli: free.
     shares: (U,) distinct free shares > 0 of its GPUs, ascending ([0] if there are none). counts: (U,) GPUs of each.
     free: the shares > 0 one by one, ascending. whole: wholly free GPUs. free_milli: sum over GPUs.
-    kinds: the kinds of GPU requests that run there.
+    kinds: the kinds of GPU requests that run there (kept for `gpuclustering` alone).
     """
 
     model: int
-    cpu_milli: int
-    memory_mib: int
     cpu_total: int
-    memory_total: int
     gpus: int
+    cpu_milli: int
     shares: Ints
     counts: Ints
-    free: list[int]
+    free: tuple[int, ...]
     whole: int
     free_milli: int
     kinds: frozenset[int]
@@ -105,16 +105,18 @@ def fgd(shapes: Shapes, node: NodeState, scale: Scale) -> Rating:
     at = (step * (MILLI + 1))[:, None] + share
     now = by_free.take(at)
     gone = now - by_free.take(at - asked, mode="clip")  # nonsense where too small: masked below
-    whole = step * tables.width + node.whole
-    kept = by_whole.take(whole)
-    fragment = (now @ node.counts - kept)[:, None] - gone * shapes.num_gpu[:, None] + share * TIE
+    after = now @ node.counts
+    if node.whole:
+        whole = step * tables.width + node.whole
+        kept = by_whole.take(whole)
+        after -= kept
+    fragment = after[:, None] - gone * shapes.num_gpu[:, None] + share * TIE
     if node.whole:  # the last share is 1000: taking it leaves fewer whole GPUs
         fragment[:, -1] += kept - by_whole.take(whole - np.minimum(shapes.num_gpu, node.whole))
     fragment[share < asked] = np.inf
     best = fragment.argmin(axis=1)
-    least = fragment.min(axis=1)
-    before = tables.fragment(node.model, node.cpu_milli, node.free)
-    return (100 / (1 + np.exp((least - before) / MILLI - SLACK))).astype(np.int64), share.take(best)
+    grown = fragment.min(axis=1) - tables.fragment(node.model, node.cpu_milli, node.free)
+    return 99 - INCREASES.searchsorted(grown), share.take(best)
 
 
 def bestfit(shapes: Shapes, node: NodeState, scale: Scale) -> Rating:

@@ -84,7 +84,8 @@ def response_under_load(service: Service) -> Latency:
 
     The percentile takes waiting plus processing as gamma distributed with their mean and variance: a share C waits,
     exponentially with mean Wq / C, so Var Wq = (2 / C - 1) Wq^2; a share `cold_ratio` is cold start later. Exact for
-    M/M/1 without cold starts; a fit of two moments, so not in every digit monotone in the load. Errors: the benchmark.
+    M/M/1 without cold starts. A fit of two moments: not in every digit monotone in the load, and for service times of
+    great spread too short or too long (SCV 4, H2: median error 4-10 %, 90th percentile 24-30 %; SCV 16: 15 %, 195 %).
 
     >>> found = response_under_load(Service([50, 96, 50], 10.0, [1, 1, 0], propagation_ms=30.0))
     >>> found.mean_ms.tolist(), found.refused.tolist()

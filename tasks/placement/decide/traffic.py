@@ -105,8 +105,10 @@ def decide_traffic(
 
     Raises
     ------
-    InvalidInput: unknown strategy, or the strategy's terms are not given.
+    InvalidInput: unknown strategy, the strategy's terms are not given, a demand or capacity is negative or not known.
     """
+    _known(traffic.demand, "demand", traffic.zones, traffic.functions)
+    _known(traffic.capacity, "capacity", traffic.functions, traffic.sites)
     alive = np.ones(traffic.capacity.shape, dtype=np.bool_) if traffic.alive is None else traffic.alive
     cost = unit_cost(traffic, strategy)
     limit = np.where(alive, FILL_RATIO * traffic.capacity, 0.0)
@@ -127,6 +129,15 @@ def decide_traffic(
         _mean(traffic.demand[:, :, None] * shares, traffic.latency_ms), flow.unserved,
         np.maximum(sent.sum(axis=0) - traffic.capacity, 0), flow.proven, flow.prices,
     )  # fmt: skip
+
+
+def _known(values: Floats, what: str, rows: tuple[str, ...], columns: tuple[str, ...]) -> None:
+    """Missing is not zero: a demand that is not known cannot be routed away."""
+    bad = np.argwhere(~(np.isfinite(values) & (values >= 0)))
+    if len(bad):
+        row, column = bad[0]
+        raise InvalidInput(f"{what} {values[row, column]:g} is no number from 0 on",
+                           where=f"{rows[row]} {columns[column]}", fix="give requests per second")  # fmt: skip
 
 
 def unit_cost(traffic: Traffic, strategy: str) -> Floats:

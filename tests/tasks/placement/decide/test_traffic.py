@@ -196,6 +196,15 @@ def test_a_strategy_that_is_unknown_or_lacks_its_terms_is_refused():
         decide_traffic(made(0), "carbon")
 
 
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
+def test_a_demand_that_is_not_known_is_named_and_refused(value):
+    traffic = made(0)
+    traffic.demand[2, 1] = value
+    with pytest.raises(InvalidInput, match="demand") as refusal:
+        decide_traffic(traffic)
+    assert "z2 f1" in str(refusal.value)
+
+
 def test_the_record_names_what_it_weighs_and_leaves_zeros_out():
     traffic = Traffic(("eu",), ("f",), ("a", "b"), np.array([[9.0]]), np.array([[5.0, 50.0]]), np.array([[1.0, 11.0]]))
     record = to_record(traffic, decide_traffic(traffic))
