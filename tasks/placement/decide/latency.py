@@ -129,7 +129,7 @@ def _tail(
     late: float = 0.05,
 ) -> Floats:
     """The time that waiting + processing + cold start exceed with probability `late`, by bisection; NaN gives NaN."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         spread = np.where(waiting > 0, (2 / waits - 1) * waiting**2, 0)
         mean, variance = waiting + processing, spread + scv_ * processing**2
         shape = np.where(variance > 0, mean**2 / variance, np.inf)

@@ -61,7 +61,7 @@ def limited(weights: Ints, target: Floats, most: int, total: int = 100) -> Ints:
     sums = target.sum(axis=1, keepdims=True)
     wanted = np.divide(target, sums, out=np.zeros_like(target), where=sums > 0) * total
     far = np.abs(wanted - weights).max(axis=1, initial=0)
-    part = np.minimum(1.0, np.divide(most, far, out=np.ones_like(far), where=far > 0))
+    part = np.divide(most, far, out=np.ones_like(far), where=far > most)
     fresh = (weights.sum(axis=1) == 0) | (sums[:, 0] == 0)
     part[fresh] = 1.0
     return whole_weights(weights + part[:, None] * (wanted - weights), total)
