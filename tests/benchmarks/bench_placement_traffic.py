@@ -4,9 +4,10 @@ Run: `python tests/benchmarks/bench_placement_traffic.py [--quick] [--json]`.
 
 Made-up instances, fresh seed for each size: zones and sites in a square, latency by distance plus noise, log-normal
 demand, 40 % of the sites hold a replica of a function, capacity 1.25 / 0.9 times the demand. `shared`: sites limit the
-functions together as well (1.6 times the demand). Warm: demand moved by up to 10 %, prices of the last pass. Peers: the
-whole LP without pruning (HiGHS dual simplex through scipy, on the small size), each zone to its nearest replicas until
-they are full, zones in order of demand (nearest with spill-over), and the bound without capacities.
+functions together as well (1.6 times the demand). Warm: demand moved by up to 10 %, prices of the last pass; with the
+`highspy` extra also its model kept in memory. Peers: the whole LP without pruning (HiGHS dual simplex through scipy),
+each zone to its nearest replicas until they are full, zones in order of demand (nearest with spill-over), and the bound
+without capacities.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import one_thread  # noqa: F401  isort: skip
 import argparse
 import json
 import time
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,8 @@ from scipy.optimize import linprog
 from scipy.sparse import csc_array, eye_array, hstack, kron, vstack
 
 from tasks.placement.decide.traffic import FILL_RATIO, Traffic, decide_traffic
-from tasks.placement.decide.traffic_flow import UNSERVED
+from tasks.placement.decide.traffic_flow import UNSERVED, Optimum
+from tasks.placement.warm_traffic import WarmSimplex
 
 Floats = NDArray[np.float64]
 SIZES = {"50 x 20 x 20": (50, 20, 20), "200 x 50 x 50": (200, 50, 50)}
@@ -85,16 +88,18 @@ def whole_lp(traffic: Traffic) -> tuple[float, float]:
     return float(found.fun / traffic.demand.sum()), time.process_time() - before
 
 
-def measured(size: tuple[int, int, int], seed: int, *, shared: bool, whole: bool) -> dict[str, Any]:
+def measured(
+    size: tuple[int, int, int], seed: int, optimum: Optimum | None, *, shared: bool, whole: bool
+) -> dict[str, Any]:
     """One row of the table."""
     traffic = instance(*size, seed, shared=shared)
     before = time.process_time()
-    cold = decide_traffic(traffic)
+    cold = decide_traffic(traffic, optimum=optimum)
     cold_s = time.process_time() - before
     factor = np.random.default_rng(seed + 1).uniform(0.9, 1.1, traffic.demand.shape)
     moved = Traffic(**{**traffic.__dict__, "demand": traffic.demand * factor})
     before = time.process_time()
-    warm = decide_traffic(moved, before=cold.weights, known=cold.prices)
+    warm = decide_traffic(moved, before=cold.weights, known=cold.prices, optimum=optimum)
     warm_s = time.process_time() - before
     spill_ms, spill_unserved = nearest_with_spill(traffic)
     alone = np.where(traffic.capacity > 0, traffic.latency_ms[:, None], np.inf).min(axis=2)
@@ -122,8 +127,10 @@ def main() -> None:
         if asked.quick and at:
             continue
         for shared in (False, True):
-            row = measured(size, 7_000 + 10 * at + shared, shared=shared, whole=at == 0)
-            found[f"{name}, shared" if shared else name] = row
+            for solver in ("scipy", "highspy") if find_spec("highspy") else ("scipy",):
+                optimum = None if solver == "scipy" else WarmSimplex()
+                row = measured(size, 7_000 + 10 * at + shared, optimum, shared=shared, whole=solver == "scipy")
+                found[f"{name}{', shared' * shared}, {solver}"] = row
     print(json.dumps(found, indent=2)) if asked.json else _show(found)
 
 
@@ -133,14 +140,14 @@ def _show(found: dict[str, Any]) -> None:
     heads = ("problem", "optimum ms", "proven", "cold / warm CPU-s", "unserved", "rounded to 1 %", "beyond capacity",
              "nearest, spill-over", "its unserved", "no capacities", "whole LP ms, CPU-s")  # fmt: skip
     for head in heads:
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=head == "problem")
     for name, row in found.items():
         best = row["optimum_ms"]
         whole = f"{row['whole_lp_ms']:.4f}, {row['whole_lp_cpu_s']:.2f}" if "whole_lp_ms" in row else "-"
         table.add_row(
             name, f"{best:.4f}", "yes" if row["proven"] else "no", f"{row['cold_cpu_s']} / {row['warm_cpu_s']}",
             f"{row['unserved']:.2g}", f"{row['weights_ms'] / best - 1:+.2%}", f"{row['overload_ratio']:.2%}",
-            f"{row['spill_over_optimum']:+.1%}", f"{row['spill_unserved']:.3g}",
+            f"{row['spill_over_optimum']:+.1%}", f"{max(row['spill_unserved'], 0):.1f}",
             f"{row['bound_without_capacity'] / best - 1:+.1%}", whole,
         )  # fmt: skip
     Console(width=170).print(table)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.errors import InvalidInput
-from tasks.placement.decide.traffic_flow import Prices, cheapest_flow
+from tasks.placement.decide.traffic_flow import Optimum, Prices, cheapest_flow
 from tasks.placement.decide.traffic_weights import failover, limited, whole_weights
 
 Floats = NDArray[np.float64]
@@ -87,6 +87,7 @@ def decide_traffic(
     most_change: int = 20,
     total: int = 100,
     known: Prices | None = None,
+    optimum: Optimum | None = None,
 ) -> Routing:
     """The weights of the next pass.
 
@@ -102,6 +103,8 @@ def decide_traffic(
         what the weights of a row sum to.
     known:
         prices of the last pass (warm start).
+    optimum:
+        the LP solver; None: scipy's.
 
     Raises
     ------
@@ -113,7 +116,7 @@ def decide_traffic(
     cost = unit_cost(traffic, strategy)
     limit = np.where(alive, FILL_RATIO * traffic.capacity, 0.0)
     room = np.full(len(traffic.sites), np.inf) if traffic.site_capacity is None else FILL_RATIO * traffic.site_capacity
-    flow = cheapest_flow(traffic.demand, cost, limit, room, known)
+    flow = cheapest_flow(traffic.demand, cost, limit, room, known, optimum)
     usable = np.isfinite(cost)[:, None, :] & (limit > 0)
     shares = _shares(flow.sent, cost, usable)
     rows = shares.reshape(-1, shares.shape[2])

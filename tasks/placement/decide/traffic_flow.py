@@ -15,6 +15,7 @@ gives the first prices. Prices of the last pass choose the first columns of the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,19 +67,40 @@ class Flow:
     proven: bool
 
 
-def cheapest_flow(demand: Floats, cost: Floats, limit: Floats, site_limit: Floats, known: Prices | None = None) -> Flow:
+@dataclass(frozen=True)
+class Solution:
+    """Flow (R, S), prices, and what is unserved (R,), of a part on some of its columns."""
+
+    flow: Floats
+    prices: Prices
+    unserved: Floats
+
+
+Optimum = Callable[["Part", Bools], Solution]
+"""Solves a part on the columns (R, S) that are given, or on more of its columns."""
+
+
+def cheapest_flow(
+    demand: Floats,
+    cost: Floats,
+    limit: Floats,
+    site_limit: Floats,
+    known: Prices | None = None,
+    optimum: Optimum | None = None,
+) -> Flow:
     """Solve it for U zones, F functions and S sites.
 
     Parameters
     ----------
     demand: (U, F) >= 0 requests/s. cost: (U, S) >= 0 of one request, inf where a zone must not use a site.
     limit: (F, S) requests/s a replica may get, 0 where there is none. site_limit: (S,), inf where sites share none.
-    known: prices of an earlier pass.
+    known: prices of an earlier pass. optimum: the solver; None: `by_scipy`.
     """
+    optimum = optimum or by_scipy
     zones, functions = demand.shape
     together = np.isfinite(site_limit).any()
     if together and known is None:  # a first guess, cheap as functions are apart
-        known = cheapest_flow(demand, cost, limit, np.full_like(site_limit, np.inf)).prices
+        known = cheapest_flow(demand, cost, limit, np.full_like(site_limit, np.inf), None, optimum).prices
     groups = [np.arange(functions)] if together else [np.array([function]) for function in range(functions)]
     sent = np.zeros((zones, functions, len(site_limit)))
     unserved, request = demand.copy(), np.zeros_like(demand)
@@ -88,18 +110,28 @@ def cheapest_flow(demand: Floats, cost: Floats, limit: Floats, site_limit: Float
         if not len(asked):
             continue
         here = known and Prices(known.request[:, group], known.replica[group], known.site)
-        part = _Part(demand[:, group], cost, limit[group], site_limit if together else None, asked)
-        done = part.solve(here)
+        part = Part(group, demand[:, group], cost, limit[group], site_limit if together else None, asked)
+        done = part.solve(here, optimum)
         sent[:, group], unserved[:, group] = done.sent, done.unserved
         request[:, group], replica[group] = done.prices.request, done.prices.replica
         site, proven = done.prices.site, proven and done.proven
     return Flow(sent, unserved, Prices(request, replica, site), proven)
 
 
-class _Part:
-    """Functions that are solved together; rows are (zone, function) with demand."""
+class Part:
+    """Functions that are solved together; a row is a (zone, function) with demand, a column a row and a site.
 
-    def __init__(self, demand: Floats, cost: Floats, limit: Floats, site_limit: Floats | None, rows: Ints) -> None:
+    Attributes
+    ----------
+    functions: which they are, of all. zone, function: (R,) of each row, `function` counted within the part.
+    demand: (R,). cost: (R, S), inf where there is no column. limit: (F, S). site_limit: (S,) or None.
+    largest: greatest cost of a column. penalty: price of a request that nobody serves.
+    """
+
+    def __init__(
+        self, functions: Ints, demand: Floats, cost: Floats, limit: Floats, site_limit: Floats | None, rows: Ints
+    ) -> None:
+        self.functions = tuple(functions.tolist())
         self.zone, self.function = rows[:, 0], rows[:, 1]
         self.shape = (*demand.shape, limit.shape[1])
         self.demand, self.limit, self.site_limit = demand[self.zone, self.function], limit, site_limit
@@ -109,18 +141,19 @@ class _Part:
         self.largest = float(self.cost[usable].max(initial=0)) or 1.0
         self.penalty = UNSERVED * self.largest
 
-    def solve(self, known: Prices | None) -> Flow:
+    def solve(self, known: Prices | None, optimum: Optimum) -> Flow:
+        """The optimum over all columns."""
         columns = self._nearest() if known is None else self._within(self._reduced(known), NEAR)
-        flow, prices, unserved = self._optimum(columns)
+        found = optimum(self, columns)
         for _ in range(ROUNDS):
-            reduced = self._reduced(prices)
+            reduced = self._reduced(found.prices)
             missing = (reduced < -EXACT * self.largest) & ~columns
             if not missing.any():
-                return self._flow(flow, prices, unserved, proven=True)
+                return self._flow(found, proven=True)
             cheapest = missing & (reduced <= reduced.min(axis=1, keepdims=True))
-            columns = self._within(np.abs(reduced), NEAR) | cheapest | (flow > 0)
-            flow, prices, unserved = self._optimum(columns)
-        return self._flow(flow, prices, unserved, proven=False)
+            columns = self._within(np.abs(reduced), NEAR) | cheapest | (found.flow > 0)
+            found = optimum(self, columns)
+        return self._flow(found, proven=False)
 
     def _nearest(self) -> Bools:
         rank = np.argsort(np.argsort(self.cost, axis=1, kind="stable"), axis=1, kind="stable")
@@ -133,36 +166,37 @@ class _Part:
     def _within(self, reduced: Floats, near: float) -> Bools:
         return np.asarray((reduced <= near * self.largest) & np.isfinite(self.cost))
 
-    def _optimum(self, columns: Bools) -> tuple[Floats, Prices, Floats]:
-        """Flow (R, S), prices and unserved (R,) of the problem on some columns."""
-        rows, sites = np.nonzero(columns)
-        count, width = len(self.demand), self.limit.shape[1]
-        ones = np.ones(len(rows) + count)
-        served = coo_array((ones, (np.concatenate([rows, np.arange(count)]), np.arange(len(ones)))),
-                           shape=(count, len(ones)))  # fmt: skip
-        used, at = np.unique(self.function[rows] * width + sites, return_inverse=True)
-        room = self.limit.ravel()[used]
-        held_rows, held = at, np.arange(len(rows))
-        if self.site_limit is not None:
-            held_rows, held = np.concatenate([at, len(used) + sites]), np.concatenate([held, held])
-            room = np.concatenate([room, np.where(np.isfinite(self.site_limit), self.site_limit, 1e20)])
-        loads = coo_array((np.ones(len(held)), (held_rows, held)), shape=(len(room), len(ones)))
-        costs = np.concatenate([self.cost[rows, sites], np.full(count, self.penalty)])
-        found = linprog(costs / self.largest, A_ub=loads.tocsc(), b_ub=room, A_eq=served.tocsc(), b_eq=self.demand,
-                        method="highs-ds", options={"presolve": False})  # fmt: skip
-        if found.x is None:
-            raise ArithmeticError(f"the solver gave up: {found.message}")  # always feasible and bounded
-        flow = np.zeros(self.cost.shape)
-        flow[rows, sites] = np.maximum(found.x[: len(rows)], 0)
-        request, replica = np.zeros(self.shape[:2]), np.zeros(self.limit.size)
-        request[self.zone, self.function] = found.eqlin.marginals * self.largest
-        replica[used] = -found.ineqlin.marginals[: len(used)] * self.largest
-        site = np.zeros(width)
-        if self.site_limit is not None:
-            site = -found.ineqlin.marginals[len(used) :] * self.largest
-        return flow, Prices(request, replica.reshape(self.limit.shape), site), np.maximum(found.x[len(rows) :], 0)
-
-    def _flow(self, flow: Floats, prices: Prices, unserved: Floats, *, proven: bool) -> Flow:
+    def _flow(self, found: Solution, *, proven: bool) -> Flow:
         sent, lost = np.zeros(self.shape), np.zeros(self.shape[:2])
-        sent[self.zone, self.function], lost[self.zone, self.function] = flow, unserved
-        return Flow(sent, lost, prices, proven)
+        sent[self.zone, self.function], lost[self.zone, self.function] = found.flow, found.unserved
+        return Flow(sent, lost, found.prices, proven)
+
+
+def by_scipy(part: Part, columns: Bools) -> Solution:
+    """Solved from nothing by the dual simplex of HiGHS, through scipy."""
+    rows, sites = np.nonzero(columns)
+    count, width = len(part.demand), part.limit.shape[1]
+    ones = np.ones(len(rows) + count)
+    served = coo_array((ones, (np.concatenate([rows, np.arange(count)]), np.arange(len(ones)))),
+                       shape=(count, len(ones)))  # fmt: skip
+    used, at = np.unique(part.function[rows] * width + sites, return_inverse=True)
+    room = part.limit.ravel()[used]
+    held_rows, held = at, np.arange(len(rows))
+    if part.site_limit is not None:
+        held_rows, held = np.concatenate([at, len(used) + sites]), np.concatenate([held, held])
+        room = np.concatenate([room, np.where(np.isfinite(part.site_limit), part.site_limit, 1e20)])
+    loads = coo_array((np.ones(len(held)), (held_rows, held)), shape=(len(room), len(ones)))
+    costs = np.concatenate([part.cost[rows, sites], np.full(count, part.penalty)])
+    found = linprog(costs / part.largest, A_ub=loads.tocsc(), b_ub=room, A_eq=served.tocsc(), b_eq=part.demand,
+                    method="highs-ds", options={"presolve": False})  # fmt: skip
+    if found.x is None:
+        raise ArithmeticError(f"the solver gave up: {found.message}")  # always feasible and bounded
+    flow = np.zeros(part.cost.shape)
+    flow[rows, sites] = np.maximum(found.x[: len(rows)], 0)
+    request, replica = np.zeros(part.shape[:2]), np.zeros(part.limit.size)
+    request[part.zone, part.function] = found.eqlin.marginals * part.largest
+    replica[used] = -found.ineqlin.marginals[: len(used)] * part.largest
+    site = np.zeros(width)
+    if part.site_limit is not None:
+        site = -found.ineqlin.marginals[len(used) :] * part.largest
+    return Solution(flow, Prices(request, replica.reshape(part.limit.shape), site), np.maximum(found.x[len(rows) :], 0))
