@@ -188,7 +188,7 @@ def by_scipy(part: Part, columns: Bools) -> Solution:
     loads = coo_array((np.ones(len(held)), (held_rows, held)), shape=(len(room), len(ones)))
     costs = np.concatenate([part.cost[rows, sites], np.full(count, part.penalty)])
     found = linprog(costs / part.largest, A_ub=loads.tocsc(), b_ub=room, A_eq=served.tocsc(), b_eq=part.demand,
-                    method="highs-ds", options={"presolve": False})  # fmt: skip
+                    method="highs-ds", options={"presolve": part.site_limit is not None})  # fmt: skip
     if found.x is None:
         raise ArithmeticError(f"the solver gave up: {found.message}")  # always feasible and bounded
     flow = np.zeros(part.cost.shape)
