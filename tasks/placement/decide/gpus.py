@@ -86,9 +86,11 @@ def replay(nodes: GpuNodes, pods: GpuPods, policy: str, load: float, seed: int) 
     if not (np.isfinite(load) and load > 0):
         raise InvalidInput(f"a load of {load:g} cannot be replayed", where="--load", fix="give a number above 0")
     draw = np.random.default_rng(seed)
-    order = _sorted(np.array(nodes.model), nodes.gpus, nodes.cpu_milli, nodes.memory_mib, np.array(nodes.name))
+    model, name = _coded(nodes.model)[1], _coded(nodes.name)[1]
+    order = _sorted(model, nodes.gpus, nodes.cpu_milli, nodes.memory_mib, name)
     order = order[draw.permutation(len(order))]
-    listed = _sorted(np.array(pods.gpu_spec), pods.gpu_milli, pods.num_gpu, pods.memory_mib, pods.cpu_milli)
+    spec = _coded(pods.gpu_spec)[1]
+    listed = _sorted(spec, pods.gpu_milli, pods.num_gpu, pods.memory_mib, pods.cpu_milli)
     asked = (pods.num_gpu * pods.gpu_milli)[listed]
     most = load * MILLI * int(nodes.gpus.sum())
     drawn = np.empty(0, dtype=np.int64)
@@ -120,18 +122,27 @@ def _check(nodes: GpuNodes, pods: GpuPods, policy: str) -> None:
         raise InvalidInput("no pod asks for a GPU", where="pods", fix="list pods with num_gpu and gpu_milli")
 
 
+def _coded(names: tuple[str, ...]) -> tuple[list[str], Ints]:
+    """The distinct names in order, and the number of each name among them."""
+    distinct = sorted(set(names))
+    number = {name: at for at, name in enumerate(distinct)}
+    return distinct, np.array([number[name] for name in names], dtype=np.int64)
+
+
 def _sorted(*keys: NDArray[np.generic]) -> Ints:
     return np.asarray(np.lexsort(keys[::-1]))
 
 
 def _fill(nodes: GpuNodes, pods: GpuPods, policy: str, seed: int, order: Ints, arrivals: Ints) -> Packed:
-    models, model = np.unique(np.array(nodes.model), return_inverse=True)
+    models, model = _coded(nodes.model)
     requests = np.stack([pods.cpu_milli, pods.num_gpu, pods.gpu_milli], axis=1)
     shape, shape_of = np.unique(requests, axis=0, return_inverse=True)  # ascending by CPU first
     shapes = Shapes(shape[:, 0].copy(), shape[:, 1].copy(), shape[:, 2].copy(), _kind(shape))
-    sets, spec = np.unique(np.array(pods.gpu_spec), return_inverse=True)
+    sets, spec = _coded(pods.gpu_spec)
     allowed = np.array([[not one or name in one.split("|") for name in models] for one in sets])
-    bound = np.where((sets[spec] != "") & (pods.num_gpu > 0), spec, -1)  # a pod without GPU is bound to no model
+    bound = np.where(
+        (np.array(sets) != "")[spec] & (pods.num_gpu > 0), spec, -1
+    )  # a pod without GPU is bound to no model
     distinct, class_of = np.unique(np.stack([shape_of, pods.memory_mib, bound], axis=1), axis=0, return_inverse=True)
     classes = PodClasses(distinct[:, 0], distinct[:, 1], distinct[:, 2], allowed)
     expected, counts = np.unique(np.stack([shape_of, bound], axis=1), axis=0, return_counts=True)
