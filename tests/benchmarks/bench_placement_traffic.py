@@ -27,7 +27,7 @@ from scipy.optimize import linprog
 from scipy.sparse import csc_array, eye_array, hstack, kron, vstack
 
 from tasks.placement.decide.traffic import FILL_RATIO, Traffic, decide_traffic
-from tasks.placement.decide.traffic_flow import UNSERVED, Optimum
+from tasks.placement.decide.traffic_flow import Optimum, unserved_price
 from tasks.placement.warm_traffic import WarmSimplex
 
 Floats = NDArray[np.float64]
@@ -81,7 +81,7 @@ def whole_lp(traffic: Traffic) -> tuple[float, float]:
     load = hstack([vstack([per_replica, per_site]), csc_array((functions * sites + sites, rows))])
     shared = np.full(sites, 1e12) if traffic.site_capacity is None else FILL_RATIO * traffic.site_capacity
     each = np.repeat(traffic.latency_ms, functions, axis=0).reshape(zones, functions, sites).ravel()
-    costs = np.concatenate([each, np.full(rows, UNSERVED * each.max())])
+    costs = np.concatenate([each, np.full(rows, unserved_price(sites) * each.max())])
     before = time.process_time()
     found = linprog(costs, A_ub=load.tocsc(), b_ub=np.concatenate([FILL_RATIO * traffic.capacity.ravel(), shared]),
                     A_eq=serve.tocsc(), b_eq=traffic.demand.ravel(), method="highs-ds")  # fmt: skip

@@ -28,13 +28,20 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 NEAREST = 8
-UNSERVED = 10.0
-"""Price of a request that nobody serves, in largest costs of one that somebody does."""
 NEAR = 0.005
 """Columns whose reduced cost is within this share of the largest cost are kept for the next solution."""
 EXACT = 1e-7
 """A reduced cost above minus this share of the largest cost counts as none."""
 ROUNDS = 60
+
+
+def unserved_price(sites: int) -> float:
+    """P, the price of a request that nobody serves, in largest costs of one that somebody does.
+
+    Serving one more may shift others along a chain that meets each site once: it costs at most as many largest costs as
+    there are sites. So nothing is left unserved to make others faster (where sites share limits: all but never).
+    """
+    return sites + 1.0
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ class Part:
         self.cost = np.where(open_, cost[self.zone], np.inf)  # (R, S)
         usable = np.isfinite(self.cost)
         self.largest = float(self.cost[usable].max(initial=0)) or 1.0
-        self.penalty = UNSERVED * self.largest
+        self.penalty = unserved_price(limit.shape[1]) * self.largest
 
     def solve(self, known: Prices | None, optimum: Optimum) -> Flow:
         """The optimum over all columns."""

@@ -12,7 +12,7 @@ from scipy.optimize import linprog
 from blocks.errors import InvalidInput
 from tasks.placement.decide.traffic import FILL_RATIO, STRATEGIES, Traffic, decide_traffic, to_record
 from tasks.placement.decide.traffic_affinity import keys_of, sites_of
-from tasks.placement.decide.traffic_flow import UNSERVED, cheapest_flow
+from tasks.placement.decide.traffic_flow import cheapest_flow, unserved_price
 from tasks.placement.decide.traffic_health import Health, checked
 from tasks.placement.decide.traffic_weights import failover, limited, whole_weights
 
@@ -46,7 +46,7 @@ def whole_problem(demand, cost, limit, site_limit) -> float:
     for site in range(sites):
         load[functions * sites + site, at[:, :, site].ravel()] = 1
     each = np.broadcast_to(cost[:, None], (zones, functions, sites)).ravel()
-    costs = np.concatenate([each, np.full(zones * functions, UNSERVED * cost.max())])
+    costs = np.concatenate([each, np.full(zones * functions, unserved_price(12) * cost.max())])
     room = np.concatenate([limit.ravel(), np.where(np.isfinite(site_limit), site_limit, 1e9)])
     return float(linprog(costs, A_ub=load, b_ub=room, A_eq=serve, b_eq=demand.ravel(), method="highs-ipm").fun)
 
@@ -59,7 +59,7 @@ def test_the_sifted_flow_is_the_optimum_of_the_whole_problem_feasible_or_not(see
     site_limit = limit.sum(axis=0) * 0.8 if shared else np.full(12, np.inf)
     known = cheapest_flow(traffic.demand * 1.1, traffic.latency_ms, limit, site_limit).prices if warm else None
     flow = cheapest_flow(traffic.demand, traffic.latency_ms, limit, site_limit, known)
-    penalty = UNSERVED * np.where((limit > 0).any(axis=0), traffic.latency_ms, 0).max()
+    penalty = unserved_price(12) * np.where((limit > 0).any(axis=0), traffic.latency_ms, 0).max()
     ours = (flow.sent.sum(axis=1) * traffic.latency_ms).sum() + penalty * flow.unserved.sum()
     full = whole_problem(traffic.demand, np.where((limit > 0).any(axis=0), traffic.latency_ms, 0), limit, site_limit)
     assert flow.proven
@@ -82,6 +82,21 @@ def test_the_order_of_zones_functions_and_sites_changes_no_optimum(seed, random)
     turned = traffic.latency_ms[np.ix_(zones, sites)]
     spent = [(flow.sent.sum(axis=1) * cost).sum() for flow, cost in ((one, traffic.latency_ms), (other, turned))]
     assert spent[0] == pytest.approx(spent[1], rel=1e-6)
+
+
+def test_nothing_is_left_unserved_to_make_others_faster():
+    """Ten zones, each at home at its own site; one more request at the first shifts all of them, one site each."""
+    count = 12
+    home = np.arange(count)
+    cost = np.full((count, count), np.inf)
+    cost[home, home] = 0.0
+    cost[home[:-1], home[1:]] = 100.0
+    demand = np.ones((count, 1))
+    demand[0] = 2.0
+    demand[-1] = 0.0
+    limit = np.ones((1, count))
+    flow = cheapest_flow(demand, cost, limit, np.full(count, np.inf))
+    assert flow.unserved.sum() == pytest.approx(0, abs=1e-9)
 
 
 @settings(deadline=None, max_examples=20)
