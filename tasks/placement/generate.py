@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 NEAREST = 16
 LOAD_RATIO = 0.8  # of the edge's capacity that is asked for in all, slack or tight
+IN_TOWNS, LOCAL_NOISE = 0.5, 0.25
 CLOUD_USD = 1.5  # what the cloud costs beyond the dearest of the nearest sites, as a factor
+BASE_COST = 2.0  # price and last mile, the same everywhere; beside 100 for the length of the square
+PLANTED_ROOM = 1.02
 
 Floats = NDArray[np.float64]
 
@@ -17,20 +20,19 @@ Floats = NDArray[np.float64]
 def generate(workloads: int, sites: int, seed: int, tight: bool = False) -> dict[str, Any]:
     """A problem as plain data: `sites` places in a unit square, `workloads` that may stand at their 16 nearest.
 
-    Two resources. A cost is the distance (x 100), noise of 10 %, times a lognormal demand. Slack: the capacity of the
-    edge follows the demand around it and is 1 / 0.8 of it in all, and one of the sites is a cloud without limit that
-    costs 1.5 times the dearest candidate. Tight: no cloud, and the same capacity in all is dealt out at random, without
-    regard to the demand; a plan that places every workload exists (it is made first, and where it needs more than a
-    site was dealt, the site has just that).
+    Half of the workloads live in towns. Two resources. A cost is a base and the distance (x 100, noise of 10 %), times
+    a lognormal demand. Slack: the capacity of the edge follows the demand around it, give or take, and is 1 / 0.8 of it in all; one
+    of the sites is a cloud without limit that costs 1.5 times the dearest candidate. Tight: no cloud, and the same
+    capacity in all is dealt out at random, without regard to the demand; a plan that places every workload exists (it
+    is made first, and where it needs more than a site was dealt, the site has that and 2 % more).
     """
     rng = np.random.default_rng([seed, workloads, sites, int(tight)])
     edge = sites if tight or sites == 1 else sites - 1
-    places, homes = rng.random((edge, 2)), rng.random((workloads, 2))
-    requests = np.stack([rng.choice([0.5, 1, 2, 4, 8], workloads, p=[0.25, 0.3, 0.25, 0.15, 0.05]),
-                         rng.lognormal(1.0, 0.7, workloads)], axis=1) * rng.uniform(0.8, 1.2, (workloads, 2))  # fmt: skip
+    places, homes = rng.random((edge, 2)), _homes(workloads, max(2, sites // 15), rng)
+    requests = np.stack([rng.uniform(0.5, 2.0, workloads), rng.uniform(1.0, 4.0, workloads)], axis=1)
     near, far = _nearest(homes, places, min(NEAREST, edge))
     noise = rng.uniform(0.9, 1.1, far.shape)
-    cost = (1 + 100 * far * noise) * rng.lognormal(0.0, 0.5, workloads)[:, None]
+    cost = (BASE_COST + 100 * far * noise) * rng.lognormal(0.0, 0.5, workloads)[:, None]
     total = requests.sum(axis=0) / LOAD_RATIO
     if tight:
         share = rng.lognormal(0.0, 0.5, (edge, 2))
@@ -39,8 +41,16 @@ def generate(workloads: int, sites: int, seed: int, tight: bool = False) -> dict
         local = np.zeros((edge, 2))
         for column in range(min(4, near.shape[1])):
             np.add.at(local, near[:, column], requests)
+        local *= rng.lognormal(0.0, LOCAL_NOISE, local.shape)
         capacity = total * local / np.maximum(local.sum(axis=0), 1e-9)
     return _written(requests, near, cost, capacity, cloud=not tight and sites > 1)
+
+
+def _homes(count: int, towns: int, rng: np.random.Generator) -> Floats:
+    """(W, 2) where the workloads' users are: half of them in towns, the others anywhere."""
+    centres = rng.random((towns, 2))
+    settled = centres[rng.integers(0, towns, count)] + rng.normal(0.0, 0.2 / np.sqrt(towns), (count, 2))
+    return np.where(rng.random((count, 1)) < IN_TOWNS, np.clip(settled, 0, 1), rng.random((count, 2)))
 
 
 def _nearest(homes: Floats, places: Floats, count: int) -> tuple[NDArray[np.int64], Floats]:
@@ -62,7 +72,7 @@ def _planted(requests: Floats, near: NDArray[np.int64], capacity: Floats, rng: n
         at = near[row]
         room = ((free[at] - requests[row]) / capacity[at]).min(axis=1)
         free[at[int(room.argmax())]] -= requests[row]
-    return np.asarray(capacity - np.minimum(free, 0.0) + 1e-6)
+    return np.maximum(capacity, (capacity - free) * PLANTED_ROOM)
 
 
 def _written(
