@@ -72,7 +72,6 @@ class Scores:
         self._up = np.array([site.availability for site in self.sites])
         carbon = [DEFAULT_G_PER_KWH if s.carbon_g_per_kwh is None else s.carbon_g_per_kwh for s in self.sites]
         self._g_per_wh = np.array(carbon) * np.array([site.pue for site in self.sites]) / 1000
-        self._everywhere = np.arange(len(self.sites))
         self._tiers = np.array([str(site.tier) for site in self.sites])
         self._weights = np.array([getattr(problem.weights, term) for term in TERMS])
         self._means = self._mean_terms()
@@ -88,12 +87,21 @@ class Scores:
         """Sites that no hard constraint bars, ascending, and the objective's term of one replica there."""
         if workload.cost is not None:
             at = np.array(sorted(self.number[name] for name in workload.cost), np.int64)
-            if not _is_plain(workload):
+            if not is_plain(workload):
                 at = at[self.bars(workload)[at] == Bar.NONE]
             return at, np.array([workload.cost[self.sites[row].name] for row in at.tolist()], np.float64)
         at = np.flatnonzero(self.bars(workload) == Bar.NONE)
-        shares = self._raw(workload)[:, at] / self._means[:, None]
-        return at, self._weights @ shares
+        return at, self.costs_anywhere(workload)[at]
+
+    def costs_anywhere(self, workload: PlacementWorkload) -> Float:
+        """(J,) the objective's term at each site, barred or not; infinite where it is not known."""
+        cost = np.full(len(self.sites), np.inf)
+        if workload.cost is not None:
+            at = [self.number[name] for name in workload.cost]
+            cost[at] = list(workload.cost.values())
+            return cost
+        score = self._weights @ (self._raw(workload) / self._means[:, None])
+        return np.where(np.isnan(score), np.inf, score)
 
     def bars(self, workload: PlacementWorkload) -> Codes:
         """(J,) the hard constraint that bars each site, `Bar.NONE` where none does."""
@@ -189,7 +197,7 @@ def least_availability(workload: PlacementWorkload) -> float:
     return 1 - (1 - workload.availability) ** (1 / apart) if workload.availability else 0.0
 
 
-def _is_plain(workload: PlacementWorkload) -> bool:
+def is_plain(workload: PlacementWorkload) -> bool:
     """Whether nothing but its costs says where it may stand."""
     return (
         workload.allowed is None
