@@ -12,7 +12,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from tasks.placement.decide.replica_sets import Float, Int, Pool, Replicated
 
 SWEEPS = 40
-IN_PROGRAM = 12_000  # sets in the program that HiGHS finishes with, the best at the prices
+IN_PROGRAM = 6_000  # sets in the program that HiGHS finishes with, the best at the prices
 PROGRAM_GAP = 1e-3
 NONE = -1
 
@@ -20,7 +20,7 @@ NONE = -1
 def make_plan(problem: Replicated, pool: Pool, value: Float, time_limit_s: float) -> Int:
     """(F,) row of the pool for each function, `NONE` where nothing fitted. `value` (N,) are priced services."""
     picks = _improved(problem, pool, _constructed(problem, pool, value), value)
-    exact = _program(problem, pool, value, picks, time_limit_s)
+    exact, _ = program(problem, pool, value, picks, time_limit_s, PROGRAM_GAP)
     if exact is None:
         return picks
     exact = _improved(problem, pool, exact, value)
@@ -114,8 +114,13 @@ def _rank(pool: Pool, picks: Int) -> tuple[int, float]:
     return int((picks < 0).sum()), float(pool.service[picks[picks >= 0]].sum())
 
 
-def _program(problem: Replicated, pool: Pool, value: Float, picks: Int, time_limit_s: float) -> Int | None:
-    """The best plan made of the sets that are nearly best at the prices; None where HiGHS found none in the time."""
+def program(
+    problem: Replicated, pool: Pool, value: Float, picks: Int, time_limit_s: float, gap: float
+) -> tuple[Int | None, float]:
+    """The best plan made of the sets that are nearly best at the prices, and a bound on all such plans.
+
+    None where HiGHS found no plan in the time.
+    """
     least = np.full(len(problem.functions), np.inf)
     np.minimum.at(least, pool.function, value)
     reduced = value - least[pool.function]
@@ -132,10 +137,11 @@ def _program(problem: Replicated, pool: Pool, value: Float, picks: Int, time_lim
         held = sp.csr_matrix((problem.requests[f[row], r], (at[row, which], row)), shape=(sites, count))
         constraints.append(LinearConstraint(held, -np.inf, problem.capacity[:, r]))
     found = milp(pool.service[rows], constraints=constraints, integrality=np.ones(count), bounds=Bounds(0, 1),
-                 options={"time_limit": time_limit_s, "mip_rel_gap": PROGRAM_GAP})  # fmt: skip
+                 options={"time_limit": time_limit_s, "mip_rel_gap": gap})  # fmt: skip
+    bound = -np.inf if found.mip_dual_bound is None else float(found.mip_dual_bound)
     if found.x is None:
-        return None
+        return None, bound
     chosen = np.flatnonzero(found.x > 0.5)
     plan = np.full(functions, NONE)
     plan[f[chosen]] = rows[chosen]
-    return plan
+    return plan, bound

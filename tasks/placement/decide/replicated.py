@@ -8,7 +8,7 @@ The plan is then made of the sets that are nearly best at the prices.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -17,14 +17,18 @@ from scipy.optimize import linprog
 
 from blocks.errors import InvalidInput
 from tasks.placement.decide.outcome import gap_of
-from tasks.placement.decide.replica_plan import make_plan
-from tasks.placement.decide.replica_sets import Float, Int, Pool, Replicated, Sets
+from tasks.placement.decide.replica_plan import IN_PROGRAM, make_plan, program
+from tasks.placement.decide.replica_sets import FULL_SITES, Float, Int, Pool, Replicated, Sets
 
-ROUNDS, SCANS = 6, 3  # of prices, then new sets at the new prices; in the last ones all sets are scanned
+ROUNDS = 12  # of prices, then new sets at the new prices, at most
+STAYING, ENTERING = 12, 8  # sets of a function that stay in the pool, and that come into it, in each round
+NEAR = 0.05  # share of a function's best value beyond which none come in
+CLOSE = 1e-3  # share of the program's value up to which the bound is as good as it
 GUESSES = (0.0, 0.25, 1.0, 4.0, 16.0)  # prices of the budget for the first pool, of what all service is worth
 KEPT = 40  # sets of a function in the first pool
-WITHIN = 0.02  # share of a function's best value in which new sets are looked for
-PENALTY = 100.0  # for exceeding a limit by all of itself, of the service of all functions at their best
+WITHIN = 0.005  # share of a function's best value in which new sets are looked for
+PENALTY = 8.0  # for exceeding a limit by all of itself, of the service of all functions at their best
+EXACT_GAP = 1e-7
 SINGLE = 1e-6  # relative error of services in single precision, taken off the bound
 
 
@@ -68,24 +72,48 @@ def decide_replicas(problem: Replicated, prices: ReplicaPrices | None = None, ti
             raise InvalidInput(f"no {problem.most} sites together reach its availability", where=f"function {name}",
                                fix="lower its availability, or add sites that are up more")  # fmt: skip
         whole = Pool.join(whole, more)
-    pool = _first_prices(problem, whole)
-    if prices is not None:
-        pool = Pool.join(pool, _nearest(whole, values(problem, whole, prices), KEPT // 2))
+    pool = _first_pool(problem, whole, prices)
     bound, best = -np.inf, ReplicaPrices(np.zeros_like(problem.capacity), 0.0)
     for number in range(ROUNDS):
-        found = _search(problem, pool)
+        found, upper = _prices_of(problem, pool)
         value = values(problem, whole, found)
-        pool = Pool.join(pool, _nearest(whole, value, KEPT // 4))
-        if number < ROUNDS - SCANS:
-            continue
         known = np.full(len(problem.functions), np.inf)
         np.minimum.at(known, whole.function, value)
+        kept = _nearest(pool, values(problem, pool, found), STAYING)
+        near = np.flatnonzero(value <= known[whole.function] + NEAR * abs(known[whole.function]))
+        pool = Pool.join(kept, _nearest(whole.take(near), value[near], ENTERING))
+        income = _income(problem, found)
+        if number < ROUNDS - 1 and known.sum() - income < upper - CLOSE * abs(upper):
+            continue  # the first pool itself has better sets at these prices: no need to scan all of them yet
         least, more = sets.best_at(_worth(problem, found), WITHIN, known)
-        proven = float(least.sum()) * (1 - SINGLE) - _income(problem, found)
+        proven = float(least.sum()) * (1 - SINGLE) - income
         if proven > bound:
             bound, best = proven, found
         whole, pool = Pool.join(whole, more), Pool.join(pool, more)
-    return _planned(problem, pool, best, bound, time_limit_s)
+        if bound >= upper - CLOSE * abs(upper):
+            break
+    plan = _planned(problem, pool, best, bound, time_limit_s)
+    return _finished(problem, whole, plan, time_limit_s) if len(problem.sites) <= FULL_SITES else plan
+
+
+def _finished(problem: Replicated, whole: Pool, plan: ReplicaPlan, time_limit_s: float) -> ReplicaPlan:
+    """The best plan of all, where the pool holds all sets: those that cost more than the gap can be in none better."""
+    if plan.unplaced or plan.gap <= SINGLE:
+        return plan
+    value = values(problem, whole, plan.prices)
+    least = np.full(len(problem.functions), np.inf)
+    np.minimum.at(least, whole.function, value)
+    bound = float(least.sum()) * (1 - SINGLE) - _income(problem, plan.prices)
+    slack = plan.objective - bound + SINGLE * abs(plan.objective)
+    rows = np.flatnonzero(value - least[whole.function] <= slack)
+    if len(rows) > IN_PROGRAM:
+        return plan
+    pool = whole.take(rows)
+    picks, proven = program(problem, pool, value[rows], np.zeros(0, np.int64), time_limit_s, EXACT_GAP)
+    bound = max(bound, proven)
+    if picks is None or float(pool.service[picks].sum()) > plan.objective:
+        return replace(plan, bound=min(bound, plan.objective), gap=gap_of(plan.objective, bound))
+    return _plan_of(problem, pool, picks, plan.prices, bound)
 
 
 def values(problem: Replicated, pool: Pool, prices: ReplicaPrices) -> Float:
@@ -116,8 +144,10 @@ def _nearest(pool: Pool, value: Float, count: int) -> Pool:
     return pool.take(order[place < count])
 
 
-def _first_prices(problem: Replicated, whole: Pool) -> Pool:
-    """A pool that holds good sets at every price of the budget, from none to one that leaves only the cheapest."""
+def _first_pool(problem: Replicated, whole: Pool, prices: ReplicaPrices | None) -> Pool:
+    """Sets that are good at the prices of the pass before; without any, at every price of the budget."""
+    if prices is not None:
+        return _nearest(whole, values(problem, whole, prices), KEPT)
     least = np.full(len(problem.functions), np.inf)
     np.minimum.at(least, whole.function, whole.service)
     worth = float(least.sum()) / max(problem.budget_usd, 1e-12)
@@ -127,8 +157,8 @@ def _first_prices(problem: Replicated, whole: Pool) -> Pool:
     return reduce(Pool.join, parts)
 
 
-def _search(problem: Replicated, pool: Pool) -> ReplicaPrices:
-    """The prices of the linear program over one pool: the duals of its capacities and its budget.
+def _prices_of(problem: Replicated, pool: Pool) -> tuple[ReplicaPrices, float]:
+    """The prices, and the value, of the linear program over one pool: the duals of its capacities and its budget.
 
     All rows are scaled to a right-hand side of one. Each may be exceeded at a penalty, so that a pool without any plan
     has prices too, and none runs away.
@@ -151,10 +181,10 @@ def _search(problem: Replicated, pool: Pool) -> ReplicaPrices:
         b_eq=np.ones(len(problem.functions)), method="highs",
     )  # fmt: skip
     if found.ineqlin is None or found.x is None:
-        return ReplicaPrices(np.zeros_like(capacity), 0.0)
+        return ReplicaPrices(np.zeros_like(capacity), 0.0), np.inf
     worth = np.maximum(-found.ineqlin.marginals, 0.0)
     price = worth[:-1].reshape(resources, sites).T / capacity
-    return ReplicaPrices(price, float(worth[-1]) / max(problem.budget_usd, 1e-12))
+    return ReplicaPrices(price, float(worth[-1]) / max(problem.budget_usd, 1e-12)), float(found.fun)
 
 
 def _begins(function: Int) -> Int:
@@ -166,6 +196,10 @@ def _planned(
     problem: Replicated, pool: Pool, prices: ReplicaPrices, bound: float, time_limit_s: float
 ) -> ReplicaPlan:
     picks = make_plan(problem, pool, values(problem, pool, prices), time_limit_s)
+    return _plan_of(problem, pool, picks, prices, bound)
+
+
+def _plan_of(problem: Replicated, pool: Pool, picks: Int, prices: ReplicaPrices, bound: float) -> ReplicaPlan:
     sites = [tuple(problem.sites[s] for s in pool.sites[row].tolist() if s < len(problem.sites)) if row >= 0 else ()
              for row in picks.tolist()]  # fmt: skip
     placed = picks[picks >= 0]
