@@ -3,7 +3,7 @@
 A section is a dict: `title`, `paragraphs` (list of str), `table` ({"columns", "rows"} or None), `plots` (list).
 A plot is a dict: `title`, `unit`, and any of `lines`, `steps` ([{"label", "t", "y"}]),
 `bands` ([{"label", "t", "low", "high"}]) and `marks` ([{"t", "label"}]); `t` are seconds since 1970 UTC. Or it has
-`x_unit` and `points` ([{"label", "x", "y"}]) over a plain axis.
+`x_unit` and `points` ([{"label", "x", "y"}]) over a plain axis. `free_y`: the axis does not begin at 0.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def draw(plot: Mapping[str, Any]) -> str:
             axes.scatter(points["x"], points["y"], s=14, color=_OTHERS[number % 4], label=points["label"])
         axes.set_title(plot["title"], loc="left", fontsize=10)
         axes.set_ylabel(plot["unit"])
-        axes.set_ylim(bottom=0)
+        if not plot.get("free_y"):
+            axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#e6eaee", lw=0.7)
         if "x_unit" in plot:

@@ -144,8 +144,9 @@ class Scores:
         """(J,) latency above the limit in the worst zone, ms, and whether that of a zone with demand is not known."""
         limits = workload.latency_limit_ms
         rows = [self._zone[zone] for zone, rate in workload.demand.items() if rate > 0]
-        none = np.zeros(len(self.sites), np.bool_)
-        unknown = np.isnan(self.latency_ms[rows]).any(axis=0) if rows else none
+        unknown = np.zeros(len(self.sites), np.bool_)
+        if rows:
+            unknown |= np.isnan(self.latency_ms[rows]).any(axis=0)
         if limits is None:
             return np.full(len(self.sites), -np.inf), unknown
         if isinstance(limits, dict):
