@@ -13,6 +13,8 @@ settings.load_profile("continuum")
 
 for _name in ("CONTINUUM_HOME", "CONTINUUM_STORE_URL", "CONTINUUM_SERIES_URL", "PREFECT_API_URL", "PREFECT_PROFILE"):
     os.environ.pop(_name, None)
+# one thread each: the workers share the cores among them
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 os.environ |= {"COLUMNS": "200", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
 
