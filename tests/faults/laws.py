@@ -73,7 +73,8 @@ class Laws:
         intents = self._started()
         autoscaled = {pool_id(c.name, p.name) for c, p in self.fleet.pools() if p.autoscaler != "none"}
         expected: dict[str, set[int]] = {subject: {size} for subject, size in self._sizes.items()}
-        for entry in self.simulation.operations():
+        log, sizes = self._at_one_moment()
+        for entry in log:
             subject = pool_id(entry["cluster"], entry["pool"])
             if entry["id"] in self._known or (entry["from"], entry["bounds_from"]) == (entry["to"], entry["bounds_to"]):
                 continue
@@ -87,12 +88,21 @@ class Laws:
                 wrong.append(f"{subject}: {entry['kind']} {entry['from']} -> {entry['to']} was decided by nobody")
             else:
                 intents[subject].remove(decided)
-        for subject, size in _sizes(self.simulation, self.fleet).items():
+        for subject, size in sizes.items():
             if subject.startswith("edge-"):
                 expected[subject] = _after(self._sizes[subject], intents[subject])
             if size not in expected[subject]:
                 wrong.append(f"{subject}: has {size} nodes, where {sorted(expected[subject])} were decided")
         return wrong
+
+    def _at_one_moment(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
+        """The clouds' log, and the sizes that it led to: autoscalers go on meanwhile."""
+        before = _sizes(self.simulation, self.fleet)
+        while True:
+            log, sizes = self.simulation.operations(), _sizes(self.simulation, self.fleet)
+            if sizes == before:
+                return log, sizes
+            before = sizes
 
     def lost(self, hurt: Iterable[str] = ()) -> list[str]:
         """Moments at which Ready pods went away although a budget needed them."""
