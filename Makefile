@@ -7,7 +7,7 @@ export CONTINUUM_DATA ?= $(if $(DATA),$(abspath $(DATA)))
 ifeq ($(CONTINUUM_DATA),)
 unexport CONTINUUM_DATA
 endif
-WORKERS ?= 2
+WORKERS ?= 3
 
 .PHONY: help
 help: ## list the commands

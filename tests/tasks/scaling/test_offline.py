@@ -24,7 +24,8 @@ def history_of(days=4, step_s=300, seed=0) -> Series:
 @pytest.fixture(scope="module")
 def replayed():
     history = history_of()
-    return replay_policies(history, plain_ground(history), ["predictive", "seed", "target-tracking"], boot_min=10)
+    return replay_policies(history, plain_ground(history), ["predictive", "seed", "target-tracking"], boot_min=10,
+                           every_min=5)  # fmt: skip
 
 
 def test_ahead_of_a_daily_demand_predictive_violates_less_than_the_seed_for_fewer_node_hours(replayed):
