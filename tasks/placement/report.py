@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from blocks.store.tables import Decision
 from tasks.placement.decide.outcome import Barrier, Explanation, Obstacle, RunnerUp
 from tasks.placement.decide.placement import PlacementDecision
 from tasks.placement.problem import Problem
@@ -65,6 +67,47 @@ def placement_sections(problem: Problem, decision: PlacementDecision, seconds: f
                  + " to place all."]  # fmt: skip
         found.append(section("Not placed", words, ("workload", "replica", "site", "what bars it"), rows))
     return found
+
+
+def explain(record: Mapping[str, Any]) -> str:
+    """One workload's decision in one line: where it goes, what it means there, what was next."""
+    key = record["workload"]
+    if record["action"] == "hold":
+        return f"{key}: runs at {record['site']} already"
+    if record["action"] == "refuse":
+        why = [obstacle_words(Obstacle(Barrier(each["code"]), each["subject"], each["lacking"])) + f" ({each['site']})"
+               for each in record["reasons"] if "site" in each]  # fmt: skip
+        return f"{key}: no cluster can take it: {'; '.join(why) or 'none is allowed'}"
+    promised = [f"{value:.3g} {unit}" for name, unit in _PROMISED.items()
+                if (value := record["promised"].get(name)) is not None]  # fmt: skip
+    others = [f"{each['site']} ({', '.join(each['barriers']) or 'costs more'})" for each in record["reasons"]]
+    return f"{key}: to {record['site']}" + (f", {', '.join(promised)}" if promised else "") + (
+        f"; next best: {', '.join(others)}" if others else "")  # fmt: skip
+
+
+_PROMISED = {"latency_ms": "ms", "usd_per_hour": "USD per hour", "carbon_g_per_hour": "gCO2e per hour"}
+EXPLAINERS = {"workload-placement": explain}
+
+
+def explain_all(changes: Sequence[Decision]) -> str:
+    """The changes that somebody is to approve."""
+    return f"**{len(changes)} deployments** would be made:\n\n" + "\n".join(
+        f"- {explain(row.content)}" for row in changes)  # fmt: skip
+
+
+def new_workload_sections(
+    records: Sequence[Mapping[str, Any]], problem: Problem, decision: PlacementDecision | None
+) -> list[dict[str, Any]]:
+    """What was decided for each new workload, and where it stands on the map."""
+    words = [f"{sum(each['action'] == 'deploy' for each in records)} deployments, "
+             f"{sum(each['action'] == 'hold' for each in records)} there already, "
+             f"{sum(each['action'] == 'refuse' for each in records)} find no place."]  # fmt: skip
+    if decision is not None:
+        words.append(f"At most {decision.placement.gap:.2%} above the best ({decision.placement.engine}).")
+    held = Counter(str(each["site"]) for each in records if each["site"])
+    return [section("Workload placement", words, ("workload", "action", "cluster", "why"),
+                    [[each["workload"], each["action"], each["site"] or "", explain(each)] for each in records[:ROWS]],
+                    _map(problem, held))]  # fmt: skip
 
 
 def _row(each: Explanation) -> list[Any]:

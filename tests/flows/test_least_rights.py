@@ -19,6 +19,7 @@ from blocks.store.undo import carry_out as undo
 from blocks.store.undo import undo_plan
 from deployments.doctor import examine
 from flows.cluster_scaling import ScalingRequest, cluster_scaling
+from flows.workload_placement import PlacementRequest, workload_placement
 from tasks.scaling.act import APPLIERS
 from tests.flows.actuators.scenes import BURST, carry_out, decide, look, run_of
 from tests.flows.shortcuts import changes, sizes
@@ -108,6 +109,20 @@ def test_the_act_role_is_enough_to_act_on_edge_nodes(fleet: Fleet, as_account) -
         assert change["result"]["state"] == "done"
         assert sizes(fleet)["edge-munich/edge"] == change["target"]
     pools.set_desired("edge", size)
+
+
+def test_placing_needs_its_own_role_and_looking_does_not(fleet: Fleet, as_account) -> None:
+    workload = {"name": "rights", "image": "nginx:1", "cpu_cores": 0.1, "memory_gib": 0.1, "allowed": ["edge-munich"]}
+    as_account("shadow")
+    assert workload_placement(PlacementRequest.model_validate({"workloads": [workload]}))["trouble"] == []
+    as_account("act")
+    request = PlacementRequest.model_validate({"workloads": [workload], "mode": "act"})
+    (refused,) = workload_placement(request)["decisions"]
+    assert refused["result"]["state"] != "done"
+    apply(edge(fleet), FOLDER / "rbac-place.yaml")
+    (placed,) = workload_placement(request)["decisions"]
+    assert placed["result"]["state"] == "done", placed
+    KubernetesApi.connect(edge(fleet)).delete_at("/apis/apps/v1/namespaces/default/deployments", "rights")
 
 
 def test_the_act_role_is_enough_to_keep_headroom_and_to_take_it_back(fleet: Fleet, as_account) -> None:
