@@ -21,10 +21,10 @@ def generate(workloads: int, sites: int, seed: int, tight: bool = False) -> dict
     """A problem as plain data: `sites` places in a unit square, `workloads` that may stand at their 16 nearest.
 
     Half of the workloads live in towns. Two resources. A cost is a base and the distance (x 100, noise of 10 %), times
-    a lognormal demand. Slack: the capacity of the edge follows the demand around it, give or take, and is 1 / 0.8 of it in all; one
-    of the sites is a cloud without limit that costs 1.5 times the dearest candidate. Tight: no cloud, and the same
-    capacity in all is dealt out at random, without regard to the demand; a plan that places every workload exists (it
-    is made first, and where it needs more than a site was dealt, the site has that and 2 % more).
+    a lognormal demand. Slack: the capacity of the edge follows the demand around it, give or take, and is 1 / 0.8 of it
+    in all; one of the sites is a cloud without limit that costs 1.5 times the dearest candidate. Tight: no cloud, and
+    the same capacity in all is dealt out at random, without regard to the demand; a plan that places every workload
+    exists (it is made first, and where it needs more than a site was dealt, the site has that and 2 % more).
     """
     rng = np.random.default_rng([seed, workloads, sites, int(tight)])
     edge = sites if tight or sites == 1 else sites - 1
@@ -75,9 +75,7 @@ def _planted(requests: Floats, near: NDArray[np.int64], capacity: Floats, rng: n
     return np.maximum(capacity, (capacity - free) * PLANTED_ROOM)
 
 
-def _written(
-    requests: Floats, near: NDArray[np.int64], cost: Floats, capacity: Floats, cloud: bool
-) -> dict[str, Any]:
+def _written(requests: Floats, near: NDArray[np.int64], cost: Floats, capacity: Floats, cloud: bool) -> dict[str, Any]:
     width = len(str(max(len(capacity), len(requests))))
     names = [f"site-{row:0{width}}" for row in range(len(capacity))]
     sites: list[dict[str, Any]] = [
@@ -85,7 +83,10 @@ def _written(
         for name, (cpu, memory) in zip(names, capacity.tolist(), strict=True)
     ]
     if cloud:
-        room = {"cpu": round(float(2 * requests[:, 0].sum()), 6), "memory_gb": round(float(2 * requests[:, 1].sum()), 6)}
+        room = {
+            "cpu": round(float(2 * requests[:, 0].sum()), 6),
+            "memory_gb": round(float(2 * requests[:, 1].sum()), 6),
+        }
         sites.append({"name": "cloud", "capacity": room})
     rows = []
     for row, (cpu, memory) in enumerate(requests.tolist()):

@@ -40,7 +40,7 @@ def current_cost(problem: Compiled, picks: Int) -> Float:
     return np.where(picks == NOWHERE, 0.0, problem.cost[rows, np.maximum(picks, 0)])
 
 
-def _room(problem: Compiled, free: Float, asked: Float, site: Int) -> Bool:
+def _room(free: Float, asked: Float, site: Int) -> Bool:
     """Whether each site of (N, K) has room for the requests of its row, (N, R)."""
     fits = np.ones(site.shape, np.bool_)
     for r in range(free.shape[1]):
@@ -55,7 +55,7 @@ def _shift(problem: Compiled, state: State) -> int:
     gain = now[:, None] - problem.cost
     free = np.array(state.free)
     good = (gain > 1e-9) & (picks != NOWHERE)[:, None]
-    good &= _room(problem, free, problem.requests, problem.site)
+    good &= _room(free, problem.requests, problem.site)
     unit, k = np.nonzero(good)
     moved = 0
     for at in np.argsort(-gain[unit, k], kind="stable").tolist():
@@ -73,13 +73,13 @@ def _eject(problem: Compiled, state: State) -> int:
     now, free = current_cost(problem, picks), np.array(state.free)
     out = problem.cost - now[:, None]  # what it costs to move a unit, by candidate
     rows = np.arange(len(picks))
-    fits = _room(problem, free, problem.requests, problem.site) & np.isfinite(problem.cost)
+    fits = _room(free, problem.requests, problem.site) & np.isfinite(problem.cost)
     placed = picks != NOWHERE
     fits[rows[placed], picks[placed]] = False
     exit_cost = np.where(fits, out, np.inf).min(axis=1)  # the cheapest way out for each unit
     unit, k = np.nonzero((out < -1e-9) & placed[:, None])
-    moves = [_rate(problem, state, unit[cut], k[cut], picks, out, exit_cost, free)
-             for cut in _cuts(problem, state, len(unit))]  # fmt: skip
+    moves = [_rate(problem, unit[cut], k[cut], picks, out, exit_cost, free)
+             for cut in _cuts(state, len(unit))]  # fmt: skip
     if not moves:
         return 0
     gain, u, pick, ejected = (np.concatenate([part[column] for part in moves]) for column in range(4))
@@ -89,14 +89,14 @@ def _eject(problem: Compiled, state: State) -> int:
     return done
 
 
-def _cuts(problem: Compiled, state: State, count: int) -> list[slice]:
+def _cuts(state: State, count: int) -> list[slice]:
     widest = max((len(each) for each in state.members), default=1) or 1
     step = max(1, AT_ONCE // widest)
     return [slice(begin, begin + step) for begin in range(0, count, step)]
 
 
 def _rate(
-    problem: Compiled, state: State, unit: Int, k: Int, picks: Int, out: Float, exit_cost: Float, free: Float
+    problem: Compiled, unit: Int, k: Int, picks: Int, out: Float, exit_cost: Float, free: Float
 ) -> tuple[Float, Int, Int, Int]:
     """Gain, unit, its new candidate and the unit that it ejects; the best ejection of each (unit, candidate)."""
     table = _members(problem, picks)
@@ -177,17 +177,17 @@ def _chain(problem: Compiled, state: State) -> int:
     now, free = current_cost(problem, picks), np.array(state.free)
     out = problem.cost - now[:, None]
     rows, placed = np.arange(len(picks)), picks != NOWHERE
-    fits = _room(problem, free, problem.requests, problem.site) & np.isfinite(problem.cost)
+    fits = _room(free, problem.requests, problem.site) & np.isfinite(problem.cost)
     fits[rows[placed], picks[placed]] = False
     first = np.where(fits, out, np.inf).min(axis=1)
     most = float(-out[placed].min(initial=0.0))  # no chain may cost more than the largest gain
     others = np.isfinite(problem.cost) & placed[:, None] & (out < most)
     others[rows[placed], picks[placed]] = False
     table = _members(problem, picks)
-    second, via, ejected = _second_exit(problem, np.nonzero(others), table, out, first, free)
+    second, via, ejected = _second_exit(problem, *np.nonzero(others), table, out, first, free)
     unit, k = np.nonzero((out < -1e-9) & placed[:, None])
     who = table[problem.site[unit, k]]
-    real = (who >= 0) & _makes_room(problem, free, unit, problem.site[unit, k], who)
+    real = (who >= 0) & _makes_room(free, unit, problem.site[unit, k], who)
     gain = -out[unit, k][:, None] - np.where(real, np.append(second, np.inf)[who], np.inf)
     if not gain.size:
         return 0
@@ -210,17 +210,16 @@ def _makes_room(problem: Compiled, free: Float, unit: Int, target: Int, who: Int
 
 
 def _second_exit(
-    problem: Compiled, pairs: tuple[Int, Int], table: Int, out: Float, first: Float, free: Float
+    problem: Compiled, unit: Int, k: Int, table: Int, out: Float, first: Float, free: Float
 ) -> tuple[Float, Int, Int]:
     """(W,) least cost of leaving for a place where one more unit has to leave, that candidate, and that unit."""
-    unit, k = pairs
     count = len(problem.members)
     cost, via, ejected = np.full(count, np.inf), np.full(count, NOWHERE), np.full(count, NOWHERE)
     if not len(unit) or not table.shape[1]:
         return cost, via, ejected
     target = problem.site[unit, k]
     who = table[target]
-    real = (who >= 0) & _makes_room(problem, free, unit, target, who)
+    real = (who >= 0) & _makes_room(free, unit, target, who)
     total = np.where(real, np.append(first, np.inf)[who], np.inf)
     best = total.argmin(axis=1)
     value = out[unit, k] + total[np.arange(len(unit)), best]

@@ -95,8 +95,8 @@ def facilities_of(problem: Problem) -> Facilities:
             clients.append(each.name)
             requests.append(scores.requests(each))
     asked = np.array(requests)
-    limits = {} if not asked.any() else {"requests": asked, "capacity": scores.capacity}
-    return Facilities(tuple(clients), names, np.array(rows), open_cost, count, **limits)
+    found = Facilities(tuple(clients), names, np.array(rows), open_cost, count)
+    return replace(found, requests=asked, capacity=scores.capacity) if asked.any() else found
 
 
 def decide_sites(facilities: Facilities, time_limit_s: float = 20.0) -> Opened:

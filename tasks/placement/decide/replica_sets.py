@@ -64,8 +64,9 @@ class Pool:
     def join(a: Pool, b: Pool) -> Pool:
         """Both, each set once, ordered by function and sites."""
         function, sites = np.concatenate([a.function, b.function]), np.concatenate([a.sites, b.sites])
-        key = np.column_stack([function, sites])
-        _, first = np.unique(key, axis=0, return_index=True)
+        width = int(sites.max(initial=0)) + 1
+        key = ((function * width + sites[:, 0]) * width + sites[:, 1]) * width + sites[:, 2]
+        _, first = np.unique(key, return_index=True)
         return Pool(function[first], sites[first], np.concatenate([a.service, b.service])[first],
                     np.concatenate([a.usd, b.usd])[first])  # fmt: skip
 

@@ -192,9 +192,7 @@ def _begins(function: Int) -> Int:
     return np.flatnonzero(np.r_[True, function[1:] != function[:-1]])
 
 
-def _planned(
-    problem: Replicated, pool: Pool, prices: ReplicaPrices, bound: float, time_limit_s: float
-) -> ReplicaPlan:
+def _planned(problem: Replicated, pool: Pool, prices: ReplicaPrices, bound: float, time_limit_s: float) -> ReplicaPlan:
     picks = make_plan(problem, pool, values(problem, pool, prices), time_limit_s)
     return _plan_of(problem, pool, picks, prices, bound)
 

@@ -145,7 +145,7 @@ class Scores:
         limits = workload.latency_limit_ms
         rows = [self._zone[zone] for zone, rate in workload.demand.items() if rate > 0]
         none = np.zeros(len(self.sites), np.bool_)
-        unknown = np.isnan(self.latency_ms[rows]).any(axis=0) if rows else none
+        unknown = np.asarray(np.isnan(self.latency_ms[rows]).any(axis=0)) if rows else none
         if limits is None:
             return np.full(len(self.sites), -np.inf), unknown
         if isinstance(limits, dict):
@@ -156,7 +156,9 @@ class Scores:
         if not rows:
             return np.full(len(self.sites), -np.inf), unknown
         above = self.latency_ms[rows] - most[:, None]
-        return np.where(np.isnan(above), -np.inf, above).max(axis=0), unknown | np.isnan(above).any(axis=0)
+        return np.asarray(np.where(np.isnan(above), -np.inf, above).max(axis=0)), np.asarray(
+            unknown | np.isnan(above).any(axis=0)
+        )
 
     def _raw(self, workload: PlacementWorkload) -> Float:
         """(5, J) terms in their own units: USD/h, demand x ms, share down, share of labels lacking, gCO2e/h."""

@@ -46,5 +46,3 @@ def _found(problem: Problem, scores: Scores, assignments: Sequence[Assignment]) 
         for other in workload.anti_affinity:
             if set(sites.values()) & set(at[other].values()):
                 yield f"{name}: stands with {other}"
-
-
