@@ -184,10 +184,11 @@ def _chain(problem: Compiled, state: State) -> int:
     others = np.isfinite(problem.cost) & placed[:, None] & (out < most)
     others[rows[placed], picks[placed]] = False
     table = _members(problem, picks)
-    second, via, ejected = _second_exit(problem, *np.nonzero(others), table, out, first, free)
+    mover, place = np.nonzero(others)
+    second, via, ejected = _second_exit(problem, mover, place, table, out, first, free)
     unit, k = np.nonzero((out < -1e-9) & placed[:, None])
     who = table[problem.site[unit, k]]
-    real = (who >= 0) & _makes_room(free, unit, problem.site[unit, k], who)
+    real = (who >= 0) & _makes_room(problem, free, unit, problem.site[unit, k], who)
     gain = -out[unit, k][:, None] - np.where(real, np.append(second, np.inf)[who], np.inf)
     if not gain.size:
         return 0
@@ -219,7 +220,7 @@ def _second_exit(
         return cost, via, ejected
     target = problem.site[unit, k]
     who = table[target]
-    real = (who >= 0) & _makes_room(free, unit, target, who)
+    real = (who >= 0) & _makes_room(problem, free, unit, target, who)
     total = np.where(real, np.append(first, np.inf)[who], np.inf)
     best = total.argmin(axis=1)
     value = out[unit, k] + total[np.arange(len(unit)), best]
