@@ -60,9 +60,9 @@ def _translate(detail: ErrorDetails) -> Finding:
     elif kind in ("finite_number", "float_type", "float_parsing", "int_type", "int_parsing", "int_from_float"):
         problem, fix = f"{given} is not a {'whole' if kind.startswith('int') else 'finite'} number", "give a number"
     elif kind in ("greater_than_equal", "greater_than"):
-        problem, fix = f"{given} is too small", f"give {ctx.get('ge', ctx.get('gt'))} or more"
+        problem, fix = f"{given} is too small", f"give {ctx.get('ge', ctx.get('gt')):g} or more"
     elif kind in ("less_than_equal", "less_than"):
-        limit = f"at most {ctx['le']}" if "le" in ctx else f"less than {ctx.get('lt')}"
+        limit = f"at most {ctx['le']:g}" if "le" in ctx else f"less than {ctx.get('lt')}"
         problem, fix = f"{given} is too large", f"give {limit}"
     elif kind == "too_short":
         problem, fix = f"there are no {path[-1] if path else 'values'}", "give one at least"

@@ -52,7 +52,7 @@ class Facilities:
     split: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Opened:
     """Sites to open, the site of each client (the one with the largest part where clients are split), and the proof."""
 

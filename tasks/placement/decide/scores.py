@@ -136,6 +136,10 @@ class Scores:
         return Terms(float(raw[0]), float(raw[1] / demand) if demand else np.nan, float(self._up[at]),
                      float(raw[4]), shares)  # fmt: skip
 
+    def terms_usd(self, workload: PlacementWorkload) -> Float:
+        """(J,) USD per hour of one replica at each site."""
+        return np.asarray(self._raw(workload)[0])
+
     def latency_excess_ms(self, workload: PlacementWorkload, site: str) -> float:
         """By how much the worst zone's latency is above its limit at a site."""
         return float(self._worst_latency(workload)[0][self.number[site]])
