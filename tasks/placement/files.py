@@ -63,8 +63,8 @@ def _json(text: str, path: Path) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
-        raise InvalidInput(f"no valid JSON: {error.msg}", where=f"{path}:{error.lineno}",
-                           fix="check this line and the one above") from error  # fmt: skip
+        fix = "check the commas, quotes and braces of this line and the one above"
+        raise InvalidInput(f"no valid JSON: {error.msg}", where=f"{path}:{error.lineno}", fix=fix) from error
     except _Twice as error:
         raise InvalidInput(f"the key `{error}` is there twice in one object", where=str(path),
                            fix="keep one of the two") from error  # fmt: skip

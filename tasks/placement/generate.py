@@ -21,9 +21,9 @@ def generate(workloads: int, sites: int, seed: int, tight: bool = False) -> dict
     """A problem as plain data: `sites` places in a unit square, `workloads` that may stand at their 16 nearest.
 
     Half of the workloads live in towns. Two resources. A cost is a base and the distance (x 100, noise of 10 %), times
-    a lognormal demand. Slack: the capacity of the edge follows the demand around it, give or take, and is 1 / 0.8 of
-    it in all; one of the sites is a cloud without limit that costs 1.5 times the dearest candidate. Tight: no cloud,
-    and the same capacity in all is dealt out at random, without regard to the demand; a plan that places every workload
+    a lognormal demand. Slack: the capacity of the edge follows the demand around it, give or take, and is 1 / 0.8 of it
+    in all; one of the sites is a cloud without limit that costs 1.5 times the dearest candidate. Tight: no cloud, and
+    the same capacity in all is dealt out at random, without regard to the demand; a plan that places every workload
     exists (it is made first, and where it needs more than a site was dealt, the site has that and 2 % more).
     """
     rng = np.random.default_rng([seed, workloads, sites, int(tight)])

@@ -184,8 +184,8 @@ def _chain(problem: Compiled, state: State) -> int:
     others = np.isfinite(problem.cost) & placed[:, None] & (out < most)
     others[rows[placed], picks[placed]] = False
     table = _members(problem, picks)
-    cells = np.nonzero(others)
-    second, via, ejected = _second_exit(problem, (cells[0], cells[1]), table, out, first, free)
+    mover, place = np.nonzero(others)
+    second, via, ejected = _second_exit(problem, mover, place, table, out, first, free)
     unit, k = np.nonzero((out < -1e-9) & placed[:, None])
     who = table[problem.site[unit, k]]
     real = (who >= 0) & _makes_room(problem, free, unit, problem.site[unit, k], who)
@@ -211,10 +211,9 @@ def _makes_room(problem: Compiled, free: Float, unit: Int, target: Int, who: Int
 
 
 def _second_exit(
-    problem: Compiled, pairs: tuple[Int, Int], table: Int, out: Float, first: Float, free: Float
+    problem: Compiled, unit: Int, k: Int, table: Int, out: Float, first: Float, free: Float
 ) -> tuple[Float, Int, Int]:
     """(W,) least cost of leaving for a place where one more unit has to leave, that candidate, and that unit."""
-    unit, k = pairs
     count = len(problem.members)
     cost, via, ejected = np.full(count, np.inf), np.full(count, NOWHERE), np.full(count, NOWHERE)
     if not len(unit) or not table.shape[1]:

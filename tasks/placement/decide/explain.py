@@ -81,8 +81,8 @@ class Situation:
     def costs_of(self, unit: int) -> Float:
         """(J,) what the unit would cost at each site, barred or not; infinite where that is not known."""
         members = self.compiled.members[unit]
-        costs = [self.scores.costs_anywhere(self.workloads[each.workload]) for each in members]
-        return np.asarray(np.sum(costs, axis=0))
+        rows = [self.scores.costs_anywhere(self.workloads[each.workload]) for each in members]
+        return np.asarray(np.sum(rows, axis=0))
 
     def explain(self, workload: str, count: int) -> tuple[Explanation, ...]:
         """Every replica of a workload with `count` runners-up."""

@@ -52,7 +52,7 @@ class Facilities:
     split: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Opened:
     """Sites to open, the site of each client (the one with the largest part where clients are split), and the proof."""
 
@@ -95,9 +95,8 @@ def facilities_of(problem: Problem) -> Facilities:
             clients.append(each.name)
             requests.append(scores.requests(each))
     asked = np.array(requests)
-    limited = bool(asked.any())
-    return Facilities(tuple(clients), names, np.array(rows), open_cost, count, asked if limited else None,
-                      scores.capacity if limited else None)  # fmt: skip
+    found = Facilities(tuple(clients), names, np.array(rows), open_cost, count)
+    return replace(found, requests=asked, capacity=scores.capacity) if asked.any() else found
 
 
 def decide_sites(facilities: Facilities, time_limit_s: float = 20.0) -> Opened:

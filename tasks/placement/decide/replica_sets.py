@@ -24,7 +24,7 @@ FULL_SITES = 20  # of a function, its best by service or nearest to its zones: a
 
 @dataclass(frozen=True, eq=False)
 class Replicated:
-    """F functions, J sites, Z user zones, R resources.
+    """F functions and J sites, each sorted by name, Z user zones, R resources.
 
     Attributes
     ----------

@@ -136,6 +136,10 @@ class Scores:
         return Terms(float(raw[0]), float(raw[1] / demand) if demand else np.nan, float(self._up[at]),
                      float(raw[4]), shares)  # fmt: skip
 
+    def terms_usd(self, workload: PlacementWorkload) -> Float:
+        """(J,) USD per hour of one replica at each site."""
+        return np.asarray(self._raw(workload)[0])
+
     def latency_excess_ms(self, workload: PlacementWorkload, site: str) -> float:
         """By how much the worst zone's latency is above its limit at a site."""
         return float(self._worst_latency(workload)[0][self.number[site]])
@@ -144,9 +148,8 @@ class Scores:
         """(J,) latency above the limit in the worst zone, ms, and whether that of a zone with demand is not known."""
         limits = workload.latency_limit_ms
         rows = [self._zone[zone] for zone, rate in workload.demand.items() if rate > 0]
-        unknown = np.zeros(len(self.sites), np.bool_)
-        if rows:
-            unknown |= np.isnan(self.latency_ms[rows]).any(axis=0)
+        none = np.zeros(len(self.sites), np.bool_)
+        unknown = np.asarray(np.isnan(self.latency_ms[rows]).any(axis=0)) if rows else none
         if limits is None:
             return np.full(len(self.sites), -np.inf), unknown
         if isinstance(limits, dict):
@@ -157,7 +160,9 @@ class Scores:
         if not rows:
             return np.full(len(self.sites), -np.inf), unknown
         above = self.latency_ms[rows] - most[:, None]
-        return np.where(np.isnan(above), -np.inf, above).max(axis=0), unknown | np.isnan(above).any(axis=0)
+        return np.asarray(np.where(np.isnan(above), -np.inf, above).max(axis=0)), np.asarray(
+            unknown | np.isnan(above).any(axis=0)
+        )
 
     def _raw(self, workload: PlacementWorkload) -> Float:
         """(5, J) terms in their own units: USD/h, demand x ms, share down, share of labels lacking, gCO2e/h."""
