@@ -31,8 +31,8 @@ def small(seed: int, workloads: int, sites: int) -> dict[str, Any]:
               for row, name in enumerate(names)]  # fmt: skip
     rows = []
     for row in range(workloads):
-        each: dict[str, Any] = {
-            "name": f"w{row}", "requests": {"cpu": int(rng.integers(0, 4)), "memory_gb": int(rng.integers(0, 4))}}  # fmt: skip
+        asked = {"cpu": int(rng.integers(0, 4)), "memory_gb": int(rng.integers(0, 4))}
+        each: dict[str, Any] = {"name": f"w{row}", "requests": asked}
         if rng.random() < 0.6:
             each["cost"] = {name: round(float(rng.uniform(1, 9)), 2) for name in names if rng.random() < 0.8}
         else:
@@ -132,8 +132,7 @@ def test_the_bound_is_not_above_the_value(data, policy):
 def test_the_exact_engine_agrees_with_trying_everything(data):
     left, cost = brute_force(data)
     placement = decided(data, EXACT)
-    if not any("affinity" in each for each in data["workloads"]):  # a group counts as one there
-        assert len(placement.unplaced) == left
+    assert len(placement.unplaced) == left
     if left == 0:
         assert len(placement.unplaced) == 0
         assert placement.objective == pytest.approx(cost, abs=1e-5)
