@@ -64,6 +64,10 @@ class Compiled:
         """(J, R) capacity with the tolerance of its sums."""
         return self.capacity * (1 + TOLERANCE) + 1e-12
 
+    def left_out(self, picks: Int) -> int:
+        """Replicas that stand nowhere; a unit may be several."""
+        return sum(len(members) for members, pick in zip(self.members, picks.tolist(), strict=True) if pick < 0)
+
     def rivals(self) -> list[list[tuple[int, list[int]]]]:
         """(W,) for each unit the units it must not stand with, and the keys of the sites that decide it."""
         found: list[list[tuple[int, list[int]]]] = [[] for _ in self.members]

@@ -123,10 +123,14 @@ class Situation:
                     found.append(Obstacle(barrier, resource, float(asked[r] - room[site, r])))
                     break
         found += [Obstacle(Barrier.APART, self.compiled.members[other][0].workload)
-                  for other, level in self.rivals.get(unit, []) if self._meets(other, site, level)]  # fmt: skip
+                  for other in self.rivals_at(unit, site)]  # fmt: skip
         if not found and site not in self.compiled.site[unit][np.isfinite(self.compiled.cost[unit])]:
             found.append(Obstacle(Barrier.NOT_SEARCHED, name))
         return found
+
+    def rivals_at(self, unit: int, site: int) -> list[int]:
+        """Units at a site, or in its region, that the unit must not stand with."""
+        return [other for other, level in self.rivals.get(unit, []) if self._meets(other, site, level)]
 
     def _meets(self, other: int, site: int, level: int) -> bool:
         at, keys = self.site_of(other), self.compiled.keys

@@ -38,8 +38,14 @@ def priced(problem: Compiled, price: Float) -> Float:
 
 def bound_at(problem: Compiled, price: Float) -> float:
     """The bound that prices prove; also for the sites that were left out of the candidates, whose prices are >= 0."""
-    least = np.minimum(priced(problem, price).min(axis=1), problem.floor)
+    least = least_priced(priced(problem, price).min(axis=1), problem.floor)
     return float(least.sum() - (price * problem.capacity).sum())
+
+
+def least_priced(total: Float, floor: Float) -> Float:
+    """(W,) least priced cost of each unit; 0 for one that may stand nowhere, of which prices say nothing."""
+    least = np.minimum(total, floor)
+    return np.where(np.isfinite(least), least, 0.0)
 
 
 def find_prices(problem: Compiled, start: Float | None = None, passes: int | None = None) -> Prices:
@@ -61,13 +67,13 @@ def find_prices(problem: Compiled, start: Float | None = None, passes: int | Non
     price = price * scale
     best, best_price, since = -np.inf, price, 0
     theta, direction = 1.0 if start is None else 0.3, np.zeros_like(price)
-    rows = np.arange(len(requests))
+    rows, usable = np.arange(len(requests)), np.isfinite(problem.cost).any(axis=1, keepdims=True)
     for _ in range(passes or (PASSES if start is None else WARM_PASSES)):
         total = problem.cost.copy()
         for column in range(resources):
             total += price[:, column][problem.site] * requests[:, column, None]
         pick = total.argmin(axis=1)
-        least = np.minimum(total[rows, pick], problem.floor)
+        least = least_priced(total[rows, pick], problem.floor)
         value = float(least.sum() - (price * capacity).sum())
         if value > best:
             since = 0 if value > best + 1e-5 * abs(best) else since + 1
@@ -77,7 +83,7 @@ def find_prices(problem: Compiled, start: Float | None = None, passes: int | Non
         if since >= HALVE_AFTER:
             theta, since = theta / 2, 0
         at = problem.site[rows, pick]
-        excess = _loads(at, requests, sites) - capacity
+        excess = _loads(at, requests * usable, sites) - capacity
         direction = excess + MEMORY * direction
         direction = np.where((price <= 0) & (direction < 0), 0.0, direction)
         norm = float((direction * direction).sum())

@@ -13,6 +13,7 @@ from tasks.placement.decide.construct import NOWHERE
 
 OPTIMAL, LIMIT, INFEASIBLE = 0, 1, 2  # scipy's status codes
 RELATIVE_GAP = 1e-6
+NARROW_TIME = 0.2  # of the time limit, for the narrow search
 NARROW = 6  # candidates, the best by priced cost, among which any valid placement is looked for first
 
 
@@ -72,7 +73,7 @@ def _apart(problem: Compiled, unit: Int, site: Int) -> sp.csr_matrix:
 
 
 def solve_exact(problem: Compiled, time_limit_s: float) -> Exact | None:
-    """The cheapest placement of all units; where none exists, of as many as possible.
+    """The cheapest placement of all units; where none exists, of as many replicas as possible.
 
     None where the time was over before any placement was found.
     """
@@ -84,43 +85,44 @@ def solve_exact(problem: Compiled, time_limit_s: float) -> Exact | None:
         return Exact(_picks(problem, model, x), min(bound, float(model.cost @ x)), status == OPTIMAL)
     if status != INFEASIBLE:
         return None
-    most, status, _ = _solve(model, -np.ones(len(model.cost)), 0, time_limit_s)
+    weight = np.array([len(members) for members in problem.members], np.float64)[model.unit]
+    most, status, _ = _solve(model, -weight, 0, time_limit_s)
     if most is None:
         return None
-    x, second, bound = _solve(model, model.cost, 0, time_limit_s, at_least=round(float(most.sum())))
+    placed = (weight, round(float(weight @ most)))
+    x, second, bound = _solve(model, model.cost, 0, time_limit_s, at_least=placed)
     x = most if x is None else x
     value = float(model.cost @ x)
     return Exact(_picks(problem, model, x), min(bound, value), status == second == OPTIMAL)
 
 
-def place_all(problem: Compiled, total: Float, time_limit_s: float) -> Int | None:
-    """(W,) picks of any valid placement of all units, whatever it costs; None where none was found.
+def place_all(problem: Compiled, total: Float, needed: Bool, time_limit_s: float) -> Int | None:
+    """(W,) picks of any valid placement of all `needed` units, whatever it costs; None where none was found.
 
     Without an objective HiGHS's feasibility jump finds one in a tenth of the time in which its branch and bound finds
     the first for the true costs. Cheap candidates by `total` (W, K), the priced cost, are tried on their own first.
     """
-    if not np.isfinite(problem.cost).any(axis=1).all():
-        return None
     rank = np.argsort(np.argsort(total, axis=1, kind="stable"), axis=1, kind="stable")
-    for width in (NARROW, total.shape[1]):
+    for width, share in ((NARROW, NARROW_TIME), (total.shape[1], 1.0)):
         if width > total.shape[1]:
             continue
-        model = model_of(problem, rank < width)
-        x, _, _ = _solve(model, np.zeros(len(model.cost)), 1, time_limit_s)
+        model = model_of(problem, (rank < width) & needed[:, None])
+        x, _, _ = _solve(model, np.zeros(len(model.cost)), needed.astype(np.float64), time_limit_s * share)
         if x is not None:
             return _picks(problem, model, x)
     return None
 
 
 def _solve(
-    model: Model, cost: Float, least: int, time_limit_s: float, at_least: int | None = None
+    model: Model, cost: Float, least: int | Float, time_limit_s: float, at_least: tuple[Float, int] | None = None
 ) -> tuple[Float | None, int, float]:
     """Values of the cells (None for no solution), scipy's status, and the bound that is proven.
 
-    `least` is 1 where every unit must stand somewhere, 0 where it may be left out; `at_least` so many must stand.
+    `least` is 1 where every unit must stand somewhere, 0 where it may be left out; `at_least`: replicas of each cell,
+    and how many must stand.
     """
     if not len(cost):
-        empty = model.once.shape[0] == 0 or least == 0
+        empty = model.once.shape[0] == 0 or not np.any(least)
         return (np.zeros(0) if empty else None), OPTIMAL if empty else INFEASIBLE, 0.0
     rows = [LinearConstraint(model.once, least, 1)]
     if model.held.shape[0]:
@@ -128,7 +130,7 @@ def _solve(
     if model.apart.shape[0]:
         rows.append(LinearConstraint(model.apart, -np.inf, 1))
     if at_least is not None:
-        rows.append(LinearConstraint(np.ones((1, len(cost))), at_least, np.inf))
+        rows.append(LinearConstraint(at_least[0][None], at_least[1], np.inf))
     options = {"time_limit": time_limit_s, "mip_rel_gap": RELATIVE_GAP}
     found = milp(cost, constraints=rows, integrality=np.ones(len(cost)), bounds=Bounds(0, 1), options=options)
     bound = getattr(found, "mip_dual_bound", None)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.placement.decide.compiled import Compiled, Float, Int, compile_problem
-from tasks.placement.decide.construct import NOWHERE, by_regret, place_in_order
+from tasks.placement.decide.compiled import Bool, Compiled, Float, Int, compile_problem
+from tasks.placement.decide.construct import NOWHERE, by_regret, place_in_order, size_of
 from tasks.placement.decide.ejection import current_cost, improve
 from tasks.placement.decide.explain import Situation, obstacles_of
 from tasks.placement.decide.lagrangian import Prices, find_prices, priced
@@ -20,6 +20,7 @@ from tasks.placement.decide.scores import Scores
 from tasks.placement.decide.verify import violations_of
 from tasks.placement.problem import Problem
 
+SHORT = 0.2  # of the time limit, once not everything could be placed
 LARGE = 2_000  # units; beyond, fewer rounds of polishing are worth their time
 
 
@@ -90,16 +91,16 @@ def decide_placement(
     picks, engine = _search(compiled, found, standing, policy), "lagrangian"
     if exact is not None and _rank(compiled, exact.picks) <= _rank(compiled, picks):
         picks, engine = exact.picks, "exact-time-limit"
-    left = int((picks == NOWHERE).sum())
+    left = compiled.left_out(picks)
     bound = partial_bound(compiled, found.price, left)
-    if exact is not None and left == int((exact.picks == NOWHERE).sum()):
+    if exact is not None and left == compiled.left_out(exact.picks):
         bound = max(bound, exact.bound)
     return _told(problem, scores, compiled, picks, bound, found, engine, policy)
 
 
 def _rank(problem: Compiled, picks: Int) -> tuple[int, float]:
     """What is better comes first: fewer left out, then cheaper."""
-    return int((picks == NOWHERE).sum()), float(current_cost(problem, picks).sum())
+    return problem.left_out(picks), float(current_cost(problem, picks).sum())
 
 
 def _search(
@@ -113,13 +114,36 @@ def _search(
     if (picks == NOWHERE).any():
         picks = _fitted(problem, total, picks, policy)
     rounds = policy.polish_rounds if len(picks) <= LARGE else -(-policy.polish_rounds // 10)
-    return polish(problem, picks, rounds, policy.seed) if rounds else picks
+    picks = polish(problem, picks, rounds, policy.seed) if rounds else picks
+    return _inserted(problem, picks, total) if (picks == NOWHERE).any() else picks
 
 
 def _fitted(problem: Compiled, total: Float, picks: Int, policy: PlacementPolicy) -> Int:
-    """Picks with everything placed, where such a placement is found; else the given ones."""
-    whole = place_all(problem, total, policy.time_limit_s)
-    return picks if whole is None else improve(problem, whole)
+    """Picks with everything placed, where such a placement is found; else with as much as was found.
+
+    Of the units that the given picks leave out, the largest are given up first; how many is found by halving.
+    """
+    usable: Bool = np.asarray(np.isfinite(problem.cost).any(axis=1))
+    left = np.flatnonzero((picks == NOWHERE) & usable)
+    left = left[np.argsort(-size_of(problem)[left], kind="stable")]
+    few, many, best, given_up, limit_s = 0, len(left), picks, 0, policy.time_limit_s
+    while few < many:
+        needed = usable.copy()
+        needed[left[:given_up]] = False
+        whole = place_all(problem, total, needed, limit_s)
+        if whole is None:
+            few = given_up + 1
+        else:
+            many, best = given_up, whole
+        given_up, limit_s = (few + many) // 2, policy.time_limit_s * SHORT
+    return picks if best is picks else improve(problem, _inserted(problem, best, total))
+
+
+def _inserted(problem: Compiled, picks: Int, total: Float) -> Int:
+    """Picks with what still fits put where it fits, without moving anything."""
+    stays = problem.site == np.where(picks == NOWHERE, -1, problem.site[np.arange(len(picks)), picks])[:, None]
+    order = np.lexsort((size_of(problem), picks == NOWHERE))
+    return place_in_order(problem, order, np.where(stays & np.isfinite(problem.cost), -np.inf, total))
 
 
 def _replanned(
@@ -136,14 +160,17 @@ def _replanned(
     stays = (problem.site == here[:, None]) & np.isfinite(problem.cost)
     order = np.lexsort((by_regret(problem, total).argsort(), ~stays.any(axis=1)))
     picks = improve(problem, place_in_order(problem, order, np.where(stays, -np.inf, total)), deep=False)
-    return _fitted(problem, total, picks, policy) if (picks == NOWHERE).any() else picks
+    if (picks == NOWHERE).any():
+        picks = _inserted(problem, _fitted(problem, total, picks, policy), total)
+    return picks
 
 
 def partial_bound(problem: Compiled, price: Float, unplaced: int) -> float:
-    """What any placement that leaves out `unplaced` units costs at least: the dearest ones may be those left out."""
-    least = np.minimum(priced(problem, price).min(axis=1), problem.floor)
-    kept = np.sort(least)[: len(least) - unplaced]
-    return float(kept.sum() - (price * problem.capacity).sum()) if len(kept) else 0.0
+    """What any placement that leaves out so many replicas costs at least: the dearest may be those left out."""
+    least = np.sort(np.minimum(priced(problem, price).min(axis=1), problem.floor))
+    unplaced = min(unplaced, len(least))
+    kept = least[: len(least) - unplaced].sum() + np.minimum(least[len(least) - unplaced :], 0.0).sum()
+    return float(kept - (price * problem.capacity).sum())
 
 
 def _told(

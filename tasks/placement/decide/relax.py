@@ -1,20 +1,19 @@
 """What to change where not everything can be placed: the smallest set of constraints, by name, and by how much.
 
 Small problems: an elastic program in which every named constraint may be given up, and as few as possible are
-(Chinneck 2008, Feasibility and Infeasibility in Optimization). Large ones: the groups of sites that the replicas left
-over compete for, and the resource that lacks there.
+(Chinneck 2008, Feasibility and Infeasibility in Optimization). Large ones: capacities at few sites
+that are enough for what is left over, not always the fewest.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from tasks.placement.decide.compiled import BY_REGION, Int
+from tasks.placement.decide.compiled import BY_REGION
 from tasks.placement.decide.construct import NOWHERE
 from tasks.placement.decide.explain import BARRIERS, Situation
 from tasks.placement.decide.outcome import Barrier, Relaxation
@@ -30,7 +29,7 @@ def smallest_relaxation(situation: Situation, cells: int, time_limit_s: float) -
         found = _Elastic(situation).solve(time_limit_s)
         if found is not None:
             return found
-    return _short_groups(situation)
+    return _sufficient(situation)
 
 
 @dataclass
@@ -145,38 +144,31 @@ class _Elastic:
         return tuple(sorted(found, key=lambda each: (each.constraint, each.subject)))
 
 
-def _short_groups(situation: Situation) -> tuple[Relaxation, ...]:
-    """For units left over that compete for the same sites: the resource of which least is free, and what lacks."""
-    compiled = situation.compiled
-    left = np.flatnonzero(situation.picks == NOWHERE)
-    found = []
-    for group in _sharing(compiled.site, np.isfinite(compiled.cost), left):
-        sites = np.unique(compiled.site[group][np.isfinite(compiled.cost[group])])
+def _sufficient(situation: Situation) -> tuple[Relaxation, ...]:
+    """Capacities that are enough for what is left over: each unit at the site that lacks least, few sites in all."""
+    compiled, free = situation.compiled, situation.free.copy()
+    scale = np.maximum(compiled.requests.mean(axis=0), 1e-12)
+    grown: set[int] = set()
+    barred, apart = [], set()
+    for unit in np.flatnonzero(situation.picks == NOWHERE).tolist():
+        sites = compiled.site[unit][np.isfinite(compiled.cost[unit])]
         if not len(sites):
-            names = tuple(sorted({m.workload for unit in group.tolist() for m in compiled.members[unit]}))
-            found.append(Relaxation("no site allowed", names, 0.0))
+            barred += [member.workload for member in compiled.members[unit]]
             continue
-        asked, free = compiled.requests[group].sum(axis=0), situation.free[sites].sum(axis=0)
-        r = int(np.argmax(asked / np.maximum(free, 1e-12)))
-        subject = (compiled.resources[r], *(compiled.sites[site] for site in sites.tolist()))
-        found.append(Relaxation(str(Barrier.CAPACITY), subject, float(max(asked[r] - free[r], asked.min(initial=0.0)))))
+        rivals = [situation.rivals_at(unit, site) for site in sites.tolist()]
+        if all(rivals):
+            names = {compiled.members[each][0].workload for each in (unit, *min(rivals, key=len))}
+            apart.add(tuple(sorted(names)))
+            continue
+        sites = sites[[not each for each in rivals]]
+        short = (np.maximum(compiled.requests[unit] - np.maximum(free[sites], 0.0), 0.0) / scale).sum(axis=1)
+        new = np.array([site not in grown for site in sites.tolist()])
+        at = int(sites[np.lexsort((sites, short, new))[0]])
+        grown.add(at)
+        free[at] -= compiled.requests[unit]
+    found = [Relaxation(str(Barrier.CAPACITY), (compiled.sites[site], compiled.resources[r]), float(-free[site, r]))
+             for site in sorted(grown) for r in range(len(scale)) if free[site, r] < -LEAST]  # fmt: skip
+    found += [Relaxation(str(Barrier.APART), names, 0.0) for names in sorted(apart)]
+    if barred:
+        found.append(Relaxation("no site allowed", tuple(sorted(set(barred))), 0.0))
     return tuple(found)
-
-
-def _sharing(site: Int, usable: np.ndarray[tuple[int, int], np.dtype[np.bool_]], left: Int) -> list[Int]:
-    """Groups of units that have candidates in common, directly or through others."""
-    owner: dict[int, int] = {}
-    parent = {unit: unit for unit in left.tolist()}
-
-    def root(unit: int) -> int:
-        while parent[unit] != unit:
-            unit = parent[unit]
-        return unit
-
-    for unit in left.tolist():
-        for at in site[unit][usable[unit]].tolist():
-            parent[root(unit)] = root(owner.setdefault(at, unit))
-    groups: dict[int, list[int]] = defaultdict(list)
-    for unit in left.tolist():
-        groups[root(unit)].append(unit)
-    return [np.array(groups[key]) for key in sorted(groups)]

@@ -27,7 +27,7 @@ def make_plan(problem: Replicated, pool: Pool, value: Float, time_limit_s: float
     return min((picks, exact), key=lambda each: ((each < 0).sum(), pool.service[each[each >= 0]].sum()))
 
 
-class _Ledger:
+class Ledger:
     """What is left of the capacities (a last row without limit for absent sites) and of the budget."""
 
     def __init__(self, problem: Replicated, pool: Pool) -> None:
@@ -48,7 +48,7 @@ class _Ledger:
         return np.asarray(room & (self.pool.usd[rows] <= self.money - reserve))
 
 
-def _rows_of(problem: Replicated, pool: Pool) -> list[Int]:
+def rows_of(problem: Replicated, pool: Pool) -> list[Int]:
     """Rows of the pool for each function."""
     order = np.argsort(pool.function, kind="stable")
     cuts = np.searchsorted(pool.function[order], np.arange(1, len(problem.functions)))
@@ -57,11 +57,11 @@ def _rows_of(problem: Replicated, pool: Pool) -> list[Int]:
 
 def _constructed(problem: Replicated, pool: Pool, value: Float) -> Int:
     """Functions that lose most without their best set first, each the best set that fits and leaves enough money."""
-    rows = _rows_of(problem, pool)
+    rows = rows_of(problem, pool)
     cheapest = np.array([pool.usd[each].min() if len(each) else 0.0 for each in rows])
     regret = np.array([_regret(value[each]) for each in rows])
     order = np.lexsort((np.arange(len(rows)), -regret * problem.requests.sum(axis=1)))
-    ledger, picks, reserve = _Ledger(problem, pool), np.full(len(rows), NONE), float(cheapest.sum())
+    ledger, picks, reserve = Ledger(problem, pool), np.full(len(rows), NONE), float(cheapest.sum())
     for f in order.tolist():
         reserve -= float(cheapest[f])
         fits = rows[f][ledger.fits(rows[f], reserve)]
@@ -83,7 +83,7 @@ def _improved(problem: Replicated, pool: Pool, picks: Int, value: Float) -> Int:
 
     Odd sweeps go by the priced value, so that what is scarce is given back before it is spent again.
     """
-    rows, ledger, picks = _rows_of(problem, pool), _Ledger(problem, pool), picks.copy()
+    rows, ledger, picks = rows_of(problem, pool), Ledger(problem, pool), picks.copy()
     for row in picks[picks >= 0].tolist():
         ledger.book(row, -1.0)
     best = picks.copy()

@@ -21,7 +21,7 @@ MISTAKES = {
     "sites missing": ({}, "sites: it is missing"),
     "negative capacity": ({"sites": [{"name": "a", "capacity": {"cpu": -1}}]}, "sites[0].capacity.cpu: `-1` is too"),
     "capacity of NaN": ({"sites": [{"name": "a", "capacity": {"cpu": math.nan}}]}, "sites[0].capacity.cpu: `nan`"),
-    "unknown field": ({"sites": [{**A, "capacityy": {}}]}, "did you mean `capacity`?"),
+    "unknown field": ({"sites": [{**A, "capacities": {}}]}, "did you mean `capacity`?"),
     "unknown site in cost": (
         {"sites": [A], "workloads": [{**W, "cost": {"x": 1}}]}, "workloads[0].cost.x: no site is named `x`"),
     "unknown site in allowed": (

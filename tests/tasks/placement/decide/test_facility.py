@@ -63,9 +63,9 @@ def test_capacities_that_never_bind_change_nothing_and_are_solved_exactly(facili
 def test_the_order_of_sites_and_clients_changes_nothing(facilities, data):
     rows = data.draw(st.permutations(range(len(facilities.clients))))
     columns = data.draw(st.permutations(range(len(facilities.sites))))
-    clients, sites = [facilities.clients[row] for row in rows], [facilities.sites[column] for column in columns]
-    turned = Facilities(tuple(clients), tuple(sites), facilities.cost[np.ix_(rows, columns)],
-                        facilities.open_cost[columns], facilities.count)  # fmt: skip
+    clients, sites = (tuple(facilities.clients[row] for row in rows), tuple(facilities.sites[c] for c in columns))
+    cost, open_cost = facilities.cost[np.ix_(rows, columns)], facilities.open_cost[columns]
+    turned = Facilities(clients, sites, cost, open_cost, facilities.count)
     assert decide_sites(turned) == decide_sites(facilities)
 
 

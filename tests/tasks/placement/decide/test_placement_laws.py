@@ -132,8 +132,7 @@ def test_the_bound_is_not_above_the_value(data, policy):
 def test_the_exact_engine_agrees_with_trying_everything(data):
     left, cost = brute_force(data)
     placement = decided(data, EXACT)
-    if not any("affinity" in each for each in data["workloads"]):  # a group counts as one there
-        assert len(placement.unplaced) == left
+    assert len(placement.unplaced) == left
     if left == 0:
         assert len(placement.unplaced) == 0
         assert placement.objective == pytest.approx(cost, abs=1e-5)
