@@ -91,25 +91,21 @@ def _take_back(run: Run, hold: Hold) -> Result:
     return carry_out(run, actuator, planned, subject=hold.subject, key=key)
 
 
-def adopt_marked(run: Run) -> list[str]:
-    """Know again what a store that is lost has held up: the marks in the clusters that this one knows nothing of.
+def unknown_marks(run: Run) -> tuple[list[Hold], list[str]]:
+    """What marks in the clusters say is held up and this store knows nothing of; and what could not be asked.
 
-    Returns
-    -------
-    What could not be asked, a line each.
+    Whoever may write a Lease in our namespace can write such a mark: it is told, and believed only where a person says
+    so. Nothing is stored.
     """
     known = {(hold.subject, hold.kind) for hold in run.journal.holds(run.fleet_name)}
-    trouble = []
+    found: list[Hold] = []
+    trouble: list[str] = []
     for cluster in run.fleet.clusters:
         try:
-            found = marked(KubernetesApi.connect(resolve_secrets(cluster)), cluster.name, run.fleet_name)
+            found += marked(KubernetesApi.connect(resolve_secrets(cluster)), cluster.name, run.fleet_name)
         except ContinuumError as error:
             trouble.append(str(error))
-            continue
-        for hold in found:
-            if hold.kind in BY_KIND and (hold.subject, hold.kind) not in known:
-                run.journal.keep_hold(hold)
-    return trouble
+    return [hold for hold in found if hold.kind in BY_KIND and (hold.subject, hold.kind) not in known], trouble
 
 
 def _words(hold: Hold) -> str:

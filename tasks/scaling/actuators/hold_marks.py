@@ -78,6 +78,8 @@ def marked(api: KubernetesApi, cluster: str, fleet: str) -> list[Hold]:
         try:
             held = Held.model_validate_json(notes[HELD])
             until = datetime.fromisoformat(notes[EXPIRES_AT])
+            if until.tzinfo is None:
+                raise ValueError("no time zone")
         except (ValidationError, KeyError, ValueError):
             logger.warning("cluster %s: lease %s/%s is no mark that can be read; remove it if nobody misses it",
                            cluster, NAMESPACE, lease["metadata"]["name"])  # fmt: skip

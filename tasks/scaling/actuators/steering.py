@@ -101,7 +101,7 @@ class Steering(PoolActuator):
         hold_marks.remove(self.access.api, hold)
 
     def mark(self, hold: Hold) -> None:
-        """Leave what is held up, and until when, where the pool is: a lost store must not keep it high for ever."""
+        """Leave what is held up, and until when, where the pool is: people see it there when our store is lost."""
         hold_marks.leave(self.access.api, hold)
 
     def _planned(self, seen: Seen, value: Value, base: Value, *, nodes: int, until: datetime) -> Planned:

@@ -130,7 +130,7 @@ def test_what_is_held_up_is_marked_in_its_cluster_until_it_is_taken_back(run: Ru
     assert access.api.list("leases", NAMESPACE) == []
 
 
-def test_a_floor_is_taken_back_by_a_store_that_never_knew_of_it(run: Run) -> None:
+def test_a_mark_that_our_store_does_not_know_lowers_nothing_unless_a_person_says_so(run: Run) -> None:
     before = setting(run, JOBS)
     carry_out(run, decide(run, JOBS, more(run, JOBS)))
     (lost,) = run.journal.holds("default")
@@ -139,7 +139,15 @@ def test_a_floor_is_taken_back_by_a_store_that_never_knew_of_it(run: Run) -> Non
     long_ago = {"metadata": {"annotations": {EXPIRES_AT: (lost.until - timedelta(days=1)).isoformat()}}}
     api.patch_at(LEASES, mark_name(lost), long_ago)
 
-    answer = CliRunner().invoke(app, ["reap", "--json"])
+    held = setting(run, JOBS)
+    for words in (["reap", "--json"], ["reap", "--dry-run", "--adopt", JOBS, "--json"]):
+        answer = CliRunner().invoke(app, words)
+        assert answer.exit_code == 0, answer.output
+        assert (json.loads(answer.stdout)["reaped"], setting(run, JOBS)) == ([], held)
+        assert run.journal.holds("default") == []
+    assert CliRunner().invoke(app, ["reap", "--adopt", "eu-eks/web"]).exit_code == 1
+
+    answer = CliRunner().invoke(app, ["reap", "--adopt", JOBS, "--json"])
     assert answer.exit_code == 0, answer.output
     assert [(each["subject"], each["state"]) for each in json.loads(answer.stdout)["reaped"]] == [(JOBS, "done")]
     assert setting(run, JOBS) == before
