@@ -13,14 +13,16 @@ from blocks.kubernetes.nodes import (
     is_ready,
     is_schedulable,
 )
-from blocks.kubernetes.ownership import HANDS_OFF, is_hands_off, owner
+from blocks.kubernetes.ownership import HANDS_OFF, MANAGED_BY, OURS, is_hands_off, owner
 from blocks.kubernetes.pod_requests import NO_PODS, PoolPods, pods_by_pool
 from blocks.kubernetes.room import PoolRoom, room_by_pool
 
 __all__ = [
     "HANDS_OFF",
     "KARPENTER_LABEL",
+    "MANAGED_BY",
     "NO_PODS",
+    "OURS",
     "POOL_LABEL",
     "KubernetesApi",
     "Lease",

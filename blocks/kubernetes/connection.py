@@ -186,6 +186,15 @@ class Connection:
         """The object as it was stored; `Conflict` where there is one of its name."""
         return self.request("POST", path_of(resource, namespace=namespace), body=body)
 
+    def create_with_namespace(self, resource: str, body: Object, namespace: str) -> Object:
+        """The same, making the namespace first where there is none: an admin may have gone without our manifests."""
+        try:
+            return self.create(resource, body, namespace)
+        except NotFound:
+            named = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+            self.create("namespaces", named)
+            return self.create(resource, body, namespace)
+
     def patch_at(self, path: str, name: str, body: Object, *, resource_version: str = "") -> Object:
         """Merge-patch an object below any path (a custom resource's); `Conflict` where it is no longer that version."""
         if resource_version:

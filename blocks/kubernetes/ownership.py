@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+MANAGED_BY = "app.kubernetes.io/managed-by"  # label of every object of ours, with this value
+OURS = "continuum"
 HANDS_OFF = "continuum.io/hands-off"
 HANDS_OFF_KEYS = (HANDS_OFF, "continuum-io-hands-off")  # Azure tags and GCP labels allow no dot and slash
 NO = frozenset({"false", "no", "0", "off"})

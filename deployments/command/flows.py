@@ -57,7 +57,8 @@ def _declared() -> list[dict[str, Any]]:
 def _when(entry: dict[str, Any]) -> str:
     if schedules := entry.get("schedules"):
         return f"every {schedules[0]['interval'] // 60} min"
-    return f"on {', '.join(name for trigger in entry.get('triggers', ()) for name in trigger['expect'])}"
+    events = [name for trigger in entry.get("triggers", ()) for name in trigger["expect"]]
+    return f"on {', '.join(events)}" if events else "by hand"
 
 
 async def _newest_runs() -> dict[str, dict[str, str | None]]:

@@ -161,7 +161,7 @@ def freeze(
             return print_json(frozen)
         out.print(f"Frozen: {_frozen_words(frozen)}", highlight=False)
         known = {decision.subject for decision in store.decisions(limit=1000)}
-        if known and not any(covers(scope, subject) for subject in known):
+        if scope != "*" and not any(covers(scope, subject) for subject in known):
             err.print(f"[yellow]warning[/yellow] no pool that was ever decided on lies in {scope}: is it spelt right?")
         under_way = [row for row in journal.intents(state=State.STARTED) if journal.frozen(row.subject)]
         for row in under_way:

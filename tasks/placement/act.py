@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from blocks.errors import Conflict, InvalidInput, NotFound, Refused
 from blocks.fleet import Fleet
 from blocks.inventory import resolve_secrets
-from blocks.kubernetes import KubernetesApi, owner
+from blocks.kubernetes import MANAGED_BY, OURS, KubernetesApi, owner
 from blocks.kubernetes.connection import path_of
 from blocks.store.journal import Journal
 from blocks.store.tables import Decision, Intent
@@ -25,7 +25,7 @@ from tasks.acting import (
     settle_left_over,
     undo_with,
 )
-from tasks.placement.new_workloads import DIGEST, MANAGED_BY, OURS, NewWorkload, manifest
+from tasks.placement.new_workloads import DIGEST, NewWorkload, manifest
 from tasks.run import Run
 
 MANAGER = "continuum"  # field manager of server-side apply

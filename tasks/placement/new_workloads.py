@@ -10,9 +10,8 @@ from pydantic import Field, StringConstraints
 
 from blocks.fleet import Tier
 from blocks.fleet_values import Model
+from blocks.kubernetes import MANAGED_BY, OURS
 
-MANAGED_BY = "app.kubernetes.io/managed-by"
-OURS = "continuum"
 DECISION = "continuum.io/decision"
 DIGEST = "continuum.io/digest"
 

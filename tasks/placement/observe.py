@@ -16,17 +16,17 @@ from blocks import tables
 from blocks.errors import ContinuumError, InvalidInput
 from blocks.fleet import Cluster, Fleet
 from blocks.inventory import resolve_secrets
-from blocks.kubernetes import KubernetesApi, is_ready, is_schedulable
+from blocks.kubernetes import MANAGED_BY, OURS, KubernetesApi, is_ready, is_schedulable
 from blocks.kubernetes.budgets import room
 from blocks.kubernetes.pod_requests import Requests, pod_requests
 from blocks.store.tables import now
 from tasks.clusters import side_by_side
-from tasks.placement.new_workloads import GIB, MANAGED_BY, OURS, NewWorkload
+from tasks.placement.new_workloads import GIB, NewWorkload
 from tasks.placement.problem import Problem
 from tasks.placement.problem_checks import parse_problem
 from tasks.run import Run
 
-MOST_PODS_ENDED = ("Succeeded", "Failed")
+ENDED = ("Succeeded", "Failed")
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,8 @@ def observe_room(run: Run, workloads: Sequence[NewWorkload]) -> View:
     problem = parse_problem({
         "sites": sites,
         "zones": [{"name": each.name, "lat": each.latitude, "lon": each.longitude} for each in run.fleet.sites],
-        "workloads": [_workload(each, names) for each in workloads if each.key not in standing],
+        "workloads": [wish for each in workloads
+                      if (wish := _workload(run.fleet, each, names, standing.get(each.key, [])))],
     }, "workloads")  # fmt: skip
     return View(as_of, problem, standing, trouble)
 
@@ -77,7 +78,7 @@ def _read(cluster: Cluster) -> tuple[dict[str, float], list[str], str]:
         api = KubernetesApi.connect(resolve_secrets(cluster))
         nodes = [node for node in api.nodes() if is_ready(node) and is_schedulable(node)]
         names = {node["metadata"]["name"] for node in nodes}
-        pods = [pod for pod in api.pods() if (pod.get("status") or {}).get("phase") not in MOST_PODS_ENDED]
+        pods = [pod for pod in api.pods() if (pod.get("status") or {}).get("phase") not in ENDED]
         placed = api.list("deployments", label_selector=f"{MANAGED_BY}={OURS}")
     except ContinuumError as error:
         logger.warning("%s", error)
@@ -107,16 +108,20 @@ def _site(fleet: Fleet, cluster: Cluster, free: dict[str, float], as_of: datetim
     }  # fmt: skip
 
 
-def _workload(each: NewWorkload, sites: set[str]) -> dict[str, Any]:
-    """One copy, with all of its pods, is what is placed; copies go to different sites."""
+def _workload(fleet: Fleet, each: NewWorkload, answered: set[str], standing: Sequence[str]) -> dict[str, Any] | None:
+    """What is placed is a copy with all of its pods, each at another site; None where as many stand as are wanted."""
+    if len(standing) >= each.clusters:
+        return None
     wish: dict[str, Any] = {
-        "name": each.key, "replicas": each.clusters, "spread": "region", "demand": each.users,
+        "name": each.key, "replicas": each.clusters - len(standing), "spread": "region", "demand": each.users,
         "requests": {"cpu": each.cpu_cores * each.replicas, "memory_gb": each.memory_gib * each.replicas},
     }  # fmt: skip
     if each.latency_limit_ms is not None:
         wish["latency_limit_ms"] = each.latency_limit_ms
-    if each.allowed is not None:
-        wish["allowed"] = [name for name in each.allowed if name in sites]  # one that is away is no candidate
+    taken = {cluster.site for cluster in fleet.clusters if cluster.name in standing}
+    free = {cluster.name for cluster in fleet.clusters if cluster.site not in taken} & answered
+    if each.allowed is not None or taken:
+        wish["allowed"] = sorted(free & set(each.allowed) if each.allowed is not None else free)
     if each.allowed_tiers is not None:
         wish["allowed_tiers"] = each.allowed_tiers
     return wish

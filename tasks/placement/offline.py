@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
 from blocks.errors import InvalidInput
+from blocks.native_output import on_stderr
 from tasks.placement.decide.gpus import GpuNodes, GpuPods, replay
 from tasks.placement.decide.latency_matrix import FIBRE_KM_PER_MS, ROUTE_FACTOR, latency_matrix
 from tasks.placement.decide.traffic import Traffic
@@ -18,9 +20,10 @@ Answer = TypeVar("Answer")
 
 
 def timed(decide: Callable[[], Answer]) -> tuple[Answer, float]:
-    """What a decision answers, and the seconds that it took."""
+    """What a decision answers, and the seconds that it took; what its solver prints goes to stderr."""
     begin = time.perf_counter()
-    answer = decide()
+    with on_stderr():
+        answer = decide()
     return answer, time.perf_counter() - begin
 
 
@@ -71,7 +74,7 @@ def packed_gpus(
     """Means over so many replays in random order; `told` is called with the number of each as it ends."""
     ratios, decisions, seconds = [], 0, 0.0
     for seed in range(seeds):
-        packed, taken = timed(lambda seed=seed: replay(nodes, pods, policy, load, seed))  # type: ignore[misc]
+        packed, taken = timed(partial(replay, nodes, pods, policy, load, seed))
         ratios.append(packed.gpu_allocated_ratio)
         decisions, seconds = decisions + len(packed.pod), seconds + taken
         told(seed + 1)

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from blocks.errors import InvalidInput
 from blocks.fleet_checks import Finding, Path, did_you_mean, field_path
-from tasks.placement.problem import PlacementWorkload, Problem
+from tasks.placement.problem import Function, Part, PlacementSite, PlacementWorkload, Problem, Weights
 
 AT_ONCE = 20  # findings that are collected before the rest is only counted
 
@@ -93,11 +93,11 @@ def _fields_at(path: Path) -> set[str]:
     return set(model.model_fields)
 
 
-_PARTS: dict[str, Any] = {
-    "sites": Problem.model_fields["sites"].annotation.__args__[0],  # type: ignore[union-attr]
+_PARTS: dict[str, type[Part]] = {
+    "sites": PlacementSite,
     "workloads": PlacementWorkload,
-    "functions": Problem.model_fields["functions"].annotation.__args__[0],  # type: ignore[union-attr]
-    "weights": Problem.model_fields["weights"].annotation,
+    "functions": Function,
+    "weights": Weights,
 }
 
 

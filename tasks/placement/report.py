@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 from blocks.store.tables import Decision
@@ -115,7 +116,7 @@ def _row(each: Explanation) -> list[Any]:
     figures = [terms.latency_ms, terms.usd_per_hour, terms.carbon_g_per_hour, terms.availability_ratio] if terms else []
     best = each.runners_up[0] if each.runners_up else None
     return [each.workload if not each.replica else f"{each.workload} ({each.replica})", each.site, f"{each.cost:.4g}",
-            *(f"{value:.4g}" if value == value else "unknown" for value in figures),  # noqa: PLR0124 - NaN
+            *("unknown" if isnan(value) else f"{value:.4g}" for value in figures),
             best.site if best else "none", _wins(best) if best else ""]  # fmt: skip
 
 

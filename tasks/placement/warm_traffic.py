@@ -8,10 +8,6 @@ Never in a process that also imports OR-Tools: the two break each other (google/
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,24 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.errors import NotConfigured
+from blocks.native_output import on_stderr
 from tasks.placement.decide.traffic_flow import Part, Prices, Solution
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-
-@contextmanager
-def _greeting_on_stderr() -> Iterator[None]:
-    """HiGHS 1.16 writes its banner to the process's stdout when it is made, where it would spoil `--json`."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    try:
-        os.dup2(2, 1)
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 @dataclass
@@ -97,7 +81,7 @@ class WarmSimplex:
         model = self._models.get(key)
         if model is not None and model.rows.shape == rows.shape and (model.rows == rows).all():
             return model
-        with _greeting_on_stderr():
+        with on_stderr():
             highs = self._highspy.Highs()
         highs.setOptionValue("output_flag", False)
         highs.setOptionValue("solver", "simplex")

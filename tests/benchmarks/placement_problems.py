@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tasks.placement.decide.facility import Facilities
@@ -34,6 +36,13 @@ def cap(sites: int, open_cost: float, seed: int) -> Facilities:
                       capacity=np.full((sites, 1), float(demand.sum())), split=True)  # fmt: skip
 
 
+def binding_cap(sites: int, open_cost: float, seed: int) -> Facilities:
+    """The same where a site holds a fifth of all demand: harder than OR-Library's."""
+    loose = cap(sites, open_cost, seed)
+    assert loose.requests is not None
+    return replace(loose, capacity=np.full((sites, 1), float(loose.requests.sum()) / 5))
+
+
 def functions(count: int, sites: int, zones: int, seed: int) -> Replicated:
     """Functions with demand in a tenth of the zones; capacities for three replicas of each, the budget below two.
 
@@ -55,3 +64,9 @@ def functions(count: int, sites: int, zones: int, seed: int) -> Replicated:
     least = sum(float(np.sort(usd[row])[:number].sum()) for row, number in enumerate(need.tolist()))
     return Replicated(tuple(f"f{row:04}" for row in range(count)), tuple(f"s{row:03}" for row in range(sites)), demand,
                       latency_ms, requests, capacity, usd, 1.95 * least, down, limit)  # fmt: skip
+
+
+def spent_budget(count: int, sites: int, zones: int, seed: int) -> Replicated:
+    """The same with a budget of 1.65 times the least; whether a plan for every function exists is not known."""
+    loose = functions(count, sites, zones, seed)
+    return replace(loose, budget_usd=loose.budget_usd * 1.65 / 1.95)

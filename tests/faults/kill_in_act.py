@@ -61,6 +61,8 @@ def killed_at(
                                                  {"current": current} | (found or {})))  # fmt: skip
     child.start()
     child.join(400)
+    child.kill()  # one that did not die by itself
+    child.join()
     assert child.exitcode == -signal.SIGKILL, told.read_text()[-2000:]
 
 

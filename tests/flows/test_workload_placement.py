@@ -58,6 +58,18 @@ def test_act_deploys_waits_for_ready_and_undo_removes_it(fleet: Fleet) -> None:
     assert deployments(fleet) == {}
 
 
+def test_a_copy_that_lacks_goes_to_another_site(fleet: Fleet) -> None:
+    (first,) = workload_placement(asked("act"))["decisions"]
+    both = workload_placement(asked("act", clusters=2, latency_limit_ms=None))["decisions"]
+    assert [row["action"] for row in both] == ["hold", "deploy"]
+    assert both[1]["result"]["state"] == "done", both[1]
+    assert set(deployments(fleet)) == {first["site"], both[1]["site"]}
+    assert both[1]["site"] != first["site"]
+    store = Store.open()
+    for row in (both[1], first):
+        journal.undo_decision(store, Journal(store), row["id"], journal.appliers(), force=False)
+
+
 def test_a_workload_that_fits_nowhere_is_refused_with_what_lacks(fleet: Fleet) -> None:
     (row,) = workload_placement(asked("act", cpu_cores=1000.0))["decisions"]
     assert row["action"] == "refuse"

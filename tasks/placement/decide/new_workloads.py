@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 from tasks.placement.decide.outcome import Explanation
@@ -84,4 +85,4 @@ def _record(each: Explanation, gap: float) -> dict[str, Any]:
 
 
 def _known(value: float) -> float | None:
-    return value if value == value else None  # noqa: PLR0124 - NaN is not itself
+    return None if isnan(value) else value

@@ -42,7 +42,10 @@ class ReplicaPrices:
 
 @dataclass(frozen=True, eq=False)
 class ReplicaPlan:
-    """Sites of each function (empty for one that got none), demand x latency, and how far from the best it can be."""
+    """Sites of each function (empty for one that got none), demand x latency, and how far from the best it can be.
+
+    Where a function got no site nothing is proven: the bound and the gap are infinite.
+    """
 
     sites: tuple[tuple[str, ...], ...]
     objective: float
@@ -203,6 +206,7 @@ def _plan_of(problem: Replicated, pool: Pool, picks: Int, prices: ReplicaPrices,
     placed = picks[picks >= 0]
     unplaced = tuple(problem.functions[f] for f in np.flatnonzero(picks < 0).tolist())
     objective = float(pool.service[placed].sum())
-    bound = objective if unplaced else min(bound, objective)
-    return ReplicaPlan(tuple(sites), objective, bound, gap_of(objective, bound), float(pool.usd[placed].sum()),
+    bound = -np.inf if unplaced else min(bound, objective)
+    gap = np.inf if unplaced else gap_of(objective, bound)
+    return ReplicaPlan(tuple(sites), objective, bound, gap, float(pool.usd[placed].sum()),
                        unplaced, prices)  # fmt: skip

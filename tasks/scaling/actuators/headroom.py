@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from blocks.errors import Conflict, NotFound, Refused
-from blocks.kubernetes import KubernetesApi, owner
+from blocks.kubernetes import MANAGED_BY, OURS, KubernetesApi, owner
 from blocks.kubernetes.connection import path_of
 from blocks.store.journal import Journal
 from blocks.store.tables import Hold, Intent
@@ -110,7 +110,7 @@ class SetHeadroom(Steering):
         except NotFound:
             return None
         whose = owner(found)
-        if whose or (found["metadata"].get("labels") or {}).get(pause_pods.MANAGED_BY) != pause_pods.OURS:
+        if whose or (found["metadata"].get("labels") or {}).get(MANAGED_BY) != OURS:
             what = f"{found.get('kind', 'object')} {pause_pods.NAMESPACE}/{self._name} belongs to {whose or 'others'}"
             raise Refused(what, where=self.where, fix="remove or rename it")
         return found
@@ -142,11 +142,7 @@ class SetHeadroom(Steering):
         )  # fmt: skip
         made["metadata"] |= notes
         try:
-            self._api.create("deployments", made, pause_pods.NAMESPACE)
-        except NotFound:  # rbac-act.yaml makes the namespace; an admin may have gone without
-            named = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": pause_pods.NAMESPACE}}
-            self._api.create("namespaces", named)
-            self._api.create("deployments", made, pause_pods.NAMESPACE)
+            self._api.create_with_namespace("deployments", made, pause_pods.NAMESPACE)
         except Conflict:
             if not buffered:  # the measure of a buffer may have been left by a run that was cut off
                 raise

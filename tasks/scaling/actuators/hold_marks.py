@@ -6,19 +6,18 @@ of them let a pool carry notes.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import logging
 import re
 from datetime import datetime
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from blocks.errors import ContinuumError, NotFound
-from blocks.kubernetes import KubernetesApi
+from blocks.errors import NotFound
+from blocks.kubernetes import MANAGED_BY, OURS, KubernetesApi
 from blocks.kubernetes.connection import path_of
 from blocks.store.tables import Hold
-from tasks.scaling.actuators.pause_pods import EXPIRES_AT, MANAGED_BY, NAMESPACE, OURS
+from tasks.scaling.actuators.pause_pods import EXPIRES_AT, NAMESPACE
 
 LEASES = path_of("leases", namespace=NAMESPACE)
 HELD = "continuum.io/held"
@@ -37,30 +36,33 @@ class Held(BaseModel):
 
 
 def leave(api: KubernetesApi, hold: Hold) -> None:
-    """Write the mark; a cluster that does not take it is told of and holds all the same: the store is the authority."""
+    """Write the mark, or its later expiry.
+
+    Raises
+    ------
+    ContinuumError: the cluster does not take it.
+    """
     held = Held.model_validate(hold.model_dump(include=set(Held.model_fields)))
-    notes = {EXPIRES_AT: hold.until.isoformat(), HELD: held.model_dump_json()}
-    name = mark_name(hold)
+    metadata = {"annotations": {EXPIRES_AT: hold.until.isoformat(), HELD: held.model_dump_json()}}
     try:
-        try:
-            api.patch_at(LEASES, name, {"metadata": {"annotations": notes}})
-        except NotFound:
-            body = _lease(name, notes)
-            try:
-                api.create("leases", body, NAMESPACE)
-            except NotFound:  # no such namespace
-                api.create("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-                api.create("leases", body, NAMESPACE)
-    except ContinuumError as error:
-        logger.warning("the expiry of what is held up in %s is in our store only: %s", hold.subject, error)
+        api.patch_at(LEASES, mark_name(hold), {"metadata": metadata})
+    except NotFound:
+        api.create_with_namespace("leases", {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": metadata | {"name": mark_name(hold), "labels": {MANAGED_BY: OURS}},
+            "spec": {"holderIdentity": f"continuum:{hold.subject}"},  # it locks nothing: the annotations count
+        }, NAMESPACE)  # fmt: skip
 
 
 def remove(api: KubernetesApi, hold: Hold) -> None:
-    """Take the mark away; one that stays expires by what it says."""
-    try:
-        api.delete_at(LEASES, mark_name(hold))
-    except ContinuumError as error:
-        logger.warning("%s", error)
+    """Take the mark away.
+
+    Raises
+    ------
+    ContinuumError: it stays, and expires by what it says.
+    """
+    api.delete_at(LEASES, mark_name(hold))
 
 
 def marked(api: KubernetesApi, cluster: str, fleet: str) -> list[Hold]:
@@ -90,21 +92,11 @@ def marked(api: KubernetesApi, cluster: str, fleet: str) -> list[Hold]:
 
 
 def mark_name(hold: Hold) -> str:
-    """Name of a hold's mark: a pool's name may hold capitals and `_`, an object's may not.
+    """Name of a hold's mark: the pool's for people, and a digest, as two pools or fleets may share what is left of it.
 
     >>> mark_name(Hold(subject="asia/Jobs_1", kind="set-node-pool-floor", fleet="default"))
-    'held-node-pool-floor-jobs-1'
+    'held-node-pool-floor-jobs-1-14c3fcdd'
     """
-    pool = hold.subject.split("/", 1)[-1]
-    return re.sub(r"[^a-z0-9.-]", "-", f"held-{hold.kind.removeprefix('set-')}-{pool}".lower())
-
-
-def _lease(name: str, notes: dict[str, str]) -> dict[str, Any]:
-    """A Lease that locks nothing: its annotations are what counts, in the fleet's own time."""
-    subject = json.loads(notes[HELD])["subject"]
-    return {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"name": name, "labels": {MANAGED_BY: OURS}, "annotations": notes},
-        "spec": {"holderIdentity": f"continuum:{subject}"},
-    }
+    whole = f"{hold.fleet}/{hold.subject}/{hold.kind}"
+    pool = re.sub(r"[^a-z0-9.-]", "-", hold.subject.split("/", 1)[-1].lower())
+    return f"held-{hold.kind.removeprefix('set-')}-{pool}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"

@@ -8,14 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from blocks.fleet import NodePool
+from blocks.kubernetes import MANAGED_BY, OURS
 from blocks.kubernetes.budgets import requested, room
 from blocks.kubernetes.nodes import is_ready, must_leave
 
 Object = dict[str, Any]
 
 NAMESPACE = "continuum"
-MANAGED_BY = "app.kubernetes.io/managed-by"
-OURS = "continuum"
 HEADROOM_LABEL = "continuum.io/headroom"
 EXPIRES_AT = "continuum.io/expires-at"
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from blocks.errors import Conflict
+from blocks.errors import Conflict, ContinuumError
 from blocks.store import Journal
 from blocks.store.tables import Hold, Intent
 from tasks.acting.actuator import Planned, Seen, Value, refuse_busy
 from tasks.scaling.actuators import hold_marks
 from tasks.scaling.actuators.pool import PoolActuator, told
 from tasks.scaling.holds import hold_by
+
+logger = logging.getLogger(__name__)
 
 WRITES = 4  # of one setting, while only its status goes on changing
 
@@ -32,6 +36,15 @@ def rewrite(actuator: PoolActuator, seen: Seen, write: Callable[[], None]) -> No
         except Conflict:
             if attempt == WRITES - 1 or actuator.look().value != seen.value:
                 raise
+
+
+@contextmanager
+def _store_is_enough(hold: Hold) -> Iterator[None]:
+    """A mark that cannot be written is told of: the store is the authority, and a change that is done stays done."""
+    try:
+        yield
+    except ContinuumError as error:
+        logger.warning("the mark of what is held up in %s is not as our store has it: %s", hold.subject, error)
 
 
 class Steering(PoolActuator):
@@ -93,12 +106,14 @@ class Steering(PoolActuator):
     def keep(self, journal: Journal, hold: Hold) -> None:
         """Write a hold down, or its later expiry."""
         journal.keep_hold(hold)
-        self.mark(hold)
+        with _store_is_enough(hold):
+            self.mark(hold)
 
     def drop(self, journal: Journal, hold: Hold) -> None:
         """Nothing is held up there any more."""
         journal.drop_hold(hold)
-        hold_marks.remove(self.access.api, hold)
+        with _store_is_enough(hold):
+            hold_marks.remove(self.access.api, hold)
 
     def mark(self, hold: Hold) -> None:
         """Leave what is held up, and until when, where the pool is: people see it there when our store is lost."""

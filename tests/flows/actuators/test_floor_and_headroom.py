@@ -118,6 +118,24 @@ def test_headroom_brings_its_nodes_and_undo_leaves_nothing_behind(run: Run) -> N
     assert run.journal.holds("default") == []
 
 
+def test_in_shadow_nothing_is_changed_whatever_a_flow_asks_for(run: Run) -> None:
+    before = setting(run, JOBS)
+    (result,) = carry_out(replace(run, mode=Mode.SHADOW), decide(run, JOBS, more(run, JOBS)))
+    assert (result.state, "shadow" in result.detail) == (REFUSED, True)
+    assert setting(run, JOBS) == before
+    assert run.journal.intents() == []
+
+
+def test_a_mark_that_cannot_be_written_fails_no_change(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(api: object, hold: object) -> None:
+        raise Refused("no Leases today", where="a test", fix="none")
+
+    monkeypatch.setattr("tasks.scaling.actuators.hold_marks.leave", refuse)
+    (result,) = carry_out(run, decide(run, JOBS, more(run, JOBS)))
+    assert result.state == State.DONE
+    assert len(run.journal.holds("default")) == 1
+
+
 @pytest.mark.parametrize("subject", [JOBS, BURST])
 def test_what_is_held_up_is_marked_in_its_cluster_until_it_is_taken_back(run: Run, subject: str) -> None:
     decision = decide(run, subject, more(run, subject))
