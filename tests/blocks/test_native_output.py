@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -15,5 +16,6 @@ print("{}")
 
 
 def test_what_c_prints_goes_to_stderr_and_ours_to_stdout() -> None:
-    done = subprocess.run([sys.executable, "-c", PRINTING], capture_output=True, text=True, check=True)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run([sys.executable, "-c", PRINTING], env=buffered, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("{}\n", "a banner\n")
