@@ -85,7 +85,8 @@ class Laws:
                 continue
             decided = next((intent for intent in intents[subject] if _asks_for(intent, entry)), None)
             if decided is None:
-                wrong.append(f"{subject}: {entry['kind']} {entry['from']} -> {entry['to']} was decided by nobody")
+                what = f"{subject}: {entry['kind']} {entry['from']} -> {entry['to']} was decided by nobody"
+                wrong.append(f"{what}: {entry}; decided and not explained by it: {intents[subject]}")
             else:
                 intents[subject].remove(decided)
         for subject, size in sizes.items():

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from blocks.errors import Refused
-from blocks.fleet import Actuator, Fleet
+from blocks.fleet import Actuator, Fleet, NodePool, pool_id
 from blocks.inventory import save_fleet
-from blocks.store.tables import Mode, State, Verdict
+from blocks.store.tables import Decision, Mode, State, Verdict
 from blocks.store.undo import carry_out as carry_out_undo
 from blocks.store.undo import undo_plan
 from deployments.command import app
@@ -40,9 +40,13 @@ KINDS = {JOBS: SetFloor.kind, BURST: SetHeadroom.kind}
 
 
 @pytest.fixture
-def run(fleet: Fleet) -> Iterator[Run]:
-    """A run; whatever a test holds up is taken back after it."""
+def run(fleet: Fleet, simulation: Simulation) -> Iterator[Run]:
+    """A run at an hour at which both pools have room to grow; whatever a test holds up is taken back after it."""
     run = run_of(fleet)
+    for _ in range(24):
+        if all(more(run, subject, 4) < pool_of(run, subject).max_nodes for subject in KINDS):
+            break
+        simulation.advance(3600)
     yield run
     for hold in run.journal.holds("default"):
         run.journal.keep_hold(type(hold)(**hold.model_dump() | {"until": hold.until - timedelta(days=1)}))
@@ -52,6 +56,16 @@ def run(fleet: Fleet) -> Iterator[Run]:
 
 def setting(run: Run, subject: str) -> dict[str, int]:
     return open_actuator(run.fleet, subject, KINDS[subject]).look().value
+
+
+def done(run: Run, decision: Decision) -> None:
+    """Carry it out; a change that did not come true says why."""
+    (result,) = carry_out(run, decision)
+    assert result.state == State.DONE, result
+
+
+def pool_of(run: Run, subject: str) -> NodePool:
+    return next(pool for cluster, pool in run.fleet.pools() if pool_id(cluster.name, pool.name) == subject)
 
 
 def more(run: Run, subject: str, nodes: int = 2) -> int:
@@ -139,7 +153,7 @@ def test_a_mark_that_cannot_be_written_fails_no_change(run: Run, monkeypatch: py
 @pytest.mark.parametrize("subject", [JOBS, BURST])
 def test_what_is_held_up_is_marked_in_its_cluster_until_it_is_taken_back(run: Run, subject: str) -> None:
     decision = decide(run, subject, more(run, subject))
-    carry_out(run, decision)
+    done(run, decision)
     (hold,) = run.journal.holds("default")
     access = open_pool(run.fleet, subject)
     (lease,) = access.api.list("leases", NAMESPACE)
@@ -150,7 +164,7 @@ def test_what_is_held_up_is_marked_in_its_cluster_until_it_is_taken_back(run: Ru
 
 def test_a_mark_that_our_store_does_not_know_lowers_nothing_unless_a_person_says_so(run: Run) -> None:
     before = setting(run, JOBS)
-    carry_out(run, decide(run, JOBS, more(run, JOBS)))
+    done(run, decide(run, JOBS, more(run, JOBS)))
     (lost,) = run.journal.holds("default")
     run.journal.drop_hold(lost)
     api = open_pool(run.fleet, JOBS).api
@@ -173,7 +187,7 @@ def test_a_mark_that_our_store_does_not_know_lowers_nothing_unless_a_person_says
 
 
 def test_a_mark_that_cannot_be_read_is_told_of_and_left(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    carry_out(run, decide(run, JOBS, more(run, JOBS)))
+    done(run, decide(run, JOBS, more(run, JOBS)))
     (hold,) = run.journal.holds("default")
     api = open_pool(run.fleet, JOBS).api
     api.patch_at(LEASES, mark_name(hold), {"metadata": {"annotations": {HELD: "{}"}}})
@@ -236,7 +250,7 @@ def test_what_has_expired_is_taken_back_and_what_is_wanted_is_renewed(
 ) -> None:
     before = setting(run, subject)
     decision = decide(run, subject, more(run, subject))
-    carry_out(run, decision)
+    done(run, decision)
     held = setting(run, subject)
     assert reap.fn(run) == []
     simulation.advance(HOLD_S * 0.7)
@@ -261,7 +275,7 @@ def test_what_has_expired_is_taken_back_and_what_is_wanted_is_renewed(
 
 
 def test_where_the_time_of_the_fleet_is_unknown_a_hold_expires_by_our_own_clock(run: Run) -> None:
-    carry_out(run, decide(run, BURST, more(run, BURST)))
+    done(run, decide(run, BURST, more(run, BURST)))
     (hold,) = run.journal.holds("default")
     assert expired([hold], None) == []
     old = type(hold)(**hold.model_dump() | {"renewed_at": hold.renewed_at - timedelta(seconds=HOLD_S + 1)})
@@ -270,7 +284,7 @@ def test_where_the_time_of_the_fleet_is_unknown_a_hold_expires_by_our_own_clock(
 
 def test_a_hands_off_mark_on_the_pause_pods_is_respected(run: Run) -> None:
     decision = decide(run, BURST, more(run, BURST))
-    carry_out(run, decision)
+    done(run, decision)
     api = open_pool(run.fleet, BURST).api
     place, name = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments", object_name("burst")
     api.patch_at(place, name, {"metadata": {"annotations": {"continuum.io/hands-off": "true"}}})
@@ -334,7 +348,7 @@ def test_the_command_tells_what_is_held_up_and_takes_back_what_has_expired(run: 
         return dict(json.loads(result.stdout))
 
     before = setting(run, JOBS)
-    carry_out(run, decide(run, JOBS, more(run, JOBS)))
+    done(run, decide(run, JOBS, more(run, JOBS)))
     told = said()
     assert (told["reaped"], [hold["subject"] for hold in told["held"]]) == ([], [JOBS])
     (hold,) = run.journal.holds("default")
