@@ -70,10 +70,10 @@ class Laws:
     def undecided(self) -> list[str]:
         """Changes of size that no started intent explains (each explains one), no autoscaler and nobody else made."""
         wrong: list[str] = []
-        intents = self._started()
         autoscaled = {pool_id(c.name, p.name) for c, p in self.fleet.pools() if p.autoscaler != "none"}
         expected: dict[str, set[int]] = {subject: {size} for subject, size in self._sizes.items()}
         log, sizes = self._at_one_moment()
+        intents = self._started()  # after the log: an intent is started before its operation
         for entry in log:
             subject = pool_id(entry["cluster"], entry["pool"])
             if entry["id"] in self._known or (entry["from"], entry["bounds_from"]) == (entry["to"], entry["bounds_to"]):
