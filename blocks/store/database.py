@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +21,10 @@ from blocks import settings
 from blocks.errors import ContinuumError, InvalidInput, NotConfigured, StoreUnavailable
 
 BUSY_TIMEOUT_S = 60
+SILENT_S = 3.0  # then it is told that another writer is waited for
 POOL_SIZE = 32  # connections kept: a pass works on 16 clusters at once, each with a heartbeat beside it
+logger = logging.getLogger(__name__)
+
 _ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()
 _VALUE_FIX = "give plain finite numbers, and times with a time zone"
 _URL_FIX = "give sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"
@@ -152,9 +157,23 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # IMMEDIATE for writers: a read lock that must become a write lock fails at once instead of waiting its turn.
-        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+        with _told_when_slow(file):
+            connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
 
     return engine
+
+
+@contextmanager
+def _told_when_slow(file: Path) -> Iterator[None]:
+    """Say what is waited for: SQLite itself waits for another writer without a word."""
+    words = "store %s is locked by another process; waiting for it, at most %d s"
+    timer = threading.Timer(SILENT_S, logger.warning, (words, file, BUSY_TIMEOUT_S))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _serialized(value: Any) -> str:

@@ -66,6 +66,11 @@ class Store(Database):
         with self.read() as session:
             return list(session.exec(query))
 
+    def subjects(self) -> set[str]:
+        """Every subject that was ever decided on."""
+        with self.read() as session:
+            return set(session.exec(select(Decision.subject).distinct()))
+
     def decided(self, flow: str, begin: datetime, end: datetime) -> Iterator[Decided]:
         """Decisions of a flow made for a time in [begin, end), in order of that time; many, so a few at a time."""
         columns = [col(getattr(Decision, name)) for name in Decided._fields]

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import pkgutil
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -79,7 +79,8 @@ def list_intents(
             out.print(
                 "The journal holds no such intent."
                 if state or subject
-                else f"The journal in {journal.store.name} is empty."
+                else f"The journal in {journal.store.name} is empty.",
+                soft_wrap=True,
             )
             return None
         table = Table("intent", "planned (UTC)", "subject", "state", "detail", "decision")
@@ -148,6 +149,7 @@ def undo_decision(
 def freeze(
     scope: Scope = "*",
     until: Annotated[str | None, typer.Option(help="`2h`, `30m` or `2026-01-31T18:00Z`; default: until thawed")] = None,
+    unknown: Annotated[bool, typer.Option("--unknown", help="also a scope in which nothing was ever decided")] = False,
     reason: Annotated[str, typer.Option(help="shown wherever a flow is refused")] = "",
     as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -156,18 +158,27 @@ def freeze(
         store = Store.open()
         journal = Journal(store)
         present = datetime.now(UTC)
+        if scope != "*" and not unknown:
+            _refuse_unknown(
+                _scope(scope), store.subjects() | {intent.subject for intent in journal.intents(limit=1000)}
+            )
         frozen = journal.freeze(_scope(scope), moment(until, present) if until else None, reason=reason, by=_person())
         if as_json:
             return print_json(frozen)
         out.print(f"Frozen: {_frozen_words(frozen)}", highlight=False)
-        known = {decision.subject for decision in store.decisions(limit=1000)}
-        if scope != "*" and not any(covers(scope, subject) for subject in known):
-            err.print(f"[yellow]warning[/yellow] no pool that was ever decided on lies in {scope}: is it spelt right?")
         under_way = [row for row in journal.intents(state=State.STARTED) if journal.frozen(row.subject)]
         for row in under_way:
             err.print(f"under way: {row.subject} (intent {row.id[:8]}): what was asked already is seen through",
                       highlight=False)  # fmt: skip
         return None
+
+
+def _refuse_unknown(scope: str, known: Collection[str]) -> None:
+    """Refuse a freeze that would stop nothing: a misspelt name protects nobody. A fresh store knows no names."""
+    if known and not any(covers(scope, subject) for subject in known):
+        there = ", ".join(sorted({subject.partition("/")[0] for subject in known})[:8])
+        raise InvalidInput("nothing that was ever decided on lies in it", where=f"freeze {scope}",
+                           fix=f"known are {there}; to freeze it nevertheless add --unknown")  # fmt: skip
 
 
 def thaw(scope: Scope = "*", as_json: Json = False) -> None:

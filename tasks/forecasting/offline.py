@@ -18,6 +18,8 @@ from tasks.forecasting.decide.engines import GLOBAL_ENGINES, SEASONAL_NAIVE
 from tasks.forecasting.decide.history import DAY_S
 from tasks.forecasting.files import HistoryFile
 
+FEW_VALUES = 3  # fewer say nothing of how a series varies
+
 
 @dataclass(frozen=True)
 class FileForecast:
@@ -154,7 +156,17 @@ def choose_engine(
 
 def forecast_notes(file: HistoryFile, made: FileForecast, origin: datetime | None = None) -> list[str]:
     """What a person should know about a forecast: how old its newest value is, and which features are not known."""
-    return [*_age_note(file, origin), *_calendar_notes(file, made)]
+    return [*_age_note(file, origin), *_band_note(file, made), *_calendar_notes(file, made)]
+
+
+def _band_note(file: HistoryFile, made: FileForecast) -> list[str]:
+    """Bands without a width: what was hardly seen gives no band, and must not look certain."""
+    flat = (made.low == made.high).all(axis=(1, 2)) & (np.isfinite(file.history.values).sum(axis=1) < FEW_VALUES)
+    names = [name for name, without in zip(made.unique_id, flat, strict=True) if without]
+    if not names:
+        return []
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return [f"the band of {shown} has no width, as nearly no value is known: that is no certainty"]
 
 
 def _age_note(file: HistoryFile, origin: datetime | None) -> list[str]:

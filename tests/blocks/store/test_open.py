@@ -120,6 +120,18 @@ def test_a_locked_store_is_unavailable(tmp_path: Path, monkeypatch: pytest.Monke
     store.record_decisions([decision()])
 
 
+def test_who_waits_for_a_locked_store_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(database, "SILENT_S", 0.01)
+    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
+    sqlite3.connect(tmp_path / "store.db", isolation_level=None).execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="locked"):
+        store.record_decisions([decision()])
+    assert "store.db is locked by another process; waiting for it" in caplog.text
+
+
 def test_a_full_disk_writes_nothing_of_the_step(tmp_path: Path) -> None:
     store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
     with store.write() as session:

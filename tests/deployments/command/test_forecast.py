@@ -43,6 +43,12 @@ def history(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_band_of_no_width_is_told_to_be_no_certainty(command, tmp_path):
+    (tmp_path / "one.csv").write_text("time,a\n2026-03-01T00:00:00Z,5\n2026-03-01T00:05:00Z,\n")
+    result = command(tmp_path / "one.csv", "--json")
+    assert any("the band of a has no width" in note for note in json.loads(result.stdout)["notes"])
+
+
 def test_json_is_one_document_with_every_step_and_band(command, history):
     result = command(history, "--freq", "1h", "--horizon", 6, "--model", "linear", "--json")
     document = json.loads(result.stdout)

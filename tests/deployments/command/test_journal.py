@@ -171,6 +171,18 @@ def test_freeze_and_thaw(run: Run, store: Store) -> None:
     assert Journal(store).freezes() == []
 
 
+def test_a_scope_in_which_nothing_was_ever_decided_is_refused_unless_a_person_insists(run: Run, store: Store) -> None:
+    Journal(store).plan(None, "eu-eks/web", "resize", do={}, undo={}, planned_against={}, key="k")
+    refused = run("freeze", "eu-esk")
+    assert (refused.exit_code, "known are eu-eks; to freeze it nevertheless add --unknown" in refused.stderr) == (
+        1,
+        True,
+    )
+    assert Journal(store).freezes() == []
+    assert run("freeze", "eu-esk", "--unknown").exit_code == 0
+    assert Journal(store).frozen("eu-esk/web") is not None
+
+
 def test_freezing_everything_is_the_default(run: Run, store: Store) -> None:
     assert document(run("freeze", "--json"))["scope"] == "*"
     assert Journal(store).frozen("anything") is not None
