@@ -15,7 +15,7 @@ from blocks.store.journal import Journal
 from blocks.store.tables import Decision, Intent, Mode, State, Verdict
 from blocks.store.undo import Applier
 from tasks.acting.actuator import Planned, SubjectActuator
-from tasks.clusters import cluster_by_cluster
+from tasks.clusters import cluster_by_cluster, side_by_side
 from tasks.run import Run
 
 REFUSED = "refused"  # no intent was started: the decision expires, and the next pass decides anew
@@ -42,6 +42,7 @@ class Result:
 def carry_out_all(
     run: Run, approved: Sequence[Decision], change_of: Callable[[Decision], tuple[SubjectActuator, Planned]], *,
     limit: Mapping[str, Any] | None = None, then: Callable[[Decision, Result], list[Result]] | None = None,
+    apart: bool = False,
 ) -> list[Result]:  # fmt: skip
     """Carry out changes, one at a time in a cluster, clusters side by side; a failure in one never stops the others.
 
@@ -50,6 +51,7 @@ def carry_out_all(
     change_of: the actuator and the change that a decision asks for; what it raises of our tree refuses the change.
     limit: the fleet-wide disruption budget, as `Journal.disrupt` takes it.
     then: what else is done for a decision whose change has ended so.
+    apart: changes of one cluster have nothing to do with each other: all of them side by side.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def carry_out_all(
         return results
 
     with run.journal.holding():
-        ended = cluster_by_cluster(one, approved, attrgetter("subject"))
+        ended = side_by_side(one, approved) if apart else cluster_by_cluster(one, approved, attrgetter("subject"))
     place = {decision.id: row for row, decision in enumerate(approved)}
     ended.sort(key=lambda results: place[results[0].decision_id])
     return [results[0] for results in ended] + [more for results in ended for more in results[1:]]

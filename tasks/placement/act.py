@@ -129,7 +129,7 @@ APPLIERS = {DeployWorkload.kind: undo_with(open_workload)}
 
 @task(name="deploy workloads", cache_policy=NO_CACHE, persist_result=False)
 def deploy(run: Run, approved: Sequence[Decision], workloads: Sequence[NewWorkload]) -> list[Result]:
-    """Deploy what was placed, one at a time in a cluster, and wait until its pods are Ready."""
+    """Deploy what was placed, side by side, and wait until its pods are Ready."""
     by_key = {each.key: each for each in workloads}
 
     def change_of(decision: Decision) -> tuple[SubjectActuator, Planned]:
@@ -141,7 +141,7 @@ def deploy(run: Run, approved: Sequence[Decision], workloads: Sequence[NewWorklo
         do = {"value": {"digest": made["metadata"]["annotations"][DIGEST]}, "object": made}
         return actuator, Planned(do, {"value": dict(seen.value), "object": None})
 
-    return carry_out_all(run, approved, change_of)
+    return carry_out_all(run, approved, change_of, apart=True)
 
 
 @task(name="finish left-over deployments", cache_policy=NO_CACHE, persist_result=False)

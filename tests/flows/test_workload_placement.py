@@ -10,6 +10,7 @@ from blocks.inventory import resolve_secrets
 from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store
 from deployments.command import journal
+from deployments.simulation import Simulation
 from flows.workload_placement import PlacementRequest, workload_placement
 from tasks.placement.new_workloads import DECISION
 
@@ -83,3 +84,25 @@ def test_a_cluster_that_is_not_in_the_inventory_is_named(fleet: Fleet) -> None:
         workload_placement(asked(allowed=["mars"]))
     with pytest.raises(InvalidInput, match="no workload is given"):
         workload_placement()
+
+
+def test_room_in_pieces_too_small_for_a_pod_is_no_room(fleet: Fleet) -> None:
+    told = workload_placement(asked(cpu_cores=8.0, memory_gib=1.0, replicas=1, users={}, latency_limit_ms=None))
+    (row,) = told["decisions"]
+    assert row["site"] not in ("edge-osaka", "eu-eks")  # nodes of 4 cores, many of them
+    assert any("on its nodes for 0 of 1 pods" in line for line in told["trouble"]), told["trouble"]
+
+
+def test_a_cluster_that_does_not_answer_keeps_what_was_placed_there(fleet: Fleet, simulation: Simulation) -> None:
+    (placed,) = workload_placement(asked("act"))["decisions"]
+    assert placed["result"]["state"] == "done", placed
+    simulation.add_fault(
+        {"kind": "api", "api": "kubernetes", "cluster": placed["site"], "effect": "error", "status": 403}
+    )
+    try:
+        (row,) = workload_placement(asked("act"))["decisions"]
+    finally:
+        simulation.lift_fault()
+    assert (row["action"], row["site"]) == ("hold", placed["site"])
+    store = Store.open()
+    journal.undo_decision(store, Journal(store), placed["id"], journal.appliers(), force=False)
