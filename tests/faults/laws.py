@@ -86,7 +86,7 @@ class Laws:
             decided = next((intent for intent in intents[subject] if _asks_for(intent, entry)), None)
             if decided is None:
                 what = f"{subject}: {entry['kind']} {entry['from']} -> {entry['to']} was decided by nobody"
-                wrong.append(f"{what}: {entry}; decided and not explained by it: {intents[subject]}")
+                wrong.append(f"{what}: {entry}; decided and left over: {intents[subject]}")
             else:
                 intents[subject].remove(decided)
         for subject, size in sizes.items():

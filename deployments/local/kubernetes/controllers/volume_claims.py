@@ -25,12 +25,12 @@ class VolumeClaims:
 
     def names(self, owner: Stored) -> list[str]:
         """Names of a StatefulSet's claim templates, which are names of volumes too."""
-        return [template["metadata"]["name"] for template in owner.obj["spec"].get("volumeClaimTemplates", ())]
+        return [template["metadata"]["name"] for template in _templates(owner)]
 
     def make(self, owner: Stored, pod: str) -> list[Json]:
         """Create the claims of one pod that are not there; the volumes that use them."""
         labels, kind = dig(owner.obj, "spec", "selector", "matchLabels", default={}), self._kind()
-        for template in owner.obj["spec"].get("volumeClaimTemplates", ()):
+        for template in _templates(owner):
             name = f"{template['metadata']['name']}-{pod}"
             if kind is not None and self.store.get(CLAIMS, owner.key[0], name) is None:
                 metadata: Json = {"name": name, "labels": {**template["metadata"].get("labels", {}), **labels}}
@@ -54,3 +54,8 @@ class VolumeClaims:
             if claim is not None:
                 owners = [{"apiVersion": "v1", "kind": "Pod", "name": pod.key[1], "uid": pod.uid}]
                 self.store.put(CLAIMS, with_value(claim.obj, ("metadata", "ownerReferences"), owners))
+
+
+def _templates(owner: Stored) -> list[Json]:
+    """Claim templates with a name; without one no claim of theirs would be valid."""
+    return [each for each in owner.obj["spec"].get("volumeClaimTemplates", ()) if dig(each, "metadata", "name")]

@@ -92,6 +92,12 @@ def test_a_stateful_set_makes_a_claim_for_each_pod_and_keeps_it(play: Play) -> N
     assert (names(play), len(play.cluster.list("persistentvolumeclaims"))) == ([], 2)
 
 
+def test_a_claim_template_without_a_name_stops_nothing(play: Play) -> None:
+    make(play, "statefulsets", stateful(replicas=1, volumeClaimTemplates=[{"metadata": {}}]))
+    play.advance(60)
+    assert (len(names(play)), play.cluster.list("persistentvolumeclaims")) == (1, [])
+
+
 def daemon(**more: Any) -> Json:
     return {"selector": SELECTOR, "template": template(), **more}
 
