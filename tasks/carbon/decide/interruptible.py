@@ -30,7 +30,7 @@ def cheapest_seconds(intensity: Intensity, jobs: Jobs) -> Floats:
     sums = _smallest(intensity.g_per_kwh, begin[on] // step, (end[on] - begin[on]) // step, jobs.duration_s[on] // step)
     cost[on] = sums * (step / HOUR_S)
     for some in _chunks(off, (end[off] - begin[off]) // step + 2):
-        slots, seconds = _available(intensity, begin[some], end[some])
+        slots, seconds = available(intensity, begin[some], end[some])
         cost[some] = _filled(intensity.g_per_kwh[slots], seconds, jobs.duration_s[some])[0]
     return cost
 
@@ -45,7 +45,7 @@ def cheapest_slots(intensity: Intensity, begin_s: int, end_s: int, duration_s: i
     """
     begin = np.array([begin_s - intensity.start_s])
     end = np.array([min(end_s, intensity.end_s) - intensity.start_s])
-    slots, seconds = _available(intensity, begin, end)
+    slots, seconds = available(intensity, begin, end)
     used = _filled(intensity.g_per_kwh[slots], seconds, np.array([duration_s]))[1][0]
     runs: list[tuple[int, int]] = []
     for slot, length in zip(slots[0].tolist(), used.tolist(), strict=True):
@@ -88,7 +88,7 @@ def _sorted_sums(values: Floats, first: Ints, width: Ints, count: Ints, wide: in
     return np.asarray(window.sum(axis=1))
 
 
-def _available(intensity: Intensity, begin: Ints, end: Ints) -> tuple[Ints, Ints]:
+def available(intensity: Intensity, begin: Ints, end: Ints) -> tuple[Ints, Ints]:
     """(N, W) slots that the windows touch, and the seconds of each that lie inside; 0 where a window is shorter."""
     step = intensity.step_s
     first = begin // step
