@@ -1,0 +1,1 @@
+"""Carbon-aware scheduling: when and where flexible work is cleanest."""

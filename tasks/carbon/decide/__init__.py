@@ -1,0 +1,1 @@
+"""Start times, forecasts and capacity: pure functions on arrays."""
