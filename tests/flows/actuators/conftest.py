@@ -18,6 +18,11 @@ def speed() -> float:
 
 
 @pytest.fixture(scope="module")
-def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
-    with starting_simulation(tmp_path_factory.mktemp("simulated") / "local", speed=60, seed=7, start=NIGHT) as child:
+def start() -> str:
+    return NIGHT
+
+
+@pytest.fixture(scope="module")
+def simulation(tmp_path_factory: pytest.TempPathFactory, start: str) -> Iterator[Simulation]:
+    with starting_simulation(tmp_path_factory.mktemp("simulated") / "local", speed=60, seed=7, start=start) as child:
         yield ready(child)
