@@ -47,8 +47,8 @@ lint: venv ## format, style, types, import contracts, dependencies, spelling
 	@$(BIN)/deptry .
 	@$(BIN)/codespell
 
-.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-simulation
-bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-simulation ## every benchmark
+.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-energy bench-simulation
+bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-energy bench-simulation ## every benchmark
 bench-series: venv ## reading and writing series files
 	@$(BIN)/python tests/benchmarks/bench_series.py
 bench-forecast: venv ## accuracy and speed of the engines, beside other libraries
@@ -62,6 +62,8 @@ bench-scaling: venv ## policies replayed on real demand, a decision pass over 10
 	@$(BIN)/python tests/benchmarks/bench_scaling_flow.py
 bench-plan: venv ## a 24-hour plan of 10,000 pools
 	@$(BIN)/python tests/benchmarks/bench_plan.py
+bench-energy: venv ## how far the power model is off measured watts, beside the seed's formula
+	@$(BIN)/python tests/benchmarks/bench_energy.py
 bench-placement: venv ## workloads, sites, replicas, GPUs, traffic and latency, beside other ways
 	@$(BIN)/python tests/benchmarks/bench_placement.py
 	@$(BIN)/python tests/benchmarks/bench_placement_gpus.py

@@ -1,0 +1,80 @@
+"""`continuum energy ...`: what machines draw, offline."""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from blocks.errors import InvalidInput
+from deployments.command.output import Json, out, print_json, refusals
+
+energy = typer.Typer(no_args_is_help=True, help="What machines draw; nothing is measured or changed.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add `continuum energy`."""
+    app.add_typer(energy, name="energy")
+
+
+@energy.callback()
+def energy_group() -> None:
+    """What machines draw; nothing is measured or changed."""
+
+
+@energy.command("model")
+def energy_model(
+    instance_type: Annotated[str, typer.Argument(help="of AWS, GCP or Azure, as m5.2xlarge, n2-standard-8, "
+                                                 "Standard_D4s_v5; or any name, with --cpu-family and --threads")],
+    utilisation: Annotated[float, typer.Option(help="of the CPU, 0-1")] = 0.5,
+    gpu_utilisation: Annotated[float, typer.Option(help="of the GPUs, 0-1")] = 0.0,
+    cpu_family: Annotated[str | None, typer.Option(help="instead of the one that the type has")] = None,
+    threads: Annotated[float | None, typer.Option(help="hardware threads (vCPUs)")] = None,
+    memory_gib: Annotated[float | None, typer.Option(help="GiB of memory")] = None,
+    pue: Annotated[float, typer.Option(help="watts at the building's meter for each watt of IT; 1 at the edge")] = 1.0,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Tell the watts of a machine by the power model, part by part and with its bounds, beside the seed's formula."""
+    from dataclasses import replace
+
+    from tasks.energy.decide.instance_types import machine_of
+    from tasks.energy.decide.power import Machine, model_power, seed_power
+
+    with refusals():
+        given: dict[str, Any] = {"cpu_family": cpu_family, "threads": threads, "memory_gib": memory_gib}
+        given = {name: value for name, value in given.items() if value is not None} | {"pue": pue}
+        if cpu_family is not None and threads is not None:
+            machine = Machine(**given)
+        else:
+            machine = replace(machine_of(instance_type), **given)
+        if isnan(utilisation + gpu_utilisation):
+            raise InvalidInput("it is no number", where="--utilisation", fix="give a share of 0-1")
+        power = model_power(machine, utilisation, gpu_utilisation)
+        parts = {
+            name: float(getattr(power, name)) for name in ("idle", "cpu", "memory", "gpu", "low", "central", "high")
+        }
+        seed_w = float(seed_power(utilisation))
+        if as_json:
+            return print_json({
+                "instance_type": instance_type, "method": "model", "machine": vars(machine),
+                "utilisation": utilisation, "watts": parts, "seed_formula_w": seed_w,
+                "source": "medians of SPECpower_ssj2008 results by CPU family",
+            })  # fmt: skip
+        head = (f"{instance_type} at {utilisation:.0%}: {machine.threads:g} threads of {machine.cpu_family}, "
+                f"{machine.memory_gib:g} GiB, PUE {machine.pue:g}")  # fmt: skip
+        out.print(head, highlight=False, markup=False, soft_wrap=True)
+        table = Table("part", "W")
+        table.columns[1].justify = "right"
+        for name in ("cpu", "memory", "gpu"):
+            table.add_row(name, f"{parts[name]:.1f}")
+        table.add_section()
+        table.add_row("in all", f"{parts['central']:.1f}")
+        table.add_row("  of it idle", f"{parts['idle']:.1f}")
+        table.add_row("  bounds", f"{parts['low']:.1f} to {parts['high']:.1f}")
+        table.add_row("seed's formula", f"{seed_w:.1f}")
+        out.print(table)
+        out.print("Method: model, by medians of SPECpower_ssj2008 results (spec.org) of its CPU family; no meter.",
+                  highlight=False, soft_wrap=True)  # fmt: skip
+        return None

@@ -1,0 +1,1 @@
+"""Energy: what machines draw, by model or meter."""

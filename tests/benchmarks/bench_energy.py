@@ -1,0 +1,113 @@
+"""How far the power model is off measured watts, beside the seed's formula; errors as a share of the machine's maximum.
+
+Run: `make bench-energy` (needs CONTINUUM_DATA). Data: power/codecarbon_cpu_load_vs_power.csv (106 points of 4 machines;
+wall watts of one, package watts of all) and power/aws_instances_power.csv.gz (Teads' estimates of 621 types).
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blocks.errors import InvalidInput
+from tasks.energy.decide.instance_types import machine_of
+from tasks.energy.decide.power import MEMORY_W_PER_GIB, Machine, calibrate, model_power, seed_power
+
+Floats = NDArray[np.float64]
+MEASURED = {
+    "AMD Ryzen Threadripper 1950X 16-Core Processor": Machine("epyc-gen1", 32),
+    "AMD EPYC 8024P 8-Core Processor": Machine("epyc", 16),
+    "Intel(R) Xeon(R) CPU E3-1240 V2 @ 3.40GHz": Machine("ivybridge", 8),
+    "Intel(R) Xeon(R) CPU E5-2620 v3 @ 2.40GHz": Machine("haswell", 24),
+}
+AWS_LOADS = np.array([0.0, 0.1, 0.5, 1.0])
+
+
+def error(model: Floats, measured: Floats) -> float:
+    """Mean absolute error as a share of the largest measured value."""
+    return float(np.abs(model - measured).mean() / measured.max())
+
+
+def points(folder: Path, column: str, *, by_run: bool = False) -> Iterator[tuple[str, Floats, Floats]]:
+    """Machine, (N,) load of all its cores and (N,) W, where that column was measured; a row a run of it where asked."""
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    run, before = 0, ("", 0.0)
+    with (folder / "codecarbon_cpu_load_vs_power.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            of, at_s = row["cpu_name"] + row["load_type"], float(row["timestamp"])
+            run += of != before[0] or not 0 <= at_s - before[1] <= 120
+            before = of, at_s
+            if float(row[column]) > 0:
+                name = f"{row['cpu_name']} #{run}" if by_run else row["cpu_name"]
+                found[name].append((float(row["cpu_load"]) / 100, float(row[column])))
+    for name, pairs in found.items():
+        load, watts = np.array(sorted(pairs)).T
+        yield name, load, watts
+
+
+def half_error(load: Floats, watts: Floats) -> float:
+    """Error of a curve fitted to every other point, on the rest."""
+    fit = calibrate(load[::2], watts[::2])
+    return float(np.abs(fit.power_w(load[1::2]) - watts[1::2]).mean() / watts.max())
+
+
+def aws(folder: Path) -> Iterator[tuple[str, Floats, Floats]]:
+    """Type, (4,) package W and (4,) W of the whole instance at 0, 10, 50 and 100 %."""
+    with gzip.open(folder / "aws_instances_power.csv.gz", "rt", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            read = [[float(row[f"{what} @ {load}"].replace(",", ".")) for load in ("Idle", "10%", "50%", "100%")]
+                    for what in ("PkgWatt", "Instance")]  # fmt: skip
+            yield row["Instance type"], np.array(read[0]), np.array(read[1])
+
+
+def main() -> None:
+    """Measure and print."""
+    data = os.environ.get("CONTINUUM_DATA")
+    if not data:
+        sys.exit("bench-energy: CONTINUUM_DATA is not set: nothing to measure against")
+    folder = Path(data) / "power"
+    wall = [(error(model_power(MEASURED[name], load).central, watts), error(seed_power(load), watts))
+            for name, load, watts in points(folder, "tapo_power")]  # fmt: skip
+    package = [(error(model_power(MEASURED[name], load).cpu, watts), error(seed_power(load), watts))
+               for name, load, watts in points(folder, "rapl_power")]  # fmt: skip
+    halves = {
+        kind: float(np.mean([half_error(load, watts) for column in ("tapo_power", "rapl_power")
+                             for _, load, watts in points(folder, column, by_run=by_run)]))
+        for kind, by_run in (("within a run", True), ("runs of a machine mixed", False))
+    }  # fmt: skip
+    types, unknown = [], 0
+    for name, package_w, whole_w in aws(folder):
+        try:
+            machine = machine_of(name)
+        except InvalidInput:
+            unknown += 1
+            continue
+        power = model_power(machine, AWS_LOADS, AWS_LOADS)
+        seed = seed_power(AWS_LOADS)
+        types.append((error(power.cpu, package_w), error(power.central, whole_w), error(seed, package_w),
+                      error(seed, whole_w)))  # fmt: skip
+    mean = np.mean(types, axis=0)
+    together = np.array([*wall, *((row[0], row[2]) for row in types)])
+    document = {
+        "measured_machines": {"wall": wall, "package": package, "columns": ["ours", "seed"]},
+        "aws_types": {"read": len(types), "unknown": unknown, "package": [mean[0], mean[2]],
+                      "instance": [mean[1], mean[3]]},
+        "all_without_meter": {"ours": float(together[:, 0].mean()), "seed": float(together[:, 1].mean()),
+                              "ratio": float(together[:, 0].mean() / together[:, 1].mean()), "must": 1 / 3},
+        "calibrated_on_half": {**halves, "must": 0.05},
+        "memory_w_per_gib": MEMORY_W_PER_GIB,
+    }  # fmt: skip
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
