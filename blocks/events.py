@@ -61,4 +61,15 @@ class ScalingBlinded(Event):
     )
 
 
-EVENTS: tuple[type[Event], ...] = (ForecastBreached, AnomaliesDetected, ScalingBlinded)
+class TrafficDiverted(Event):
+    """At most one per routing pass: sites that are down, and the routes that have left them."""
+
+    name: ClassVar[str] = "continuum.traffic.diverted"
+
+    as_of: datetime = Field(description="when the pass looked")
+    down: list[str] = Field(min_length=1, description="`function/site`, by name")
+    routes: list[str] = Field(min_length=1, description="subjects of the routes that share requests out to them")
+    moved: list[str] = Field(description="those of which the weights were changed; none in shadow mode")
+
+
+EVENTS: tuple[type[Event], ...] = (ForecastBreached, AnomaliesDetected, ScalingBlinded, TrafficDiverted)

@@ -174,6 +174,7 @@ class Fleet(Model):
     clusters: list[Cluster] = Field(min_length=1, description="Kubernetes clusters")
     workloads: list[Workload] = Field([], description="workloads that may be placed and moved")
     change_freezes: list[ChangeFreeze] = Field([], description="times in which node pools are not changed")
+    dns: CloudAccess = Field(CloudAccess(), description="how to reach Route 53, for weighted records")
 
     @model_validator(mode="after")
     def _identities(self) -> Self:

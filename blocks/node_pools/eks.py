@@ -35,6 +35,9 @@ CODES: dict[str, type[ContinuumError]] = {
     "ResourceLimitExceededException": CloudRefused,
     "UnsupportedAvailabilityZoneException": CloudRefused,
     "ResourceNotFoundException": NotFound,
+    "NoSuchHostedZone": NotFound,
+    "PriorRequestNotComplete": Throttled,
+    "InvalidChangeBatch": CloudRefused,
     "AccessDenied": Unauthorized,
     "AccessDeniedException": Unauthorized,
     "ExpiredToken": Unauthorized,
@@ -191,8 +194,8 @@ def _operation(pool: str, update: dict[str, Any]) -> Operation:
     return Operation(update["id"], pool, state, error)
 
 
-def sdk_client(cluster: Cluster) -> Any:
-    """The official client, at the endpoint that the inventory names."""
+def sdk_client(cluster: Cluster, service: str = "eks") -> Any:
+    """The official client of an AWS service, at the endpoint that the inventory names."""
     import boto3
     from botocore.config import Config
 
@@ -207,11 +210,11 @@ def sdk_client(cluster: Cluster) -> Any:
         stand_in = boto3.Session(region_name=cloud.region or "us-east-1", **keys)
         if urlsplit(cloud.endpoint_url).hostname in LOOPBACK:
             config = config.merge(Config(proxies={}))  # a proxy does not lead to this machine
-        return stand_in.client("eks", endpoint_url=cloud.endpoint_url, config=config)
+        return stand_in.client(service, endpoint_url=cloud.endpoint_url, config=config)
     session = boto3.Session(profile_name=cloud.profile, region_name=cloud.region)
     if cloud.role_arn:
         session = _assume(session, cloud.role_arn, cluster.name)
-    return session.client("eks", endpoint_url=cloud.endpoint_url, config=config)
+    return session.client(service, endpoint_url=cloud.endpoint_url, config=config)
 
 
 def _assume(session: Any, role_arn: str, cluster: str) -> Any:

@@ -19,10 +19,12 @@ from blocks.store.undo import carry_out as undo
 from blocks.store.undo import undo_plan
 from deployments.doctor import examine
 from flows.cluster_scaling import ScalingRequest, cluster_scaling
+from flows.traffic_routing import TrafficRequest, traffic_routing
 from flows.workload_placement import PlacementRequest, workload_placement
 from tasks.scaling.act import APPLIERS
 from tests.flows.actuators.scenes import BURST, carry_out, decide, look, run_of
 from tests.flows.shortcuts import changes, sizes
+from tests.flows.traffic_scenes import api_of, make, stored
 
 pytestmark = pytest.mark.server
 
@@ -123,6 +125,26 @@ def test_placing_needs_its_own_role_and_looking_does_not(fleet: Fleet, as_accoun
     (placed,) = workload_placement(request)["decisions"]
     assert placed["result"]["state"] == "done", placed
     KubernetesApi.connect(edge(fleet)).delete_at("/apis/apps/v1/namespaces/default/deployments", "rights")
+
+
+def test_routing_needs_its_own_role_and_shadow_may_only_look(fleet: Fleet, as_account) -> None:
+    function = {"name": "rights", "sites": ["munich", "dallas"], "capacity": {"munich": 9, "dallas": 9},
+                "demand": {"munich": 1}, "routes": [{"subject": "edge-munich/gateway/default/rights",
+                                                     "backends": {"munich": "a", "dallas": "b"}}]}  # fmt: skip
+    make(api_of(fleet), "httproutes", "rights", {"a": 50, "b": 50})
+    admin = edge(fleet)
+    as_account("shadow")
+    assert traffic_routing(TrafficRequest.model_validate({"functions": [function]}))["trouble"] != []
+    apply(admin, FOLDER / "rbac-traffic.yaml")
+    assert traffic_routing(TrafficRequest.model_validate({"functions": [function]}))["trouble"] == []
+    request = TrafficRequest.model_validate({"functions": [function], "mode": "act"})
+    (refused,) = traffic_routing(request)["decisions"]
+    assert refused["result"]["state"] != "done"
+    as_account("act")
+    (row,) = traffic_routing(request)["decisions"]
+    assert row["result"]["state"] == "done", row
+    rule = stored(KubernetesApi.connect(admin), "httproutes", "rights")["spec"]["rules"][0]
+    assert [each["weight"] for each in rule["backendRefs"]] == [70, 30]
 
 
 def test_the_act_role_is_enough_to_keep_headroom_and_to_take_it_back(fleet: Fleet, as_account) -> None:

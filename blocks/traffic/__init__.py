@@ -1,0 +1,90 @@
+"""One capability, `WeightedRoute`, for every place where a share of the requests is written as a whole number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from blocks.errors import InvalidInput, Refused
+from blocks.fleet import Fleet
+from blocks.inventory import resolve_secrets
+from blocks.kubernetes import KubernetesApi
+
+ROUTE53 = "route53"
+GATEWAY, ISTIO, INGRESS = "gateway", "istio", "ingress"
+KINDS = (GATEWAY, ISTIO, INGRESS)
+
+
+@dataclass(frozen=True)
+class RouteState:
+    """A route as its API tells it now.
+
+    Attributes
+    ----------
+    weights: whole numbers >= 0 by backend, in the API's own words (a Service, a host, a record's SetIdentifier).
+    version: changes when somebody writes the route; give it back as `if_match`.
+    ttl_s: seconds for which clients keep an old answer, or None where each request is routed anew.
+    """
+
+    weights: dict[str, int]
+    version: str
+    ttl_s: int | None = None
+
+
+class WeightedRoute(Protocol):
+    """The weights of one route. Every verb raises errors of `blocks.errors` only."""
+
+    where: str
+
+    def read(self) -> RouteState:
+        """The weights now; `Refused` where other tools own the route, or its rules differ from one another."""
+        ...
+
+    def write(self, weights: Mapping[str, int], if_match: str) -> None:
+        """Set the weights of all its backends, and nothing else of the object.
+
+        Raises
+        ------
+        Conflict: somebody wrote it since it was `if_match`. Refused: as `read`, or all weights would be 0.
+        """
+        ...
+
+
+def open_route(fleet: Fleet, subject: str) -> WeightedRoute:
+    """The route that a subject names: `cluster/KIND/namespace/name`, or `route53/HOSTED-ZONE/record/TYPE`.
+
+    Raises
+    ------
+    InvalidInput: the subject names no cluster of the inventory, or no kind of route.
+    """
+    first, kind, *rest = subject.split("/")
+    if first == ROUTE53 and len(rest) == 2:
+        from blocks.traffic.route53 import Route53Route
+
+        return Route53Route.connect(resolve_secrets(fleet.dns), kind, *rest)
+    if kind not in KINDS or len(rest) != 2:
+        raise InvalidInput(
+            "it names no kind of route",
+            where=f"route {subject}",
+            fix=f"write cluster/{'|'.join(KINDS)}/namespace/name or route53/ZONE/NAME/TYPE",
+        )
+    from blocks.traffic.objects import ROUTES
+
+    for cluster in fleet.clusters:
+        if cluster.name == first:
+            return ROUTES[kind](KubernetesApi.connect(resolve_secrets(cluster)), *rest)
+    raise InvalidInput("the inventory has no such cluster", where=f"route {subject}", fix="see `continuum fleet show`")
+
+
+def check_weights(weights: Mapping[str, int], known: Mapping[str, int], where: str) -> None:
+    """Refuse to leave a route without a backend, or to write one that it does not have.
+
+    Raises
+    ------
+    Refused: all weights are 0, or the backends are others.
+    """
+    if set(weights) != set(known):
+        raise Refused(f"its backends are {', '.join(sorted(known))}", where=where, fix="give a weight for each of them")
+    if sum(weights.values()) <= 0 or min(weights.values()) < 0:
+        raise Refused("all weights would be 0, and nobody would serve", where=where, fix="leave one above 0")

@@ -1,0 +1,1 @@
+"""Shares of the requests of user zones among the sites that serve them."""

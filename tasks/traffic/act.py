@@ -1,0 +1,108 @@
+"""Write the weights of a route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from blocks.errors import Conflict
+from blocks.fleet import Fleet
+from blocks.store.journal import Journal
+from blocks.store.tables import Decision, Intent
+from blocks.traffic import WeightedRoute, open_route
+from tasks.acting import (
+    Planned,
+    Result,
+    Seen,
+    SubjectActuator,
+    carry_out_all,
+    looks,
+    settle_left_over,
+    undo_with,
+)
+from tasks.run import Run
+
+
+class SetWeights(SubjectActuator):
+    """The weights of all backends of one route."""
+
+    kind = "set-route-weights"
+    noun = "route"
+
+    def __init__(self, route: WeightedRoute) -> None:
+        self._route = route
+
+    @property
+    def where(self) -> str:
+        """The object, or the record."""
+        return self._route.where
+
+    def told(self, value: Mapping[str, Any]) -> str:
+        """Backends with their weights."""
+        return weights_told(value["weights"])
+
+    def look(self) -> Seen:
+        """All weights, those of backends that no site has included."""
+        state = self._route.read()
+        return Seen({"weights": state.weights}, state.version)
+
+    def put(self, journal: Journal, intent: Intent, seen: Seen, value: dict[str, Any]) -> None:
+        """One guarded write."""
+        journal.proceed(intent)
+        self._route.write(value["weights"], str(seen.version))
+        journal.note(intent, {"id": self.where}, f"wrote {self.told(value)}")
+
+    def missing(self, intent: Intent, *, patience_s: float) -> str:
+        """What is read back, where it is not what was written."""
+        wanted, there = intent.do["value"]["weights"], {}
+        for _ in looks(patience_s):
+            there = self._route.read().weights
+            if there == wanted:
+                return ""
+        return f"it was written, and reads {weights_told(there)} after {patience_s:.0f} s"
+
+    def said(self, intent: Intent) -> str:
+        """The weights."""
+        return f"weights are {self.told(intent.do['value'])}"
+
+
+def weights_told(weights: Mapping[str, int]) -> str:
+    """Weights in words.
+
+    >>> weights_told({"web-munich": 80, "web-dallas": 20})
+    'web-dallas 20, web-munich 80'
+    """
+    return ", ".join(f"{backend} {weight}" for backend, weight in sorted(weights.items()))
+
+
+def open_weights(fleet: Fleet, subject: str, kind: str) -> SubjectActuator:
+    """The actuator of a route; see `open_route` for subjects and what is raised."""
+    del kind
+    return SetWeights(open_route(fleet, subject))
+
+
+APPLIERS = {SetWeights.kind: undo_with(open_weights)}
+
+
+@task(name="write weights", cache_policy=NO_CACHE, persist_result=False)
+def act_on(run: Run, approved: Sequence[Decision]) -> list[Result]:
+    """Write what was decided, where the weights are still those that it was decided on."""
+
+    def change_of(decision: Decision) -> tuple[SubjectActuator, Planned]:
+        actuator = open_weights(run.fleet, decision.subject, SetWeights.kind)
+        seen = actuator.look()
+        if seen.value["weights"] != decision.content["seen"]:
+            raise Conflict(f"was changed to {actuator.told(seen.value)} since", where=actuator.where,
+                           fix="the next pass decides anew")  # fmt: skip
+        return actuator, Planned({"value": {"weights": decision.content["weights"]}}, {"value": dict(seen.value)})
+
+    return carry_out_all(run, approved, change_of)
+
+
+@task(name="finish left-over weights", cache_policy=NO_CACHE, persist_result=False)
+def finish_left_over(run: Run) -> list[Result]:
+    """See `settle_left_over`."""
+    return settle_left_over(run, APPLIERS, open_weights)
