@@ -104,8 +104,9 @@ def errors(data: Path, every: int) -> dict[str, Any]:
         made = forecasts(values, first_h, origins, 24, fit(values[:split], first_h, 24))
         found.append([float(np.abs(made[name] / actual - 1).mean()) for name in METHODS])
     mean = dict(zip(METHODS, np.mean(found, axis=0).tolist(), strict=True))
+    yesterday = mean["same hour yesterday"]
     return {"zones": len(zones), "mape24": mean,
-            "against_yesterday": {name: each / mean["same hour yesterday"] - 1 for name, each in mean.items()}}  # fmt: skip
+            "against_yesterday": {name: each / yesterday - 1 for name, each in mean.items()}}  # fmt: skip
 
 
 def measure(seed: int, quick: bool) -> dict[str, Any]:
