@@ -74,12 +74,7 @@ class HourlyFiles:
         ------
         NotFound: no such zone, or no year of the files covers the window. InvalidInput: a file has a mistake.
         """
-        known = [each for each in _tables(self.path) if zone in each.zones]
-        if not known:
-            zones = sorted({zone for each in _tables(self.path) for zone in each.zones})
-            near = difflib.get_close_matches(zone, zones, n=5, cutoff=0.3) or zones[:5]
-            raise NotFound(f"has no zone {zone!r}", where=str(self.path), fix=f"the nearest: {', '.join(near)}")
-        whole = [replace(each, source=str(self.path)) for each in _joined([table.series(zone) for table in known])]
+        whole = self._pieces(zone)
         for shift in sorted(range(-30, 31), key=lambda years: (abs(years), years)):
             begin, end = start_s + shift * YEAR_S, end_s + shift * YEAR_S
             for piece in whole:
@@ -87,6 +82,24 @@ class HourlyFiles:
                     return _moved(piece.between(begin, end), shift)
         raise NotFound(f"no year of it covers the {(end_s - start_s) / 86400:.0f} days asked for", where=str(self.path),
                        fix="give more years, or ask for less")  # fmt: skip
+
+    def whole(self, zone: str) -> CarbonSeries:
+        """The newest stretch without a gap.
+
+        Raises
+        ------
+        NotFound: no such zone.
+        """
+        return self._pieces(zone)[-1]
+
+    def _pieces(self, zone: str) -> list[CarbonSeries]:
+        """Stretches without a gap, the oldest first."""
+        known = [each for each in _tables(self.path) if zone in each.zones]
+        if not known:
+            zones = sorted({zone for each in _tables(self.path) for zone in each.zones})
+            near = difflib.get_close_matches(zone, zones, n=5, cutoff=0.3) or zones[:5]
+            raise NotFound(f"has no zone {zone!r}", where=str(self.path), fix=f"the nearest: {', '.join(near)}")
+        return [replace(each, source=str(self.path)) for each in _joined([table.series(zone) for table in known])]
 
 
 def read_hourly(path: Path) -> HourlyTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,6 +74,36 @@ def carbon_plan(
         print_json(record)
         return
     _show(record, str(capacity) if capacity else "")
+
+
+@carbon.command("forecast")
+def carbon_forecast(
+    zone: Annotated[str, typer.Argument(metavar="ZONE|FILE", help="a zone of the hourly files in CONTINUUM_DATA, or "
+                                        "a CSV of hour_utc, gco2_per_kwh")],
+    column: Annotated[str, typer.Option("--zone", help="which column of a file with several")] = "",
+    hours: Annotated[int, typer.Option(min=1, max=96, help="how far ahead")] = 48,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Forecast the hours after a history by the method that chose the cleanest hours of its last quarter."""
+    with refusals(), err.status(f"forecasting {zone}"):
+        from tasks.carbon.decide.forecast import decide_forecast
+        from tasks.carbon.offline import grid_of, history_of, timed, utc
+
+        series = history_of(zone, column)
+        told, seconds = timed(lambda: decide_forecast(grid_of(series), hours))
+    if as_json:
+        captured = {name: None if isnan(share) else share for name, share in told.captured.items()}
+        print_json({"zone": series.zone, "start": utc(told.start_s), "gco2_per_kwh": told.g_per_kwh,
+                    "method": told.method, "captured_ratio": captured, "history": series.method,
+                    "source": series.source, "seconds": seconds})  # fmt: skip
+        return
+    table = Table("hour (UTC)", "g CO2e/kWh")
+    for hour, value in enumerate(told.g_per_kwh):
+        table.add_row(utc(told.start_s + hour * 3600), f"{value:.1f}")
+    out.print(table)
+    out.print(f"{told.method}: took {told.captured[told.method]:.0%} of the saving that perfect knowledge gives "
+              f"jobs of 6 h with 24 h slack in the last quarter of the history ({series.source}, ending there).",
+              highlight=False, markup=False, soft_wrap=True)  # fmt: skip
 
 
 @carbon.command("reproduce")

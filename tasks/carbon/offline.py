@@ -94,6 +94,23 @@ def zone_series(zone: str, begin_s: int, end_s: int) -> CarbonSeries:
     return best_series([*history, TypicalDay()], zone, begin_s, end_s)
 
 
+def history_of(zone_or_file: str, zone: str) -> CarbonSeries:
+    """All the hourly history of a zone: of a file, or of the files in CONTINUUM_DATA.
+
+    Raises
+    ------
+    NotConfigured: there are no such files; a typical day has no weather to forecast from. NotFound: no such zone.
+    """
+    if Path(zone_or_file).is_file():
+        return read_hourly(Path(zone_or_file)).series(zone)
+    folder = data_dir()
+    if folder is None or not (folder / HISTORY).is_dir():
+        raise NotConfigured("no hourly history is at hand, and a typical day has no weather to forecast from",
+                            where=f"carbon forecast {zone_or_file}",
+                            fix=f"give a file, or set CONTINUUM_DATA to a folder with {HISTORY}")  # fmt: skip
+    return HourlyFiles(folder / HISTORY).whole(zone_or_file)
+
+
 def grid_of(series: CarbonSeries) -> Intensity:
     """The bare numbers of a series, for `decide`."""
     return Intensity(series.start_s, series.step_s, series.g_per_kwh)

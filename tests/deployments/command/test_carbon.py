@@ -143,3 +143,21 @@ def test_every_cell_of_the_papers_table_is_within_a_hundredth_of_a_point() -> No
     assert told["interruption"] == pytest.approx(interruption, abs=0.01)
     assert {name: round(value, 3) for name, value in told["spatial"].items()} == {
         "one_move": 352.476, "infinite_moves": 353.566}  # fmt: skip
+
+
+def test_a_forecast_follows_its_history_and_says_how_it_was_chosen(tmp_path: Path) -> None:
+    file, begin = tmp_path / "history.csv", datetime(2022, 1, 1, tzinfo=UTC)
+    rows = [f"{begin + timedelta(hours=hour):%Y-%m-%dT%H:%MZ},{300 - 5 * (hour % 24)}" for hour in range(24 * 60)]
+    file.write_text("hour_utc,gco2_per_kwh\n" + "\n".join(rows) + "\n")
+    answer = carbon("forecast", file, "--hours", 24, "--json")
+    told = json.loads(answer.stdout)
+    assert told["start"] == "2022-03-02T00:00Z"
+    assert told["gco2_per_kwh"] == pytest.approx([300 - 5 * hour for hour in range(24)], rel=1e-3)
+    assert told["captured_ratio"][told["method"]] == pytest.approx(1)
+
+
+def test_without_history_there_is_no_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONTINUUM_DATA", raising=False)
+    answer = carbon("forecast", "DE")
+    assert answer.exit_code == 1
+    assert "a typical day has no weather to forecast from" in answer.stderr
