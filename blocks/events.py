@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -61,6 +61,14 @@ class ScalingBlinded(Event):
     )
 
 
+class WorkloadCreated(Event):
+    """Sent by others: workloads that are to be placed; it starts `workload-placement-on-event`."""
+
+    name: ClassVar[str] = "continuum.workload.created"
+
+    workloads: list[dict[str, Any]] = Field(min_length=1, description="each as the form of `workload-placement` has it")
+
+
 class TrafficDiverted(Event):
     """At most one per routing pass: sites that are down, and the routes that have left them."""
 
@@ -72,4 +80,10 @@ class TrafficDiverted(Event):
     moved: list[str] = Field(description="those of which the weights were changed; none in shadow mode")
 
 
-EVENTS: tuple[type[Event], ...] = (ForecastBreached, AnomaliesDetected, ScalingBlinded, TrafficDiverted)
+EVENTS: tuple[type[Event], ...] = (
+    ForecastBreached,
+    AnomaliesDetected,
+    ScalingBlinded,
+    WorkloadCreated,
+    TrafficDiverted,
+)

@@ -23,17 +23,25 @@ class PlacementRequest(ActingRequest):
 
 
 @flow(name="workload-placement", description=__doc__)
-def workload_placement(request: PlacementRequest = PlacementRequest()) -> dict[str, Any]:
-    """Mend what a killed run left; then observe, decide, record, approve, deploy, report."""
+def workload_placement(
+    request: PlacementRequest = PlacementRequest(), workloads: list[NewWorkload] | None = None
+) -> dict[str, Any]:
+    """Mend what a killed run left; then observe, decide, record, approve, deploy, report.
+
+    Args:
+        request: what to place, and how far to go
+        workloads: these instead of the request's. An event fills it in
+    """
     run = open_run("workload-placement", request.fleet, request.mode)
     ttl_s = float(request.approval_timeout_s)
 
     left_over = finish_left_over(run)
-    view = observe_room(run, request.workloads)
+    wanted = workloads or request.workloads
+    view = observe_room(run, wanted)
 
     rows, decision = decided_before(run), None
     if not rows:
-        keys = [each.key for each in request.workloads]
+        keys = [each.key for each in wanted]
         entries, decision = decide_new_workloads(view.problem, view.standing, keys)
         rows = keep_decisions(run, entries, as_of=view.as_of, ttl_s=ttl_s, changes=CHANGES)
     approved = approve(
@@ -42,7 +50,7 @@ def workload_placement(request: PlacementRequest = PlacementRequest()) -> dict[s
                                              {row.subject: row.content["workload"] for row in changes}),
     )  # fmt: skip
 
-    results = deploy(run, approved, request.workloads)
+    results = deploy(run, approved, wanted)
 
     told = new_workload_sections([row.content for row in rows], view.problem, decision)
     return publish_acts(run, told, rows, results, left_over, explain, view.trouble)

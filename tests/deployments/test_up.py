@@ -63,6 +63,16 @@ def until(look: Callable[[], Any]) -> Any:
     return found
 
 
+def emit(told, name: str, payload: dict) -> None:
+    code = (
+        "import sys, json; from prefect.events import emit_event; "
+        "emit_event(sys.argv[1], payload=json.loads(sys.argv[2]), "
+        "resource={'prefect.resource.id': 'continuum.fleet.default'})"
+    )
+    env = os.environ | {"PREFECT_API_URL": told["prefect_api_url"]}
+    subprocess.run([sys.executable, "-c", code, name, json.dumps(payload)], env=env, check=True, timeout=60)
+
+
 def test_the_first_forecast_runs_at_once_and_scaling_after_it(running) -> None:
     _, told = running
     (forecast,) = until(lambda: runs_of(told, "demand-forecasting/demand-forecasting"))
@@ -75,16 +85,21 @@ def test_an_event_starts_one_run_for_its_pools_in_the_mode_of_the_deployment(run
     _, told = running
     payload = {"fleet": "default", "as_of": "2026-03-10T09:20:00Z", "pools": ["eu-eks/web", "us-gke/web"],
                "first_crossing": "2026-03-10T09:40:00Z"}  # fmt: skip
-    code = (
-        "import sys, json; from prefect.events import emit_event; "
-        "emit_event('continuum.forecast.breached', payload=json.loads(sys.argv[1]), "
-        "resource={'prefect.resource.id': 'continuum.fleet.default'})"
-    )
-    env = os.environ | {"PREFECT_API_URL": told["prefect_api_url"]}
-    subprocess.run([sys.executable, "-c", code, json.dumps(payload)], env=env, check=True, timeout=60)
+    emit(told, "continuum.forecast.breached", payload)
     name = "cluster-scaling/cluster-scaling-on-event"
     mine = until(lambda: [run for run in runs_of(told, name) if run["parameters"].get("pools") == payload["pools"]])
     assert [run["state_name"] for run in mine] == ["Completed"]
+    assert "request" not in mine[0]["parameters"]
+
+
+def test_a_workload_that_somebody_announces_is_placed_in_the_mode_of_the_deployment(running) -> None:
+    _, told = running
+    payload = {"fleet": "default", "workloads": [
+        {"name": "announced", "image": "nginx:1", "cpu_cores": 0.1, "memory_gib": 0.1}]}  # fmt: skip
+    emit(told, "continuum.workload.created", payload)
+    mine = until(lambda: runs_of(told, "workload-placement/workload-placement-on-event"))
+    assert [run["state_name"] for run in mine] == ["Completed"]
+    assert mine[0]["parameters"]["workloads"] == payload["workloads"]
     assert "request" not in mine[0]["parameters"]
 
 

@@ -37,6 +37,18 @@ def dying(call: Callable[..., Any], *, before: bool) -> Callable[..., Any]:
     return wrapped
 
 
+def dies(target: Callable[..., None], *given: Any, told: Path, preload: str = __name__) -> None:
+    """Run a target in a process that must be killed at some step of it; `told` is where it writes what it says."""
+    processes = get_context("forkserver")
+    processes.set_forkserver_preload([preload])
+    child = processes.Process(target=target, args=given)
+    child.start()
+    child.join(400)
+    child.kill()  # one that did not die by itself
+    child.join()
+    assert child.exitcode == -signal.SIGKILL, told.read_text()[-2000:]
+
+
 def decision_for(run: Run, subject: str, target: int, as_of: datetime, found: dict[str, Any]) -> Decision:
     """A stored decision; `found` is what the actuator is set to, and which it is where it is not the size itself."""
     action = "up" if target > found["current"] else "down"
@@ -53,17 +65,9 @@ def killed_at(
     step: str, home: Path, fleet: Fleet, subject: str, current: int, target: int, found: dict[str, Any] | None = None
 ) -> None:
     """Decide on `target` in a process that is killed before or after a verb, `VERB:before` or `VERB:after`."""
-    processes = get_context("forkserver")
-    processes.set_forkserver_preload([__name__])
     fleet_file, told = home / "fleet.yaml", home / "killed.log"
     fleet_file.write_text(yaml.safe_dump(join_secrets(*split_secrets(fleet))))
-    child = processes.Process(target=_act, args=(step, home, told, fleet_file, subject, target,
-                                                 {"current": current} | (found or {})))  # fmt: skip
-    child.start()
-    child.join(400)
-    child.kill()  # one that did not die by itself
-    child.join()
-    assert child.exitcode == -signal.SIGKILL, told.read_text()[-2000:]
+    dies(_act, step, home, told, fleet_file, subject, target, {"current": current} | (found or {}), told=told)
 
 
 def _act(

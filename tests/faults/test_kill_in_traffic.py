@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -21,7 +19,7 @@ from blocks.store.tables import Decision, Mode, State, Verdict, now
 from blocks.traffic.objects import ObjectRoute
 from tasks.run import Run
 from tasks.traffic import act
-from tests.faults.kill_in_act import dying
+from tests.faults.kill_in_act import dies, dying
 from tests.faults.scenes import run_of
 from tests.flows.traffic_scenes import api_of, make, stored
 
@@ -49,22 +47,13 @@ def killed(step: str, home: Path, fleet_file: Path) -> None:
 
 
 @pytest.mark.parametrize(("step", "there"), STEPS)
-def test_weights_of_a_killed_run_are_settled_by_the_next(
-    fleet: Fleet, step: str, there: dict[str, int], tmp_path: Path
-) -> None:
+def test_weights_of_a_killed_run_are_settled_by_the_next(fleet: Fleet, step: str, there: dict[str, int]) -> None:
     api = api_of(fleet)
     make(api, "httproutes", "killed", BEFORE)
     fleet_file = settings.home() / "fleet.yaml"
     fleet_file.parent.mkdir(parents=True, exist_ok=True)
     fleet_file.write_text(yaml.safe_dump(join_secrets(*split_secrets(fleet))))
-    processes = get_context("forkserver")
-    processes.set_forkserver_preload([__name__])
-    child = processes.Process(target=killed, args=(step, settings.home(), fleet_file))
-    child.start()
-    child.join(120)
-    child.kill()
-    child.join()
-    assert child.exitcode == -signal.SIGKILL, (settings.home() / "killed.log").read_text()[-2000:]
+    dies(killed, step, settings.home(), fleet_file, told=settings.home() / "killed.log", preload=__name__)
 
     run = run_of(fleet)
     act.finish_left_over.fn(run)

@@ -12,7 +12,7 @@ from blocks.store import Journal, Store
 from deployments.command import journal
 from deployments.simulation import Simulation
 from flows.workload_placement import PlacementRequest, workload_placement
-from tasks.placement.new_workloads import DECISION
+from tasks.placement.new_workloads import DECISION, NewWorkload
 
 pytestmark = pytest.mark.server
 
@@ -57,6 +57,11 @@ def test_act_deploys_waits_for_ready_and_undo_removes_it(fleet: Fleet) -> None:
     store = Store.open()
     journal.undo_decision(store, Journal(store), row["id"], journal.appliers(), force=False)
     assert deployments(fleet) == {}
+
+
+def test_workloads_of_an_event_are_placed_instead_of_the_requests(fleet: Fleet) -> None:
+    told = workload_placement(asked(), [NewWorkload.model_validate(WEB | {"name": "announced"})])
+    assert [row["workload"] for row in told["decisions"]] == ["default/announced"]
 
 
 def test_a_copy_that_lacks_goes_to_another_site(fleet: Fleet) -> None:
