@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import groupby
 from typing import TypeVar
 
@@ -16,11 +17,13 @@ Answer = TypeVar("Answer")
 def side_by_side(work: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
     """What the work answers for each item, in their order. An error ends the run, but only when all others have ended.
 
+    Each works in a copy of the caller's context, so that Prefect's settings hold in there too.
+
     >>> side_by_side(str.upper, ["eu-eks", "us-gke"])
     ['EU-EKS', 'US-GKE']
     """
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        started = [threads.submit(work, item) for item in items]
+        started = [threads.submit(copy_context().run, work, item) for item in items]
     return [each.result() for each in started]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from blocks.store.tables import Decision
+from blocks.store.tables import Decision, now
 from tasks.acting.carry_out import Result
 from tasks.publish import publish
 from tasks.run import Run
@@ -19,11 +19,12 @@ def publish_acts(
 
     Parameters
     ----------
-    sections: the report's; what became of the changes is added to the first. rows: at least one.
+    sections: the report's; what became of the changes is added to the first.
     left_over: what was finished or taken back of earlier runs. trouble: one line for each source that did not answer.
     """
     told = sections[0]
-    told["meta"] = f"{rows[0].mode} mode, as of {rows[0].as_of:%Y-%m-%d %H:%M} UTC, run {run.id}"
+    mode, as_of = (rows[0].mode, rows[0].as_of) if rows else (run.mode, now())
+    told["meta"] = f"{mode} mode, as of {as_of:%Y-%m-%d %H:%M} UTC, run {run.id}"
     told["paragraphs"] += [
         *trouble,
         *(f"{end.subject}: {end.state}: {end.detail}" for end in results),
@@ -33,8 +34,8 @@ def publish_acts(
     ends = {(end.decision_id, end.subject): vars(end) for end in results}
     return {
         "flow_run_id": run.id,
-        "as_of": rows[0].as_of.isoformat(),
-        "mode": rows[0].mode,
+        "as_of": as_of.isoformat(),
+        "mode": mode,
         "decisions": [{"id": row.id, "words": explain(row.content), **row.content,
                        "result": ends.get((row.id, row.subject))} for row in rows],
         "left_over": [vars(end) for end in left_over],

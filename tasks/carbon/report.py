@@ -1,0 +1,54 @@
+"""Shifted runs told to people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from blocks.store.tables import Decision
+from tasks.sections import section
+
+ROWS = 500
+COLUMNS = ("run", "zone", "action", "was to start (UTC)", "starts (UTC)", "latest safe start", "saves", "why")
+
+REASONS = {
+    "no-slack": "its time leaves no room to wait",
+    "no-data": "no carbon intensity is known for {zone} until it would end",
+    "gain-too-small": "waiting would save {saved_ratio:.1%} only",
+    "cleaner-then": "{saved_ratio:.1%} cleaner then than at once ({how})",
+    "too-late": "where it stood it would have ended too late",
+}
+
+
+def explain(record: Mapping[str, Any]) -> str:
+    """One run's decision in one line."""
+    why = "; ".join(REASONS[each["code"]].format(**each) for each in record["reasons"])
+    then = {"shift": f"starts at {record['start']} instead of {record['seen']}", "start-now": "starts now",
+            "hold": f"starts at {record['seen']}"}[record["action"]]  # fmt: skip
+    return f"{record['name']}: {then}" + (f" ({why})" if why else "")
+
+
+EXPLAINERS = {"carbon-scheduling": explain}
+
+
+def explain_all(changes: Sequence[Decision]) -> str:
+    """The changes that somebody is to approve."""
+    return f"**{len(changes)} runs** would start at another time:\n\n" + "\n".join(
+        f"- {explain(row.content)}" for row in changes)  # fmt: skip
+
+
+def shift_sections(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How many runs wait for a cleaner hour, what that is to save, and each of them."""
+    baseline = sum(each["promised"].get("baseline_g") or 0.0 for each in records)
+    planned = sum(each["promised"].get("planned_g") or 0.0 for each in records)
+    moved = sum(each["action"] == "shift" for each in records)
+    words = f"{moved} of {len(records)} flexible runs get another start."
+    if baseline > 0:
+        words += (f" By the intensity known now the plan emits {planned / 1000:.3g} kg CO2e instead of "
+                  f"{baseline / 1000:.3g} at once, {1 - planned / baseline:.1%} less.")  # fmt: skip
+    rows = [
+        [each["name"], each["zone"], each["action"], each["seen"], each["start"], each["latest"],
+         f"{each['saved_ratio']:.1%}", "; ".join(REASONS[why["code"]].format(**why) for why in each["reasons"])]
+        for each in records[:ROWS]
+    ]  # fmt: skip
+    return [section("Carbon-aware starts", [words], COLUMNS, rows)]

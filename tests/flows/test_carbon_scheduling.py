@@ -1,0 +1,135 @@
+"""Flexible runs on a real Prefect server: found by their tag, moved to a cleaner hour, brought back, never too late."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.states import Pending, Scheduled
+
+from blocks.fleet import Fleet
+from blocks.store import Journal, Store
+from blocks.store.tables import State
+from deployments.command import journal
+from flows.carbon_scheduling import CarbonRequest, carbon_scheduling
+from tasks.acting import Planned
+from tasks.carbon import act
+from tasks.carbon.observe import TAG
+from tasks.run import open_run
+
+pytestmark = pytest.mark.server
+
+TAGS = [TAG, "takes:1h", "flexible:24h", "zone:US-CAL-CISO"]  # the sun makes its days far cleaner than its nights
+
+
+@flow
+def backup(flexible_until: str | None = None) -> None:
+    """What somebody wants to run."""
+
+
+@pytest.fixture
+def planned() -> datetime:
+    """Ahead of every hour of the run: the middle of the night in California."""
+    return (datetime.now(UTC) + timedelta(days=1)).replace(hour=10, minute=0, second=0, microsecond=0)
+
+
+@pytest.fixture
+def made(fleet: Fleet):  # type: ignore[no-untyped-def]
+    """Makes scheduled runs, and deletes them after the test."""
+    ids: list[UUID] = []
+    with get_client(sync_client=True) as client:
+
+        def make(when: datetime, tags: list[str] = TAGS, **parameters: object) -> UUID:
+            run = client.create_flow_run(backup, tags=tags, parameters=parameters, state=Scheduled(scheduled_time=when))
+            ids.append(run.id)
+            return run.id
+
+        yield make
+        for each in ids:
+            client.delete_flow_run(each)
+
+
+def start(run_id: UUID) -> datetime | None:
+    return datetime.fromisoformat(act.SetStart(str(run_id)).look().value["start"])
+
+
+def undo(decision_id: str) -> None:
+    store = Store.open()
+    journal.undo_decision(store, Journal(store), decision_id, journal.appliers(), force=False)
+
+
+def test_without_flexible_runs_there_is_nothing_to_do(fleet: Fleet) -> None:
+    assert carbon_scheduling(CarbonRequest(mode="act"))["decisions"] == []
+
+
+def test_shadow_tells_the_cleaner_hour_and_moves_nothing(made, planned: datetime) -> None:
+    run_id = made(planned)
+    (row,) = carbon_scheduling()["decisions"]
+    assert row["action"] == "shift"
+    assert "typical day" in row["words"]
+    assert row["saved_ratio"] > 0.1
+    assert start(run_id) == planned
+
+
+def test_act_moves_the_run_once_and_undo_brings_it_back(made, planned: datetime) -> None:
+    run_id = made(planned)
+    (row,) = carbon_scheduling(CarbonRequest(mode="act"))["decisions"]
+    assert row["result"]["state"] == "done", row
+    moved = start(run_id)
+    assert planned < moved <= planned + timedelta(hours=24)
+    assert 15 <= moved.hour <= 23  # daylight in California, UTC
+    (again,) = carbon_scheduling(CarbonRequest(mode="act"))["decisions"]
+    assert (again["action"], again["result"], again["arrival"]) == ("hold", None, planned.isoformat())
+    undo(row["id"])
+    assert start(run_id) == planned
+
+
+def test_the_deadline_of_a_parameter_is_kept(made, planned: datetime) -> None:
+    run_id = made(planned, flexible_until=(planned + timedelta(hours=4)).isoformat())
+    carbon_scheduling(CarbonRequest(mode="act"))
+    assert planned <= start(run_id) <= planned + timedelta(hours=3)
+
+
+@pytest.mark.parametrize(("tags", "words"), [
+    ([TAG, "flexible:24h", "zone:DE"], "tag takes"), ([TAG, "takes:soon", "flexible:24h", "zone:DE"], "tag takes"),
+    ([TAG, "takes:1h", "zone:DE"], "tag flexible"), ([TAG, "takes:1h", "flexible:24h"], "in which grid zone"),
+    ([TAG, "takes:1h", "flexible:24h", "zone:XX"], "start at their time"),
+])  # fmt: skip
+def test_tags_that_cannot_be_read_leave_the_run_and_are_told(made, planned, tags: list[str], words: str) -> None:
+    run_id = made(planned, tags)
+    told = carbon_scheduling(CarbonRequest(mode="act"))
+    assert any(words in line for line in told["trouble"]), told["trouble"]
+    assert start(run_id) == planned
+
+
+def test_a_run_that_has_begun_since_is_left_alone(made, planned: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = made(planned)
+    look = act.SetStart.look
+
+    def begun(self: act.SetStart):  # type: ignore[no-untyped-def]
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(run_id, Pending(), force=True)
+        return look(self)
+
+    monkeypatch.setattr(act.SetStart, "look", begun)
+    (row,) = carbon_scheduling(CarbonRequest(mode="act"))["decisions"]
+    assert (row["result"]["state"], "begun" in row["result"]["detail"]) == ("refused", True)
+
+
+def test_what_a_killed_run_left_is_settled_by_what_is_seen(made, planned: datetime) -> None:
+    run_id = made(planned)
+    target = (planned + timedelta(hours=9)).isoformat()
+    dead = open_run("carbon-scheduling", "default")
+    change = Planned({"value": {"start": target}, "fleet": "default"},
+                     {"value": {"start": planned.isoformat()}, "fleet": "default"})  # fmt: skip
+    intent = dead.journal.start(
+        dead.journal.plan(None, f"prefect/{run_id}", act.SetStart.kind, do=change.do, undo=change.undo,
+                          planned_against={}, key="killed"))  # fmt: skip
+    act.SetStart(str(run_id)).put(dead.journal, intent, act.SetStart(str(run_id)).look(), intent.do["value"])
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run_id, Pending(), force=True)  # and then it began
+    (settled,) = [act.SetStart(str(run_id)).settle(dead.journal, dead.journal.intent(intent.id))]
+    assert (settled.state, "begun" in settled.detail) == (State.FAILED, True)
