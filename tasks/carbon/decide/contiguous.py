@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.carbon.decide.grid import Floats, Intensity, Ints, Jobs, covered, emitted
+from tasks.carbon.decide.grid import HOUR_S, Floats, Intensity, Ints, Jobs, covered, emitted
 
-CELLS = 4_000_000  # starts looked at in one go: 32 MB an array
-DEARER = 4  # looking at one start costs about as much as this many cells of a table
+CELLS = 500_000  # starts looked at in one go: 4 MB an array
+DEARER = 2  # looking at one start costs about as much as this many cells of a table
 
 
 def cheapest_starts(intensity: Intensity, jobs: Jobs) -> tuple[Ints, Floats]:
@@ -30,23 +30,20 @@ def cheapest_starts(intensity: Intensity, jobs: Jobs) -> tuple[Ints, Floats]:
     last_begin = intensity.end_s - intensity.start_s - jobs.duration_s[rows]
     last = np.minimum(first + jobs.slack_s[rows] // step, (last_begin - offset) // step)
     kinds, kind = np.unique(jobs.duration_s[rows] * step + offset, return_inverse=True)
-    order = np.argsort(kind, kind="stable")
-    borders = np.concatenate(([0], np.cumsum(np.bincount(kind, minlength=len(kinds))))) if len(rows) else np.zeros(1)
-    small = []
-    for number, key in enumerate(kinds.tolist()):
-        group = order[borders[number] : borders[number + 1]]
-        width = last[group] - first[group] + 1
-        levels = int(width.max()).bit_length()
-        if width.sum() * DEARER < len(intensity.g_per_kwh) * levels:
-            small.append(group)
-            continue
-        begins = np.arange(key % step, intensity.end_s - intensity.start_s - key // step + 1, step)
-        table = emitted(intensity, begins, key // step)
-        best = _range_argmin(table, first[group], last[group], levels)
-        starts[rows[group]] = best * step + key % step + intensity.start_s
+    width = last - first + 1
+    widest = np.zeros(len(kinds), np.int64)
+    np.maximum.at(widest, kind, width)
+    levels = np.frexp(widest.astype(np.float64))[1]
+    tabled = np.bincount(kind, width, minlength=len(kinds)) * DEARER >= len(intensity.g_per_kwh) * levels
+    for number in np.flatnonzero(tabled).tolist():
+        group, (duration, start) = np.flatnonzero(kind == number), divmod(int(kinds[number]), step)
+        begins = np.arange(start, intensity.end_s - intensity.start_s - duration + 1, step)
+        table = emitted(intensity, begins, duration)
+        best = _range_argmin(table, first[group], last[group], int(levels[number]))
+        starts[rows[group]] = best * step + start + intensity.start_s
         cost[rows[group]] = table[best]
-    if small:
-        some = np.concatenate(small)
+    some = np.flatnonzero(~tabled[kind]) if len(rows) else rows
+    if len(some):
         found = _look_through(intensity, first[some], last[some], offset[some], jobs.duration_s[rows[some]])
         starts[rows[some]], cost[rows[some]] = found[0] * step + offset[some] + intensity.start_s, found[1]
     return starts, cost
@@ -71,21 +68,23 @@ def _range_argmin(cost: Floats, first: Ints, last: Ints, levels: int) -> Ints:
 
 
 def _look_through(intensity: Intensity, first: Ints, last: Ints, offset: Ints, duration_s: Ints) -> tuple[Ints, Floats]:
-    """(N,) first cheapest start, as a step of the grid, and its cost; every start of every window is looked at."""
+    """(N,) first cheapest start, as a step of the grid, and its cost; every start of every window is looked at.
+
+    Windows of one width are rows of a table: how far a start and an end lie inside their slots is the same all along.
+    """
     best, cost = np.empty(len(first), np.int64), np.empty(len(first))
+    until, values = intensity.until(), np.append(intensity.g_per_kwh, 0.0)
+    end, rest = np.divmod(offset + duration_s, intensity.step_s)
     width = last - first + 1
-    ends = np.cumsum(width)
-    begin = 0
-    while begin < len(first):
-        base = ends[begin] - width[begin]
-        stop = max(begin + 1, int(np.searchsorted(ends, base + CELLS, side="right")))
-        some = slice(begin, stop)
-        heads = ends[some] - width[some] - base
-        start = np.arange(ends[stop - 1] - base) - np.repeat(heads - first[some], width[some])
-        seconds = start * intensity.step_s + np.repeat(offset[some], width[some])
-        every = emitted(intensity, seconds, np.repeat(duration_s[some], width[some]))
-        cost[some] = np.minimum.reduceat(every, heads)
-        hits = np.flatnonzero(every == np.repeat(cost[some], width[some]))
-        best[some] = start[hits[np.searchsorted(hits, heads)]]
-        begin = stop
+    order = np.argsort(width, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(width[order])) + 1):
+        wide = int(width[group[0]])
+        sums, each = (np.lib.stride_tricks.sliding_window_view(table, wide) for table in (until, values))
+        for at in range(0, len(group), max(1, CELLS // wide)):
+            some = group[at : at + max(1, CELLS // wide)]
+            begun, ended = first[some], (first + end)[some]
+            every = sums[ended] + each[ended] * (rest[some, None] / HOUR_S)
+            every -= sums[begun] + each[begun] * (offset[some, None] / HOUR_S)
+            place = every.argmin(axis=1)
+            best[some], cost[some] = begun + place, every[np.arange(len(some)), place]
     return best, cost
