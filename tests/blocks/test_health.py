@@ -24,7 +24,7 @@ def test_no_server_is_a_failure_and_no_such_name_is_not_known() -> None:
 def test_one_that_hangs_holds_up_no_other(server: Server) -> None:
     hang, begin = threading.Event(), time.monotonic()
     server.handler = lambda asked: hang if asked.path == "/hang" else as_json({})
-    urls = [f"{server.url}/hang", *[f"{server.url}/{row}" for row in range(20)]]
-    assert answers(urls, timeout_s=1.0) == [FAILED, *[WELL] * 20]
-    assert time.monotonic() - begin < 3
+    urls = [f"{server.url}/hang", *[f"{server.url}/{row}" for row in range(3)]]
+    assert answers(urls, timeout_s=2.0) == [FAILED, *[WELL] * 3]
+    assert time.monotonic() - begin < 4.5
     hang.set()
