@@ -34,7 +34,7 @@ def watch(urls: Sequence[str], before: Health, watch_s: float, check: Check, rhy
     """
     begin, state, turned_at, rounds = rhythm.clock(), before, 0, 0
     longest = watch_s / INTERVAL_S + DOWN_AFTER + UP_AFTER  # one that fails every other time would be watched for ever
-    while True:
+    while urls:
         told = np.array(check(urls), dtype=np.int64)
         state, rounds = checked(state, told), rounds + 1
         turned_at = turned_at or (rounds if (state.up != before.up).any() else 0)
@@ -43,3 +43,4 @@ def watch(urls: Sequence[str], before: Health, watch_s: float, check: Check, rhy
         if (settled or rounds > turned_at) if turned_at else ((settled and over) or rounds >= longest):
             return state, np.asarray(told != 1)
         rhythm.sleep(max(begin + rounds * INTERVAL_S - rhythm.clock(), 0.0))
+    return before, np.zeros(0, np.bool_)

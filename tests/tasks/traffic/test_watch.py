@@ -42,6 +42,11 @@ def test_a_site_that_fails_one_round_later_is_down_within_thirty_seconds_too(fak
     assert fake_time.now_s <= 30
 
 
+def test_nothing_to_check_is_not_waited_for(fake_time: FakeTime) -> None:
+    assert watched([[]], fake_time, watch_s=60) == ([], [])
+    assert fake_time.now_s == 0
+
+
 def test_one_failed_check_turns_nothing(fake_time: FakeTime) -> None:
     assert watched([[0, 1], [1, 1]], fake_time) == ([True, True], [False, False])
 
