@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import pytest
@@ -10,6 +11,9 @@ from hypothesis import settings
 # a busy machine is no finding: no test fails for the time an example took
 settings.register_profile("continuum", deadline=None)
 settings.load_profile("continuum")
+
+# Prefect's console handler keeps the stderr of whatever test set it up, closed by then: no tracebacks into other tests
+logging.raiseExceptions = False
 
 for _name in ("CONTINUUM_HOME", "CONTINUUM_STORE_URL", "CONTINUUM_SERIES_URL", "PREFECT_API_URL", "PREFECT_PROFILE"):
     os.environ.pop(_name, None)

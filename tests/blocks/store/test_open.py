@@ -126,9 +126,11 @@ def test_who_waits_for_a_locked_store_is_told(
     monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.3)
     monkeypatch.setattr(database, "SILENT_S", 0.01)
     store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
-    sqlite3.connect(tmp_path / "store.db", isolation_level=None).execute("BEGIN IMMEDIATE")
+    holder = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable, match="locked"):
         store.record_decisions([decision()])
+    holder.close()
     assert "store.db is locked by another process; waiting for it" in caplog.text
 
 
