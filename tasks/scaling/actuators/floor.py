@@ -8,7 +8,7 @@ from typing import Any
 from blocks.node_pools import Operation
 from blocks.store.journal import Journal
 from blocks.store.tables import Hold, Intent
-from tasks.acting.actuator import Seen, Value, looks
+from tasks.acting.actuator import Planned, Seen, Value, looks
 from tasks.scaling.actuators.steering import Steering
 
 
@@ -29,6 +29,11 @@ class SetFloor(Steering):
         """What was there before us, and never below the inventory's minimum."""
         found = super().base(seen, hold)
         return {"min_nodes": max(found["min_nodes"], self.access.pool.min_nodes)}
+
+    def back(self, hold: Hold) -> Planned | None:
+        """Never below the inventory's minimum of today: where that is what we hold, there is nothing to take back."""
+        least = max(int(hold.base["min_nodes"]), self.access.pool.min_nodes)
+        return super().back(Hold(**hold.model_dump() | {"base": {"min_nodes": least}}))
 
     def wanted(self, content: Mapping[str, Any], seen: Seen, base: Value) -> Value:
         """The decided nodes as the minimum, inside the bounds of the cloud and of the inventory."""

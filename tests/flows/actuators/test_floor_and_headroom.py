@@ -246,6 +246,19 @@ def test_a_setting_that_changes_between_the_intent_and_the_call_is_left_alone(
     actuator.wait(other.journal.intent(again.id).operation, 60)
 
 
+def test_a_floor_that_the_inventory_has_overtaken_is_forgotten_and_no_change_is_journalled(run: Run) -> None:
+    done(run, decide(run, JOBS, more(run, JOBS)))
+    (hold,) = run.journal.holds("default")
+    run.journal.keep_hold(type(hold)(**hold.model_dump() | {"until": hold.until - timedelta(days=1)}))
+    known = len(run.journal.intents())
+    overtaken = replace(run, fleet=with_pool(run.fleet, JOBS, min_nodes=hold.value["min_nodes"]))
+    (result,) = reap.fn(overtaken)
+    assert (result.state, "at its least already" in result.detail) == (REFUSED, True)
+    assert (setting(run, JOBS), run.journal.holds("default"), len(run.journal.intents())) == (hold.value, [], known)
+    pools = open_pool(run.fleet, JOBS).pools  # as it was, for the tests that follow
+    pools.wait(pools.set_bounds("jobs", hold.base["min_nodes"], pools.describe("jobs").max_nodes), timeout_s=60)
+
+
 def test_where_the_time_of_the_fleet_is_unknown_a_hold_expires_by_our_own_clock(run: Run) -> None:
     done(run, decide(run, BURST, more(run, BURST)))
     (hold,) = run.journal.holds("default")
