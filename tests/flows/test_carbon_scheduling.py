@@ -30,6 +30,11 @@ def backup(flexible_until: str | None = None) -> None:
     """What somebody wants to run."""
 
 
+@pytest.fixture(autouse=True)
+def _carried_data_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONTINUUM_DATA", raising=False)
+
+
 @pytest.fixture
 def planned() -> datetime:
     """Ahead of every hour of the run: the middle of the night in California."""
