@@ -43,6 +43,8 @@ def shift_sections(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
     planned = sum(each["promised"].get("planned_g") or 0.0 for each in records)
     moved = sum(each["action"] == "shift" for each in records)
     words = f"{moved} of {len(records)} flexible runs get another start."
+    if not records:
+        words = "No run that is scheduled carries the tag continuum.flexible: see tasks/carbon/README.md."
     if baseline > 0:
         words += (f" By the intensity known now the plan emits {planned / 1000:.3g} kg CO2e instead of "
                   f"{baseline / 1000:.3g} at once, {1 - planned / baseline:.1%} less.")  # fmt: skip

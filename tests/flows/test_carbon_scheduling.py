@@ -68,6 +68,8 @@ def undo(decision_id: str) -> None:
 
 def test_without_flexible_runs_there_is_nothing_to_do(fleet: Fleet) -> None:
     assert carbon_scheduling(CarbonRequest(mode="act"))["decisions"] == []
+    (section,) = Store.open().sections(flow="carbon-scheduling")
+    assert "No run that is scheduled carries the tag" in section.content["paragraphs"][0]
 
 
 def test_shadow_tells_the_cleaner_hour_and_moves_nothing(made, planned: datetime) -> None:
