@@ -87,7 +87,10 @@ def _take_back(run: Run, hold: Hold) -> Result:
     if planned is None:
         actuator.drop(run.journal, hold)
         return Result(
-            "", hold.subject, REFUSED, f"{_words(hold)}; it was changed since, or is at its least already: left alone"
+            "",
+            hold.subject,
+            REFUSED,
+            f"{_words(hold)}; somebody has changed it since, or it is at its least already: left alone",
         )
     key = f"reap/{hold.subject}/{hold.kind}/{hold.fleet}/{hold.until:%Y%m%dT%H%M%S}/{hold.renewed_at:%Y%m%dT%H%M%S.%f}"
     return carry_out(run, actuator, planned, subject=hold.subject, key=key)
