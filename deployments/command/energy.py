@@ -36,7 +36,7 @@ def energy_model(
     pue: Annotated[float, typer.Option(help="watts at the building's meter for each watt of IT; 1 at the edge")] = 1.0,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Tell the watts of a machine by the power model, part by part and with its bounds, beside the seed's formula."""
+    """Tell the watts of a machine by the power model, part by part and with its mean error, beside the seed's formula."""
     from dataclasses import replace
 
     from tasks.energy.decide.instance_types import machine_of
@@ -72,7 +72,7 @@ def energy_model(
         table.add_section()
         table.add_row("in all", f"{parts['central']:.1f}")
         table.add_row("  of it idle", f"{parts['idle']:.1f}")
-        table.add_row("  bounds", f"{parts['low']:.1f} to {parts['high']:.1f}")
+        table.add_row("  mean error", f"{parts['low']:.1f} to {parts['high']:.1f}")
         table.add_row("seed's formula", f"{seed_w:.1f}")
         out.print(table)
         out.print("Method: model, by medians of SPECpower_ssj2008 results (spec.org) of its CPU family; no meter.",
