@@ -36,7 +36,7 @@ def energy_model(
     pue: Annotated[float, typer.Option(help="watts at the building's meter for each watt of IT; 1 at the edge")] = 1.0,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Tell the watts of a machine by the power model, part by part and with its mean error, beside the seed's formula."""
+    """Tell the watts of a machine by the power model, part by part, with its mean error, beside the seed's formula."""
     from dataclasses import replace
 
     from tasks.energy.decide.instance_types import machine_of

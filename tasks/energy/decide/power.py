@@ -56,7 +56,8 @@ class Power:
 
     Attributes
     ----------
-    low, central, high: the model's figure, and its mean error either way: many machines lie outside. idle: the part that is drawn without any work.
+    low, central, high: the model's figure, and its mean error either way: many machines lie outside.
+    idle: the part that is drawn without any work.
     cpu, memory, gpu: parts of `central` by cause.
     """
 
