@@ -12,18 +12,16 @@ from copy import deepcopy
 from typing import Any, TypeVar
 from uuid import UUID
 
-import httpx
-from prefect import runtime
 from prefect.blocks.core import Block
 from prefect.blocks.system import Secret
-from prefect.settings import PREFECT_API_URL
 from prefect.types import SecretDict
 from pydantic import BaseModel, Field
 
 from blocks import credentials
-from blocks.errors import InvalidInput, NotConfigured, NotFound, Unauthorized, Unreachable
+from blocks.errors import InvalidInput, NotConfigured, NotFound
 from blocks.fleet import Fleet
 from blocks.fleet_file import fleet_of
+from blocks.prefect_api import prefect_errors
 
 Noun = TypeVar("Noun", bound=BaseModel)
 
@@ -125,22 +123,9 @@ def _checked(name: str) -> str:
 @contextmanager
 def _prefect(where: str, missing: str = "") -> Iterator[None]:
     """Prefect's failures as our errors; none of their messages is passed on, since they may quote the document."""
-    if not PREFECT_API_URL.value() and not runtime.flow_run.id:
-        fix = "export PREFECT_API_URL=..., as `continuum up` prints it"  # else Prefect starts a server of its own
-        raise NotConfigured("no Prefect server is set", where=where, fix=fix)
     try:
-        yield
-    except httpx.HTTPStatusError as error:
-        status = error.response.status_code
-        if status in (401, 403):
-            fix = "set PREFECT_API_KEY or PREFECT_API_AUTH_STRING"
-            raise Unauthorized(f"the Prefect server answered {status}", where=where, fix=fix) from None
-        fix = "look at the server's log"
-        raise Unreachable(f"the Prefect server answered {status}", where=where, fix=fix) from None
-    except (httpx.HTTPError, RuntimeError) as error:
-        fix = "start it with `continuum up`, or correct PREFECT_API_URL"
-        kind = type(error).__name__
-        raise Unreachable(f"the Prefect server does not answer ({kind})", where=where, fix=fix) from None
+        with prefect_errors(where):
+            yield
     except ValueError as error:
         if missing and "Unable to find block" in str(error):
             raise NotFound("there is no such Prefect block", where=where, fix=missing) from None

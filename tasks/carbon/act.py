@@ -9,12 +9,12 @@ from uuid import UUID
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 
 from blocks.errors import Conflict
 from blocks.fleet import Fleet
+from blocks.prefect_api import prefect_client
 from blocks.store.journal import Journal
 from blocks.store.tables import Decision, Intent
 from tasks.acting import Planned, Result, Seen, SubjectActuator, carry_out_all, settle_left_over, undo_with
@@ -42,7 +42,7 @@ class SetStart(SubjectActuator):
 
     def look(self) -> Seen:
         """Its start; "" where it has begun, or is gone."""
-        with get_client(sync_client=True) as client:
+        with prefect_client(self.where) as client:
             try:
                 start = start_of(client.read_flow_run(self._id))
             except ObjectNotFound:
@@ -54,9 +54,9 @@ class SetStart(SubjectActuator):
         del seen
         journal.proceed(intent)
         start = datetime.fromisoformat(value["start"])
-        with get_client(sync_client=True) as client:
+        with prefect_client(self.where) as client:
             client.set_flow_run_state(
-                self._id, Scheduled(scheduled_time=start, message="moved by continuum to a cleaner hour")
+                self._id, Scheduled(scheduled_time=start, message="its start was set by continuum")
             )
         journal.note(intent, {"id": str(self._id)}, f"asked for {value['start']}")
 

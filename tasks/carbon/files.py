@@ -19,6 +19,7 @@ COLUMNS = ("job", "arrival", "duration_h", "slack_h", "kw", "interruptible")
 NEEDED = ("job", "arrival", "duration_h", "kw")
 YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 UNITS_S = {"min": 60, "m": 60, "h": HOUR_S, "d": 24 * HOUR_S, "w": 7 * 24 * HOUR_S}
+LONGEST_S = 10 * 366 * 24 * HOUR_S
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(min|m|h|d|w)?")
 
 
@@ -36,7 +37,7 @@ def seconds_of(text: str, where: str) -> int:
 
     Raises
     ------
-    InvalidInput: it is none.
+    InvalidInput: it is none, or longer than ten years.
 
     >>> seconds_of("24h", "--slack"), seconds_of("1.5", "--slack"), seconds_of("90min", "--slack")
     (86400, 5400, 5400)
@@ -44,7 +45,10 @@ def seconds_of(text: str, where: str) -> int:
     found = _SPAN.fullmatch(text.strip())
     if not found:
         raise InvalidInput(f"`{text}` is no span of time", where=where, fix="write 24h, 90min or 2d")
-    return round(float(found[1]) * UNITS_S[found[2] or "h"])
+    seconds = float(found[1]) * UNITS_S[found[2] or "h"]
+    if seconds > LONGEST_S:
+        raise InvalidInput(f"`{text:.40}` is too long", where=where, fix="give ten years at most")
+    return round(seconds)
 
 
 def read_jobs(path: Path, slack_s: int, interruptible: bool) -> JobsFile:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from math import isfinite
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterNextScheduledStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
@@ -19,6 +22,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from blocks.carbon import CarbonSeries
 from blocks.errors import ContinuumError, InvalidInput
+from blocks.prefect_api import prefect_client
 from blocks.store.tables import now
 from tasks.carbon.decide.grid import Intensity
 from tasks.carbon.decide.shift import FlexibleRun
@@ -27,6 +31,7 @@ from tasks.carbon.offline import zone_series
 
 TAG = "continuum.flexible"
 PAGE, MOST = 200, 10_000
+AHEAD = timedelta(days=31)  # later runs are looked at when their time has come nearer
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,13 @@ def observe_runs(default_zone: str = "") -> View:
     as_of = now()
     found: list[FlexibleRun] = []
     trouble: list[str] = []
-    with get_client(sync_client=True) as client:
-        for each in _scheduled(client):
-            try:
-                found.append(flexible_run(each, default_zone))
-            except ContinuumError as error:
-                trouble.append(f"{error}; it is left as it is")
+    with prefect_client("flexible runs") as client:
+        scheduled = _scheduled(client, as_of + AHEAD)
+    for each in scheduled:
+        try:
+            found.append(flexible_run(each, default_zone))
+        except ContinuumError as error:
+            trouble.append(f"{error}; it is left as it is")
     intensity, how = {}, {}
     begin = int(as_of.timestamp())
     for zone in sorted({run.zone for run in found}):
@@ -70,9 +76,10 @@ def observe_runs(default_zone: str = "") -> View:
     return View(as_of, tuple(found), intensity, how, tuple(trouble))
 
 
-def _scheduled(client: SyncPrefectClient) -> list[FlowRun]:
+def _scheduled(client: SyncPrefectClient, before: datetime) -> list[FlowRun]:
     which = FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        next_scheduled_start_time=FlowRunFilterNextScheduledStartTime(before_=before),
         tags=FlowRunFilterTags(all_=[TAG]),
     )
     found: list[FlowRun] = []
@@ -99,23 +106,39 @@ def flexible_run(run: FlowRun, default_zone: str = "") -> FlexibleRun:
     if planned is None or arrival is None:
         raise InvalidInput("it has no time to start at", where=where, fix="schedule it")
     takes = seconds_of(told.get("takes", ""), f"{where}, tag takes")
-    if (until := run.parameters.get("flexible_until")) is not None:
-        try:
-            until_s = datetime.fromisoformat(str(until)).timestamp()
-        except ValueError as error:
-            raise InvalidInput(f"{until!r} is no time", where=f"{where}, parameter flexible_until",
-                               fix="write e.g. 2026-01-31T18:00Z") from error  # fmt: skip
-    else:
-        until_s = arrival.timestamp() + takes + seconds_of(told.get("flexible", ""), f"{where}, tag flexible")
+    until_s = _until_s(run, told, arrival, takes, where)
+    if until_s - arrival.timestamp() > AHEAD.total_seconds():
+        raise InvalidInput("it may end more than 31 days after its time", where=where, fix="give it less time")
     zone = told.get("zone", default_zone)
     if not zone:
         raise InvalidInput("nothing says in which grid zone it runs", where=where, fix="tag it zone:DE, for one")
-    try:
-        kw = float(told.get("kw", 1.0))
-    except ValueError as error:
-        raise InvalidInput(f"{told['kw']!r} is no number", where=f"{where}, tag kw", fix="write e.g. kw:1.5") from error
     return FlexibleRun(f"prefect/{run.id}", run.name, zone, int(arrival.timestamp()), int(planned.timestamp()),
-                       takes, int(until_s), kw)  # fmt: skip
+                       takes, until_s, _kw(told.get("kw", "1"), f"{where}, tag kw"))  # fmt: skip
+
+
+def _until_s(run: FlowRun, told: Mapping[str, str], arrival: datetime, takes: int, where: str) -> int:
+    """When it must have ended: what its parameter says, else its tag."""
+    if (until := run.parameters.get("flexible_until")) is None:
+        return int(arrival.timestamp()) + takes + seconds_of(told.get("flexible", ""), f"{where}, tag flexible")
+    try:
+        when = datetime.fromisoformat(str(until))
+    except ValueError as error:
+        raise InvalidInput(f"{str(until)[:40]!r} is no time", where=f"{where}, parameter flexible_until",
+                           fix="write e.g. 2026-01-31T18:00Z") from error  # fmt: skip
+    if when.tzinfo is None:
+        raise InvalidInput(f"{until} has no time zone", where=f"{where}, parameter flexible_until",
+                           fix="end it with Z for UTC, or with +02:00")  # fmt: skip
+    return int(when.timestamp())
+
+
+def _kw(text: str, where: str) -> float:
+    try:
+        kw = float(text)
+    except ValueError:
+        kw = float("nan")
+    if not (isfinite(kw) and kw >= 0):
+        raise InvalidInput(f"{text!r} is no power", where=where, fix="write e.g. kw:1.5")
+    return kw
 
 
 def start_of(run: FlowRun) -> datetime | None:

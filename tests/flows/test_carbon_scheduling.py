@@ -10,6 +10,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.states import Pending, Scheduled
 
+from blocks.errors import NotConfigured, Unreachable
 from blocks.fleet import Fleet
 from blocks.store import Journal, Store
 from blocks.store.tables import State
@@ -100,10 +101,35 @@ def test_the_deadline_of_a_parameter_is_kept(made, planned: datetime) -> None:
     assert planned <= start(run_id) <= planned + timedelta(hours=3)
 
 
+@pytest.mark.parametrize(("until", "words"), [("2026-01-31T18:00", "no time zone"), ("soon", "is no time")])
+def test_a_deadline_that_cannot_be_read_is_told(made, planned: datetime, until: str, words: str) -> None:
+    run_id = made(planned, flexible_until=until)
+    assert any(words in line for line in carbon_scheduling(CarbonRequest(mode="act"))["trouble"])
+    assert start(run_id) == planned
+
+
+def test_a_run_that_is_months_ahead_is_not_looked_at_yet(made, planned: datetime) -> None:
+    made(planned + timedelta(days=90))
+    assert carbon_scheduling()["decisions"] == []
+
+
+def test_without_a_prefect_server_a_start_is_not_taken_for_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: None}), pytest.raises(NotConfigured, match="no Prefect server is set"):
+        act.SetStart("00000000-0000-0000-0000-000000000000").look()
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}), pytest.raises(Unreachable):
+        act.SetStart("00000000-0000-0000-0000-000000000000").look()
+
+
 @pytest.mark.parametrize(("tags", "words"), [
     ([TAG, "flexible:24h", "zone:DE"], "tag takes"), ([TAG, "takes:soon", "flexible:24h", "zone:DE"], "tag takes"),
     ([TAG, "takes:1h", "zone:DE"], "tag flexible"), ([TAG, "takes:1h", "flexible:24h"], "in which grid zone"),
     ([TAG, "takes:1h", "flexible:24h", "zone:XX"], "start at their time"),
+    ([TAG, "takes:1h", "flexible:24h", "zone:DE", "kw:nan"], "tag kw"),
+    ([TAG, "takes:1h", "flexible:24h", "zone:DE", "kw:-1"], "tag kw"),
+    ([TAG, "takes:1h", "flexible:900d", "zone:DE"], "more than 31 days after its time"),
+    ([TAG, "takes:1h", f"flexible:{'9' * 400}d", "zone:DE"], "is too long"),
 ])  # fmt: skip
 def test_tags_that_cannot_be_read_leave_the_run_and_are_told(made, planned, tags: list[str], words: str) -> None:
     run_id = made(planned, tags)

@@ -63,9 +63,11 @@ def no_longer_fits(runs: Sequence[FlexibleRun], changes: Mapping[str, Mapping[st
             why[subject] = "it has begun, or is gone"
         elif _text(run.planned_s) != record["seen"]:
             why[subject] = "its start was changed since"
+        elif record["action"] == "start-now":
+            continue  # sooner is always safe, however long ago it was decided
         elif datetime.fromisoformat(record["start"]).timestamp() > latest_s(run):
             why[subject] = "it would end too late"
-        elif record["action"] == "shift" and datetime.fromisoformat(record["start"]).timestamp() < now_s:
+        elif datetime.fromisoformat(record["start"]).timestamp() < now_s:
             why[subject] = "that hour is over"
     return why
 

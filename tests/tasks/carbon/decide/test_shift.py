@@ -108,3 +108,12 @@ def test_a_decision_that_no_longer_fits_is_named() -> None:
     assert no_longer_fits([moved], changes, NOW) == {"prefect/1": "its start was changed since"}
     assert no_longer_fits([RUN], changes, NOW + 7 * HOUR) == {"prefect/1": "that hour is over"}
     assert datetime.fromisoformat(record["seen"]).astimezone(UTC).timestamp() == NOW
+    longer = replace(RUN, duration_s=20 * HOUR)
+    assert no_longer_fits([longer], changes, NOW) == {"prefect/1": "it would end too late"}
+
+
+def test_a_start_now_still_fits_when_its_limit_has_come_near() -> None:
+    late = replace(RUN, planned_s=NOW + 3 * HOUR, until_s=NOW + 2 * HOUR)
+    record = decide(late)
+    assert record["action"] == "start-now"
+    assert no_longer_fits([late], {"prefect/1": record}, NOW + HOUR) == {}
