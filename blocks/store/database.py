@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,11 +23,11 @@ from blocks.errors import ContinuumError, InvalidInput, NotConfigured, StoreUnav
 BUSY_TIMEOUT_S = 60
 SILENT_S = 3.0  # then it is told that another writer is waited for
 POOL_SIZE = 32  # connections kept: a pass works on 16 clusters at once, each with a heartbeat beside it
-logger = logging.getLogger(__name__)
-
 _ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()
 _VALUE_FIX = "give plain finite numbers, and times with a time zone"
 _URL_FIX = "give sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"
+
+logger = logging.getLogger(__name__)
 
 # What SQLite says -> (what we say, how to mend it). First match wins.
 _SQLITE_TROUBLE = (
@@ -157,8 +157,9 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # IMMEDIATE for writers: a read lock that must become a write lock fails at once instead of waiting its turn.
-        with _told_when_slow(file):
-            connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+        begin = connection.get_execution_options().get("sqlite_begin")
+        with _told_when_slow(file) if begin else nullcontext():  # a reader waits for nobody
+            connection.exec_driver_sql(begin or "BEGIN")
 
     return engine
 
@@ -166,7 +167,7 @@ def _sqlite(url: URL) -> Engine:
 @contextmanager
 def _told_when_slow(file: Path) -> Iterator[None]:
     """Say what is waited for: SQLite itself waits for another writer without a word."""
-    words = "store %s is locked by another process; waiting for it, at most %d s"
+    words = "store %s is locked by another writer; waiting for it, at most %d s"
     timer = threading.Timer(SILENT_S, logger.warning, (words, file, BUSY_TIMEOUT_S))
     timer.daemon = True
     timer.start()

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 from math import inf
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from blocks import tables
 from blocks.errors import ContinuumError, InvalidInput
 from blocks.fleet import Cluster, Fleet
 from blocks.inventory import resolve_secrets
-from blocks.kubernetes import MANAGED_BY, OURS, KubernetesApi, is_ready, is_schedulable
-from blocks.kubernetes.budgets import room
+from blocks.kubernetes import MANAGED_BY, OURS, KubernetesApi, budgets, is_ready, is_schedulable
 from blocks.kubernetes.pod_requests import Requests, pod_requests
 from blocks.store.tables import Verdict, now
 from tasks.clusters import side_by_side
 from tasks.placement.new_workloads import GIB, NewWorkload
 from tasks.placement.problem import Problem
 from tasks.placement.problem_checks import parse_problem
+from tasks.placement.site_terms import site_terms
 from tasks.run import Run
+
+Floats = NDArray[np.float64]
 
 ENDED = ("Succeeded", "Failed")
 REPELLING = ("NoSchedule", "NoExecute")
@@ -63,14 +66,16 @@ def observe_room(run: Run, workloads: Sequence[NewWorkload]) -> View:
                            fix="see `continuum doctor`")  # fmt: skip
     standing: dict[str, list[str]] = {}
     for name, answer in answers.items():
-        for key in _remembered(run, name) if answer.trouble else answer.placed:
+        for key in answer.placed:
             standing.setdefault(key, []).append(name)
-    split: list[str] = []
+    for name, key in _remembered(run, {name for name, answer in answers.items() if answer.trouble}):
+        standing.setdefault(key, []).append(name)
+    room, split = _room(answers), list[str]()
     problem = parse_problem({
         "sites": sites,
         "zones": [{"name": each.name, "lat": each.latitude, "lon": each.longitude} for each in run.fleet.sites],
         "workloads": [wish for each in workloads
-                      if (wish := _workload(run.fleet, each, _that_fit(each, answers, split),
+                      if (wish := _workload(run.fleet, each, _that_fit(each, room, split),
                                             standing.get(each.key, [])))],
     }, "workloads")  # fmt: skip
     trouble = [answer.trouble for answer in answers.values() if answer.trouble]
@@ -91,42 +96,59 @@ class _Answer:
     trouble: str = ""
 
 
-def _remembered(run: Run, cluster: str) -> list[str]:
-    """What we have placed in a cluster that does not answer: silence is no reason to place it a second time."""
-    acted = run.store.decisions(flow=run.flow, state=Verdict.ACTED, limit=None)
-    return sorted({row.content["workload"] for row in acted
-                   if row.action == "deploy" and row.content["site"] == cluster})  # fmt: skip
+def _remembered(run: Run, silent: Collection[str]) -> list[tuple[str, str]]:
+    """Clusters that do not answer with what we have placed there: silence is no reason to place it a second time."""
+    acted = run.store.decisions(flow=run.flow, state=Verdict.ACTED, limit=None) if silent else []
+    return sorted({(row.content["site"], row.content["workload"]) for row in acted
+                   if row.action == "deploy" and row.content["site"] in silent})  # fmt: skip
 
 
-def _that_fit(each: NewWorkload, answers: Mapping[str, _Answer], split: list[str]) -> set[str]:
+@dataclass(frozen=True)
+class _Room:
+    """The C clusters that answered, and the N nodes of all of them.
+
+    free: (C, 2) cores and GiB in all. nodes: (N, 3) cores, GiB and pods free on each. owner: (N,) its cluster's place.
+    """
+
+    clusters: tuple[str, ...]
+    free: Floats
+    nodes: Floats
+    owner: NDArray[np.int64]
+
+
+def _room(answers: Mapping[str, _Answer]) -> _Room:
+    known = {name: answer for name, answer in answers.items() if not answer.trouble}
+    nodes = [node for answer in known.values() for node in answer.nodes]
+    return _Room(
+        tuple(known),
+        np.array([[answer.free["cpu"], answer.free["memory_gb"]] for answer in known.values()]).reshape(-1, 2),
+        np.array(nodes).reshape(-1, 3),
+        np.repeat(np.arange(len(known)), [len(answer.nodes) for answer in known.values()]),
+    )
+
+
+def _that_fit(each: NewWorkload, room: _Room, split: list[str]) -> set[str]:
     """Clusters that answered, without those whose room is in pieces too small; these are told in `split`."""
-    found = set()
-    for name, answer in answers.items():
-        if answer.trouble:
-            continue
-        pods = fitting_pods(answer.nodes, each.cpu_cores, each.memory_gib)
-        enough = (answer.free["cpu"] >= each.replicas * each.cpu_cores
-                  and answer.free["memory_gb"] >= each.replicas * each.memory_gib)  # fmt: skip
-        if pods >= each.replicas or not enough:  # where there is not enough in all, the problem itself says what lacks
-            found.add(name)
-        else:
-            split.append(f"{name}: has room for {each.key} in all, on its nodes for {pods} of {each.replicas} pods: "
-                         "it is no candidate for it")  # fmt: skip
-    return found
+    pods = np.bincount(room.owner, fitting_pods(room.nodes, each.cpu_cores, each.memory_gib), len(room.clusters))
+    enough = (room.free >= each.replicas * np.array([each.cpu_cores, each.memory_gib])).all(axis=1)
+    in_pieces = enough & (pods < each.replicas)  # where there is not enough in all, the problem itself says what lacks
+    split += [f"{room.clusters[row]}: has room for {each.key} in all, on its nodes for {pods[row]:.0f} of "
+              f"{each.replicas} pods: it is no candidate for it" for row in np.flatnonzero(in_pieces)]  # fmt: skip
+    return {name for name, without in zip(room.clusters, in_pieces, strict=True) if not without}
 
 
-def fitting_pods(nodes: Iterable[tuple[float, float, float]], cpu_cores: float, memory_gib: float) -> int:
-    """How many pods of one size nodes with so much free CPU, memory (GiB) and pods take.
+def fitting_pods(nodes: Floats, cpu_cores: float, memory_gib: float) -> Floats:
+    """(N,) how many pods of one size each node takes; nodes: (N, 3) free CPU cores, GiB and pods.
 
-    >>> fitting_pods([(1.5, 8.0, 100), (1.9, 1.0, 100), (9.0, 64.0, 2)], 1.0, 2.0)
-    3
+    >>> fitting_pods(np.array([(1.5, 8.0, 100), (1.9, 1.0, 100), (9.0, 64.0, 2)]), 1.0, 2.0).tolist()
+    [1.0, 0.0, 2.0]
     """
     tiny = 1e-9  # 0.3 of 0.1 are three pods
-    return sum(max(int(min(cores / cpu_cores + tiny, memory / memory_gib + tiny, pods)), 0)
-               for cores, memory, pods in nodes)  # fmt: skip
+    each = np.minimum(np.minimum(nodes[:, 0] / cpu_cores, nodes[:, 1] / memory_gib) + tiny, nodes[:, 2])
+    return np.maximum(np.floor(each), 0.0)
 
 
-def _open(node: dict[str, Any]) -> bool:
+def takes_any_pod(node: dict[str, Any]) -> bool:
     """Whether a pod that tolerates nothing may go there."""
     taints = (node.get("spec") or {}).get("taints") or ()
     return is_ready(node) and is_schedulable(node) and not any(each.get("effect") in REPELLING for each in taints)
@@ -135,7 +157,7 @@ def _open(node: dict[str, Any]) -> bool:
 def _read(cluster: Cluster) -> _Answer:
     try:
         api = KubernetesApi.connect(resolve_secrets(cluster))
-        nodes = {node["metadata"]["name"]: node for node in api.nodes() if _open(node)}
+        nodes = {node["metadata"]["name"]: node for node in api.nodes() if takes_any_pod(node)}
         pods = [pod for pod in api.pods() if (pod.get("status") or {}).get("phase") not in ENDED]
         placed = api.list("deployments", label_selector=f"{MANAGED_BY}={OURS}")
     except ContinuumError as error:
@@ -147,7 +169,7 @@ def _read(cluster: Cluster) -> _Answer:
             found.append(pod_requests(pod))
     left = []
     for name, node in nodes.items():
-        (cores, memory), used = room([node]), reduce(Requests.plus, by_node[name], Requests())
+        (cores, memory), used = budgets.room([node]), reduce(Requests.plus, by_node[name], Requests())
         most = float((node.get("status") or {}).get("allocatable", {}).get("pods") or inf)
         left.append((max(cores - used.cpu_cores, 0.0), max(memory - used.memory_bytes, 0.0) / GIB,
                      most - len(by_node[name])))  # fmt: skip
@@ -159,20 +181,10 @@ def _read(cluster: Cluster) -> _Answer:
 
 
 def _site(fleet: Fleet, cluster: Cluster, free: dict[str, float], as_of: datetime) -> dict[str, Any]:
-    """The cluster as a site of the problem; prices and carbon where the inventory or a table knows them."""
+    """The cluster as a site of the problem."""
     site = fleet.site(cluster.site)
-    prices = [pool.price_usd_per_hour / float(pool.node_cpu)
-              for pool in cluster.node_pools if pool.price_usd_per_hour is not None]  # fmt: skip
-    known: dict[str, Any] = {"usd_per_unit": {"cpu": min(prices)}} if prices else {}
-    if site.grid_zone:
-        try:
-            known["carbon_g_per_kwh"] = tables.carbon_intensity_g_per_kwh(site.grid_zone, as_of.month, as_of.hour)[0]
-            known["grid_zone"] = site.grid_zone
-        except ContinuumError as error:
-            logger.warning("%s", error)
-    return known | {
-        "name": cluster.name, "capacity": free, "region": site.name, "tier": site.tier, "lat": site.latitude,
-        "lon": site.longitude, "pue": site.pue,
+    return site_terms(site, cluster.node_pools, as_of) | {
+        "name": cluster.name, "capacity": free, "region": site.name, "tier": site.tier,
     }  # fmt: skip
 
 

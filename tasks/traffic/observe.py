@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from blocks import health, tables
+from blocks import health
 from blocks.errors import ContinuumError
-from blocks.fleet import Fleet, Site
+from blocks.fleet import Fleet
 from blocks.inventory import resolve_secrets
 from blocks.prometheus import PrometheusSource
 from blocks.store.tables import now
@@ -23,6 +23,7 @@ from tasks.placement.decide.traffic import Traffic
 from tasks.placement.decide.traffic_health import Health
 from tasks.placement.offline import traffic_of
 from tasks.placement.problem_checks import parse_problem
+from tasks.placement.site_terms import site_terms
 from tasks.run import Run
 from tasks.traffic.decide import SeenRoute
 from tasks.traffic.functions import RoutedFunction, check_names
@@ -137,9 +138,14 @@ def _demands(fleet: Fleet, functions: Sequence[RoutedFunction]) -> tuple[dict[tu
 def _traffic(
     fleet: Fleet, functions: Sequence[RoutedFunction], asked: Mapping[tuple[str, str], float], as_of: datetime
 ) -> Traffic:
-    used = {site for each in functions for site in each.sites}
+    used, pools = {site for each in functions for site in each.sites}, defaultdict(list)
+    for cluster, pool in fleet.pools():
+        pools[cluster.site].append(pool)
     problem = parse_problem({
-        "sites": [_site(fleet, site, as_of) for site in fleet.sites if site.name in used],
+        "sites": [
+            site_terms(site, pools[site.name], as_of) | {"name": site.name, "capacity": {}}
+            for site in fleet.sites if site.name in used
+        ],
         "zones": [{"name": site.name, "lat": site.latitude, "lon": site.longitude} for site in fleet.sites],
         "functions": [each.model_dump(include={"name", "sites", "capacity"}) for each in functions],
     }, "traffic")  # fmt: skip
@@ -148,17 +154,3 @@ def _traffic(
     for (function, zone), rps in asked.items():
         demand[traffic.zones.index(zone), traffic.functions.index(function)] = rps
     return replace(traffic, demand=demand)
-
-
-def _site(fleet: Fleet, site: Site, as_of: datetime) -> dict[str, Any]:
-    """A site of the problem; prices and carbon where the inventory or a table knows them."""
-    prices = [pool.price_usd_per_hour / float(pool.node_cpu) for cluster, pool in fleet.pools()
-              if cluster.site == site.name and pool.price_usd_per_hour is not None]  # fmt: skip
-    told: dict[str, Any] = {"name": site.name, "capacity": {}, "lat": site.latitude, "lon": site.longitude}
-    told |= {"pue": site.pue} | ({"usd_per_unit": {"cpu": min(prices)}} if prices else {})
-    if site.grid_zone:
-        try:
-            told["carbon_g_per_kwh"] = tables.carbon_intensity_g_per_kwh(site.grid_zone, as_of.month, as_of.hour)[0]
-        except ContinuumError:
-            return told  # strategy `carbon` then says what it lacks
-    return told

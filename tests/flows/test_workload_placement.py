@@ -98,6 +98,13 @@ def test_room_in_pieces_too_small_for_a_pod_is_no_room(fleet: Fleet) -> None:
     assert any("on its nodes for 0 of 1 pods" in line for line in told["trouble"]), told["trouble"]
 
 
+def test_a_pod_larger_than_any_node_is_refused_and_the_rest_of_the_form_goes_on(fleet: Fleet) -> None:
+    giant = WEB | {"name": "giant", "cpu_cores": 12.0, "users": {}, "latency_limit_ms": None}
+    told = workload_placement(PlacementRequest.model_validate({"workloads": [giant, WEB]}))
+    assert {row["workload"]: row["action"] for row in told["decisions"]} == {
+        "default/giant": "refuse", "default/web-shop": "deploy"}  # fmt: skip
+
+
 def test_a_cluster_that_does_not_answer_keeps_what_was_placed_there(fleet: Fleet, simulation: Simulation) -> None:
     (placed,) = workload_placement(asked("act"))["decisions"]
     assert placed["result"]["state"] == "done", placed

@@ -131,7 +131,7 @@ def test_who_waits_for_a_locked_store_is_told(
     with pytest.raises(StoreUnavailable, match="locked"):
         store.record_decisions([decision()])
     holder.close()
-    assert "store.db is locked by another process; waiting for it" in caplog.text
+    assert "store.db is locked by another writer; waiting for it" in caplog.text
 
 
 def test_a_full_disk_writes_nothing_of_the_step(tmp_path: Path) -> None:

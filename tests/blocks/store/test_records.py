@@ -185,3 +185,9 @@ def test_scorecards_are_found_by_method_and_end(store: Store) -> None:
     store.save_scorecards([hourly("a/p", method, hour) for method in ("ours", "live") for hour in (0, 1)])
     (found,) = store.scorecards(flow="cluster-scaling", method="live", period_end=AS_OF + timedelta(hours=1))
     assert (found.method, found.period_start) == ("live", AS_OF)
+
+
+def test_every_subject_is_known_once(store: Store) -> None:
+    assert store.subjects() == set()
+    store.record_decisions([decision("c/1"), decision("c/1"), decision("d/2")])
+    assert store.subjects() == {"c/1", "d/2"}
