@@ -23,11 +23,12 @@ def list_clusters(provider: Provider, account: str, endpoint_url: str | None = N
 
 
 def _eks(region: str, endpoint_url: str | None) -> list[ListedCluster]:
-    from blocks.node_pools.eks import sdk_client, sdk_errors
+    from blocks.aws import aws_client, aws_errors
+    from blocks.node_pools.eks import FIXES
 
     cloud = CloudAccess(region=region, endpoint_url=endpoint_url)
-    with sdk_errors(f"AWS {region}"):
-        client = sdk_client(_account(Provider.EKS, cloud))
+    with aws_errors(f"AWS {region}", FIXES):
+        client = aws_client("eks", cloud, f"AWS {region}")
         pages = client.get_paginator("list_clusters").paginate()
         names = [name for page in pages for name in page["clusters"]]
         return [_eks_cluster(client, name, cloud) for name in names]

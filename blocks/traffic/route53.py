@@ -7,12 +7,18 @@ import json
 from collections.abc import Mapping
 from typing import Any, Self
 
-from blocks.errors import Conflict, NotFound, Refused
-from blocks.fleet import CloudAccess, Cluster, Provider
-from blocks.node_pools.eks import sdk_client, sdk_errors
+from blocks.aws import Fixes, aws_client, aws_errors
+from blocks.errors import CloudRefused, Conflict, NotFound, Refused, Throttled, Unauthorized
+from blocks.fleet import CloudAccess
 from blocks.traffic import RouteState, check_weights
 
 MOST = 255  # of a record's weight
+FIXES: Fixes = {
+    CloudRefused: "correct the records as the message says",
+    NotFound: "check the hosted zone's id, and the account under `dns:`",
+    Throttled: "ask less often; another change of the zone is under way",
+    Unauthorized: "grant route53:ListResourceRecordSets and route53:ChangeResourceRecordSets, or renew the credentials",
+}
 
 
 class Route53Route:
@@ -26,11 +32,9 @@ class Route53Route:
     @classmethod
     def connect(cls, access: CloudAccess, hosted_zone: str, record: str, record_type: str) -> Self:
         """By the SDK's own credential chain, profile and assumed role; with stand-in keys over plain http."""
-        account = Cluster.model_construct(
-            name=hosted_zone, site="dns", provider=Provider.EKS, cloud=access, node_pools=[]
-        )
-        with sdk_errors(f"hosted zone {hosted_zone}"):
-            return cls(sdk_client(account, "route53"), hosted_zone, record, record_type)
+        where = f"hosted zone {hosted_zone}"
+        with aws_errors(where, FIXES):
+            return cls(aws_client("route53", access, where), hosted_zone, record, record_type)
 
     def read(self) -> RouteState:
         """See `WeightedRoute.read`."""
@@ -48,14 +52,14 @@ class Route53Route:
                    for each in records if each["Weight"] != weights[each["SetIdentifier"]]]  # fmt: skip
         if changes:
             batch = {"Comment": "continuum", "Changes": changes}
-            with sdk_errors(self.where):
+            with aws_errors(self.where, FIXES):
                 self._client.change_resource_record_sets(HostedZoneId=self._zone, ChangeBatch=batch)
 
     def _records(self) -> list[dict[str, Any]]:
         """The records of our name and type, weighted ones all."""
         found: list[dict[str, Any]] = []
         start = {"StartRecordName": self._record, "StartRecordType": self._type}
-        with sdk_errors(self.where):
+        with aws_errors(self.where, FIXES):
             while True:
                 page = self._client.list_resource_record_sets(HostedZoneId=self._zone, **start)
                 names = [(each["Name"].lower(), each["Type"]) for each in page["ResourceRecordSets"]]

@@ -83,7 +83,7 @@ def test_an_answer_that_never_comes_is_timed_out(server, pools, monkeypatch) -> 
     import threading
 
     held = threading.Event()
-    monkeypatch.setattr("blocks.node_pools.eks.READ_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("blocks.aws.READ_TIMEOUT_S", 0.1)
     slow = connect(cluster(endpoint_url=server.url))
     server.answers(held)
     with pytest.raises(TimedOut, match="before repeating"):
