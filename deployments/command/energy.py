@@ -19,11 +19,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(energy, name="energy")
 
 
-@energy.callback()
-def energy_group() -> None:
-    """What machines draw; nothing is measured or changed."""
-
-
 @energy.command("model")
 def energy_model(
     instance_type: Annotated[str, typer.Argument(help="of AWS, GCP or Azure, as m5.2xlarge, n2-standard-8, "

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from blocks.errors import InvalidInput
 from tasks.energy.decide.instance_types import machine_of
-from tasks.energy.decide.power import MEMORY_W_PER_GIB, Machine, calibrate, model_power, seed_power
+from tasks.energy.decide.power import Machine, Power, calibrate, model_power, seed_power
 
 Floats = NDArray[np.float64]
 MEASURED = {
@@ -54,6 +54,11 @@ def points(folder: Path, column: str, *, by_run: bool = False) -> Iterator[tuple
         yield name, load, watts
 
 
+def inside(power: Power, measured: Floats) -> int:
+    """How many measured values lie within the mean error that the model gives either way."""
+    return int(((measured >= power.low) & (measured <= power.high)).sum())
+
+
 def half_error(load: Floats, watts: Floats) -> float:
     """Error of a curve fitted to every other point, on the rest."""
     fit = calibrate(load[::2], watts[::2])
@@ -84,7 +89,7 @@ def main() -> None:
                              for _, load, watts in points(folder, column, by_run=by_run)]))
         for kind, by_run in (("within a run", True), ("runs of a machine mixed", False))
     }  # fmt: skip
-    types, unknown = [], 0
+    types, unknown, within = [], 0, 0
     for name, package_w, whole_w in aws(folder):
         try:
             machine = machine_of(name)
@@ -92,6 +97,7 @@ def main() -> None:
             unknown += 1
             continue
         power = model_power(machine, AWS_LOADS, AWS_LOADS)
+        within += inside(power, whole_w)
         seed = seed_power(AWS_LOADS)
         types.append((error(power.cpu, package_w), error(power.central, whole_w), error(seed, package_w),
                       error(seed, whole_w)))  # fmt: skip
@@ -104,7 +110,11 @@ def main() -> None:
         "all_without_meter": {"ours": float(together[:, 0].mean()), "seed": float(together[:, 1].mean()),
                               "ratio": float(together[:, 0].mean() / together[:, 1].mean()), "must": 1 / 3},
         "calibrated_on_half": {**halves, "must": 0.05},
-        "memory_w_per_gib": MEMORY_W_PER_GIB,
+        "within_the_mean_error": {
+            "aws_instances": within / (len(types) * len(AWS_LOADS)),
+            "wall": float(np.mean([inside(model_power(MEASURED[name], load), watts) / len(watts)
+                                   for name, load, watts in points(folder, "tapo_power")])),
+        },
     }  # fmt: skip
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 

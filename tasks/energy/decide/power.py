@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import isotonic_regression
 
 from blocks.errors import InvalidInput
 from blocks.tables import watts_per_thread
@@ -18,7 +19,7 @@ Floats = NDArray[np.float64]
 
 MEMORY_W_PER_GIB = 0.392  # Cloud Carbon Footprint's average of measured modules
 GPU_IDLE_RATIO = 0.11  # of its TDP: what a V100 draws idle, by Teads' measurements
-MODEL_ERROR, CALIBRATED_ERROR = 0.13, 0.05  # mean error of the model over 212 servers; the most that a fit may have
+MODEL_ERROR = 0.13  # its mean over 212 servers of 2017 and later, as published
 SEED_IDLE_W, SEED_CPU_W, SEED_MEMORY_W = 150.0, 100.0, 30.0  # of any machine, whatever its size
 FEWEST_SAMPLES = 4
 
@@ -140,19 +141,7 @@ def calibrate(utilisation: ArrayLike, watts: ArrayLike) -> Calibrated:
         raise InvalidInput(f"{metered.min():g} W were metered", where="calibration", fix="give watts of 0 or more")
     knots, place, counts = np.unique(used, return_inverse=True, return_counts=True)
     means = np.bincount(place, weights=metered) / counts
-    return Calibrated(knots, _rising(means, counts.astype(np.float64)), len(used))
-
-
-def _rising(means: Floats, weights: Floats) -> Floats:
-    """The sequence that never falls and is nearest to the means, by weighted squares."""
-    blocks: list[tuple[float, float, int]] = []
-    for mean, weight in zip(means.tolist(), weights.tolist(), strict=True):
-        blocks.append((mean, weight, 1))
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (left, left_weight, left_count), (right, right_weight, right_count) = blocks[-2:]
-            both = left_weight + right_weight
-            blocks[-2:] = [((left * left_weight + right * right_weight) / both, both, left_count + right_count)]
-    return np.repeat([value for value, _, _ in blocks], [count for _, _, count in blocks])
+    return Calibrated(knots, np.asarray(isotonic_regression(means, weights=counts).x), len(used))
 
 
 def _ratio(given: ArrayLike, what: str) -> Floats:

@@ -109,5 +109,5 @@ def test_no_such_record_is_told(server: Server) -> None:
 def test_a_right_that_lacks_is_told(server: Server) -> None:
     told = "<Error><Type>Sender</Type><Code>AccessDenied</Code><Message>no</Message></Error>"
     server.handler = lambda _: (403, HEAD, f"<ErrorResponse {SPACE}>{told}</ErrorResponse>".encode())
-    with pytest.raises(Unauthorized, match="AccessDenied.*grant route53:ListResourceRecordSets"):
+    with pytest.raises(Unauthorized, match=r"AccessDenied.*grant route53:ListResourceRecordSets"):
         route(server).read()
