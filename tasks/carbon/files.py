@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ COLUMNS = ("job", "arrival", "duration_h", "slack_h", "kw", "interruptible")
 NEEDED = ("job", "arrival", "duration_h", "kw")
 YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 UNITS_S = {"min": 60, "m": 60, "h": HOUR_S, "d": 24 * HOUR_S, "w": 7 * 24 * HOUR_S}
-LONGEST_S = 10 * 366 * 24 * HOUR_S
+LONGEST_H = 10 * 366 * 24
+MOST_COUNTED_H = 10_000_000  # more than a thousand years
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(min|m|h|d|w)?")
 
 
@@ -46,7 +48,7 @@ def seconds_of(text: str, where: str) -> int:
     if not found:
         raise InvalidInput(f"`{text}` is no span of time", where=where, fix="write 24h, 90min or 2d")
     seconds = float(found[1]) * UNITS_S[found[2] or "h"]
-    if seconds > LONGEST_S:
+    if seconds > LONGEST_H * HOUR_S:
         raise InvalidInput(f"`{text:.40}` is too long", where=where, fix="give ten years at most")
     return round(seconds)
 
@@ -74,9 +76,9 @@ def read_jobs(path: Path, slack_s: int, interruptible: bool) -> JobsFile:
     line = frame.index.to_numpy() + 2
     cells = _Cells(frame, line, str(path))
     arrival, counted = cells.times("arrival")
-    duration = cells.numbers("duration_h", lambda hours: hours * HOUR_S >= 1, "above 0")
+    duration = cells.numbers("duration_h", lambda hours: hours * HOUR_S >= 1, "above 0", most=LONGEST_H)
     kw = cells.numbers("kw", lambda kw: kw >= 0, "0 or more")
-    slack = cells.numbers("slack_h", lambda hours: hours >= 0, "0 or more", slack_s / HOUR_S)
+    slack = cells.numbers("slack_h", lambda hours: hours >= 0, "0 or more", slack_s / HOUR_S, most=LONGEST_H)
     jobs = Jobs(arrival, _seconds(duration), _seconds(slack), kw, cells.yes_no("interruptible", interruptible))
     return JobsFile(tuple(frame["job"]), jobs, counted)
 
@@ -112,7 +114,9 @@ class _Cells:
     line: Ints
     path: str
 
-    def numbers(self, name: str, fits: Callable[[Any], Any], wanted: str, default: float | None = None) -> Floats:
+    def numbers(
+        self, name: str, fits: Callable[[Any], Any], wanted: str, default: float | None = None, *, most: float = inf
+    ) -> Floats:
         if name not in self.frame.columns and default is not None:
             return np.full(len(self.frame), default)
         text = self.frame[name].str.strip()
@@ -120,12 +124,14 @@ class _Cells:
         if default is not None:
             values = np.where(text == "", default, values)
         self._refuse(name, ~(np.isfinite(values) & fits(np.nan_to_num(values, nan=-1.0))), f"give a number {wanted}")
+        self._refuse(name, values > most, f"give {most:g} (ten years) at most")
         return values
 
     def times(self, name: str) -> tuple[Ints, bool]:
         text = self.frame[name].str.strip()
         hours = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
         if np.isfinite(hours).all():
+            self._refuse(name, np.abs(hours) > MOST_COUNTED_H, f"count {MOST_COUNTED_H} hours at most")
             return _seconds(hours), True
         times = pd.to_datetime(text, utc=True, format="ISO8601", errors="coerce")
         self._refuse(name, times.isna().to_numpy() | np.isfinite(hours), "write 2022-01-31T13:00Z")

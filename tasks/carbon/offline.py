@@ -16,10 +16,10 @@ from blocks.errors import InvalidInput, NotConfigured
 from blocks.native_output import on_stderr
 from blocks.settings import data_dir
 from tasks.carbon.decide.capacity import CapacityPlan, decide_capacity
-from tasks.carbon.decide.grid import Intensity, Jobs, covered
+from tasks.carbon.decide.grid import HOUR_S, Intensity, Jobs, covered
 from tasks.carbon.decide.limits import JOB_HOURS, Moving, Shifting, spatial_limit, temporal_limit
 from tasks.carbon.decide.plan import Plan
-from tasks.carbon.files import JobsFile, read_capacity
+from tasks.carbon.files import LONGEST_H, JobsFile, read_capacity
 
 HISTORY = "carbon-electricitymaps"  # folder of hourly years in CONTINUUM_DATA
 EUROSYS = ("carbon-eurosys24", "carbon_2022_hourly_123zones.csv.gz")
@@ -82,6 +82,9 @@ def with_intensity(text: str, zone: str, jobs: JobsFile) -> tuple[CarbonSeries, 
                            fix="write times, e.g. 2022-01-31T13:00Z, or give a file of intensity")  # fmt: skip
     each = jobs.jobs
     begin, end = int(each.arrival_s.min()), int((each.arrival_s + each.slack_s + each.duration_s).max())
+    if end - begin > LONGEST_H * HOUR_S:
+        raise InvalidInput("the jobs lie more than ten years apart", where="JOBS.csv, column arrival",
+                           fix="correct the years, or plan them apart")  # fmt: skip
     if path.is_dir():
         return HourlyFiles(path).series(zone, begin, end), each
     return zone_series(text, begin, end), each

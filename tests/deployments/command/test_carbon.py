@@ -125,6 +125,12 @@ def test_bad_words_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert len(answer.stderr.strip().splitlines()) == 1
 
 
+def test_jobs_that_lie_centuries_apart_are_refused(tmp_path: Path) -> None:
+    file = jobs(tmp_path, "a,1950-01-01T00:00Z,1,1,1", "b,2250-01-01T00:00Z,1,1,1")
+    answer = carbon("plan", file, "--intensity", "DE")
+    assert (answer.exit_code, "more than ten years apart" in answer.stderr) == (1, True)
+
+
 def test_the_papers_table_is_refused_in_one_line_without_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CONTINUUM_DATA", raising=False)
     answer = carbon("reproduce", "eurosys24")

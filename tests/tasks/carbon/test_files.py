@@ -48,6 +48,8 @@ def test_arrivals_may_be_counted_in_hours(tmp_path: Path) -> None:
         ("b,2022-01-01T00:00Z,0,1,1", ":3: duration_h is `0`. To mend it: give a number above 0"),
         ("b,2022-01-01T00:00Z,1,-1,1", ":3: slack_h is `-1`. To mend it: give a number 0 or more"),
         ("b,2022-01-01T00:00Z,1,1,", ":3: kw is ``. To mend it: give a number 0 or more"),
+        ("b,2022-01-01T00:00Z,1e300,1,1", ":3: duration_h is `1e300`. To mend it: give 87840 (ten years) at most"),
+        ("b,2022-01-01T00:00Z,1,1e9,1", ":3: slack_h is `1e9`. To mend it: give 87840 (ten years) at most"),
         ("b,2022-01-01T00:00Z,1,1,inf", ":3: kw is `inf`. To mend it: give a number 0 or more"),
     ],
 )
@@ -70,7 +72,14 @@ def test_a_file_without_jobs_or_columns_is_refused(tmp_path: Path, lines: tuple[
         read_jobs(written(tmp_path, *lines), 0, False)
 
 
+def test_hours_that_are_counted_without_end_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r":2: arrival is `1e300`.*count 10000000 hours"):
+        read_jobs(written(tmp_path, HEAD, "a,1e300,1,1,1"), 0, False)
+
+
 def test_a_span_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="too long"):
+        seconds_of("9" * 400, "--slack")
     with pytest.raises(InvalidInput, match="`soon` is no span of time"):
         seconds_of("soon", "--slack")
 
