@@ -174,6 +174,9 @@ class Fleet(Model):
     clusters: list[Cluster] = Field(min_length=1, description="Kubernetes clusters")
     workloads: list[Workload] = Field([], description="workloads that may be placed and moved")
     change_freezes: list[ChangeFreeze] = Field([], description="times in which node pools are not changed")
+    approvals: Literal["any", "verified"] = Field(
+        "any", description="propose mode: `verified` takes only answers of `continuum approve`, with a token"
+    )
     dns: CloudAccess = Field(CloudAccess(), description="how to reach Route 53, for weighted records")
 
     @model_validator(mode="after")

@@ -29,6 +29,11 @@ def series_url() -> str:
     return os.environ.get("CONTINUUM_SERIES_URL") or str(home() / "series")
 
 
+def approver_token() -> str | None:
+    """The token of the person who approves: `CONTINUUM_TOKEN`; None where it is unset."""
+    return os.environ.get("CONTINUUM_TOKEN") or None
+
+
 def data_dir() -> Path | None:
     """Folder of the shared data sets that tests and benchmarks read: `CONTINUUM_DATA`; None where it is unset."""
     given = os.environ.get("CONTINUUM_DATA")

@@ -273,3 +273,29 @@ class Freeze(Row, table=True):
     by: str
     at: datetime = Field(sa_type=UtcDateTime)
     until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Approver(Row, table=True):
+    """A person who may approve proposals, known by a token of which only the digest is kept."""
+
+    __tablename__ = "approver"
+
+    name: str = Field(primary_key=True)
+    token_sha256: str = Field(unique=True)
+    scopes: list[str] = Field(sa_type=JSON)
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
+class Approval(Row, table=True):
+    """What a person answered to the proposal of one flow run; `verified` where a token said who it was."""
+
+    __tablename__ = "approval"
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    flow_run_id: str = Field(index=True)
+    person: str
+    verified: bool
+    approve: bool
+    leave_out: list[str] = Field(default_factory=list, sa_type=JSON)
+    note: str = ""
+    at: datetime = Field(default_factory=now, sa_type=UtcDateTime)

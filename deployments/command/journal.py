@@ -160,9 +160,9 @@ def freeze(
         present = datetime.now(UTC)
         if scope != "*" and not unknown:
             _refuse_unknown(
-                _scope(scope), store.subjects() | {intent.subject for intent in journal.intents(limit=1000)}
+                scope_of(scope), store.subjects() | {intent.subject for intent in journal.intents(limit=1000)}
             )
-        frozen = journal.freeze(_scope(scope), moment(until, present) if until else None, reason=reason, by=_person())
+        frozen = journal.freeze(scope_of(scope), moment(until, present) if until else None, reason=reason, by=_person())
         if as_json:
             return print_json(frozen)
         out.print(f"Frozen: {_frozen_words(frozen)}", highlight=False)
@@ -185,7 +185,7 @@ def thaw(scope: Scope = "*", as_json: Json = False) -> None:
     """End a freeze."""
     with refusals():
         journal = Journal(Store.open())
-        journal.thaw(_scope(scope))
+        journal.thaw(scope_of(scope))
         remaining = journal.freezes()
         if as_json:
             return print_json({"thawed": scope, "still_frozen": remaining})
@@ -240,7 +240,8 @@ def next_words(journal: Journal, intent: Intent) -> str:
     return "Its owner is at work: wait."
 
 
-def _scope(scope: str) -> str:
+def scope_of(scope: str) -> str:
+    """A scope as it is written. InvalidInput: it cannot be one."""
     if not _SCOPE.fullmatch(scope):
         raise InvalidInput(f"{scope!r} is no scope", where="scope", fix="give `*`, a cluster, or cluster/pool")
     return scope
@@ -269,6 +270,8 @@ def _print_decision(decision: Decision) -> None:
         out.print(f"  {explain(decision.content)}", highlight=False, markup=False)
     elif decision.reasons:
         out.print(f"  reasons: {decision.reasons}", highlight=False, markup=False)
+    if decision.detail:
+        out.print(f"  {decision.detail}", highlight=False, markup=False)
     if decision.promised:
         promised = ", ".join(f"{name} {value:.4g}" for name, value in decision.promised.items())
         out.print(f"  promised: {promised}", highlight=False, markup=False)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from blocks.store.tables import Decision, Mode, Verdict
+from blocks.store import approvals
+from blocks.store.guards import covers
+from blocks.store.tables import Approval, Decision, Mode, Verdict
+from tasks.acting import form
 from tasks.acting.form import ask_for_approval
 from tasks.run import Run
 
@@ -28,7 +31,7 @@ def approve(
     check: by subject, why a change no longer fits the fleet; these expire. Nothing is decided anew.
     """
     changes = [row for row in rows if row.expires_at is not None and row.state in OPEN]
-    note = ""
+    said = ""
     if run.mode is Mode.SHADOW or not changes:
         return []
     if run.mode is Mode.ACT and changes[0].as_of == as_of:
@@ -37,14 +40,55 @@ def approve(
         answer = ask_for_approval(plan(changes), timeout_s=int(timeout_s))
         if answer is None:
             return []
-        note = answer.note
-        if not answer.approve:
-            run.store.settle(changes, Verdict.REJECTED, detail=note or "rejected in the Prefect UI")
-            return []
-    why_not = check(changes)
+        changes, said = _answered(run, changes, answer)
+    why_not = check(changes) if changes else {}
     valid = [row for row in changes if row.subject not in why_not]
     for row in changes:
         if row.subject in why_not:
             run.store.settle([row], Verdict.EXPIRED, detail=why_not[row.subject])
-    run.store.settle(valid, Verdict.APPROVED, detail=note)
+    run.store.settle(valid, Verdict.APPROVED, detail=said)
     return valid
+
+
+def _answered(run: Run, changes: Sequence[Decision], answer: form.Approval) -> tuple[list[Decision], str]:
+    """The changes that a person lets go ahead, and in words who it was; the others are rejected in their name."""
+    kept = _signed(run, answer)
+    said, out = in_words(kept), list(changes)
+    unknown = [scope for scope in answer.leave_out if not any(covers(scope, row.subject) for row in changes)]
+    if not answer.approve:
+        pass
+    elif run.fleet.approvals == "verified" and not kept.verified:
+        said += "; not done: this fleet takes only what `continuum approve` has verified"
+    elif unknown:
+        said += f"; not done: nothing in the plan is called {unknown[0]!r}, which was to be left out"
+    else:
+        out = [row for row in changes if any(covers(scope, row.subject) for scope in answer.leave_out)]
+    run.store.settle(out, Verdict.REJECTED, detail=f"left out; {said}" if len(out) < len(changes) else said)
+    rejected = {row.id for row in out}
+    return [row for row in changes if row.id not in rejected], said
+
+
+def _signed(run: Run, answer: form.Approval) -> Approval:
+    """What is kept of an answer: as `continuum approve` has verified it, if it is this very one; else as it was typed.
+
+    The store says who it was, never the form: anybody who reaches the Prefect API can fill that in.
+    """
+    given = Approval(flow_run_id=run.id, person=answer.name, verified=False, approve=answer.approve,
+                     leave_out=answer.leave_out, note=answer.note)  # fmt: skip
+    if before := approvals.same_answer(run.store, given):
+        return before
+    approvals.keep_approval(run.store, given)
+    return given
+
+
+def in_words(kept: Approval) -> str:
+    """Who answered what, when, and whether a token said so.
+
+    >>> from datetime import UTC
+    >>> in_words(Approval(flow_run_id="", person="ada", verified=False, approve=True, note="go",
+    ...                   at=datetime(2026, 1, 31, 12, tzinfo=UTC)))
+    'approved by ada (unverified) at 2026-01-31 12:00 UTC: go'
+    """
+    verb, sure = "approved" if kept.approve else "rejected", "verified" if kept.verified else "unverified"
+    note = f": {kept.note}" if kept.note else ""
+    return f"{verb} by {kept.person} ({sure}) at {kept.at:%Y-%m-%d %H:%M} UTC{note}"

@@ -11,7 +11,12 @@ class Approval(RunInput):
     """The form a person fills to let a stored proposal go ahead."""
 
     approve: bool = Field(False, description="act on the plan above; it is checked against the fleet once more first")
-    note: str = Field("", description="kept in the journal beside the decision", max_length=500)
+    name: str = Field(
+        min_length=1, max_length=100,
+        description="your name. Prefect knows no users, so it is kept as unverified; `continuum approve` verifies it",
+    )  # fmt: skip
+    leave_out: list[str] = Field([], description="clusters, or single lines of the plan, that are to stay as they are")
+    note: str = Field("", description="kept beside the decision", max_length=500)
 
 
 def ask_for_approval(plan: str, *, timeout_s: int) -> Approval | None:
@@ -28,5 +33,5 @@ def ask_for_approval(plan: str, *, timeout_s: int) -> Approval | None:
     """
     if not runtime.deployment.id:
         return None
-    form = Approval.with_initial_data(description=plan, approve=False, note="")
+    form = Approval.with_initial_data(description=plan, approve=False, leave_out=[], note="")
     return suspend_flow_run(wait_for_input=form, timeout=timeout_s)
