@@ -30,8 +30,8 @@ def series_url() -> str:
 
 
 def approver_token() -> str | None:
-    """The token of the person who approves: `CONTINUUM_TOKEN`; None where it is unset."""
-    return os.environ.get("CONTINUUM_TOKEN") or None
+    """The token of the person who approves: `CONTINUUM_APPROVER_TOKEN`; None where it is unset."""
+    return os.environ.get("CONTINUUM_APPROVER_TOKEN") or None
 
 
 def data_dir() -> Path | None:

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-from blocks.errors import ContinuumError, Unreachable
+from blocks.errors import Unreachable
 from blocks.fleet_file import load_fleet
 from deployments.children import Child
+from deployments.deploy import PREFECT, WORK_POOL, deploy
 from deployments.first_training import has_models, train_first
 from deployments.own_home import own_home
 from deployments.prefect_server import prefect_server
 from deployments.simulation import ready, starting_simulation
 
-WORK_POOL = "continuum"
-DEPLOY_TIMEOUT_S = 120
 FIRST_RUN_IN = timedelta(seconds=10)  # Prefect's scheduler looks every five seconds, and never into the past
 SCALING_AFTER_FORECAST_S = 120.0  # of the fleet's time; but no sooner than a forecast takes
 LEAST_PAUSE_S = 20.0
@@ -75,7 +71,7 @@ def up(*, port: int, speed: float, seed: int, progress: Progress) -> Iterator[Ru
 
         save_fleet(load_fleet(simulation.fleet_file), "default")
         progress("deploying the flows")
-        deploy(server.env)
+        deploy()
         worker = stack.enter_context(
             Child("worker", [*PREFECT, "worker", "start", "--pool", WORK_POOL, "--type", "process"],
                   env=server.env | {"CONTINUUM_HOME": str(home), "PREFECT_LOGGING_LEVEL": "INFO"},
@@ -88,43 +84,6 @@ def up(*, port: int, speed: float, seed: int, progress: Progress) -> Iterator[Ru
         asyncio.run(anchor_schedules(datetime.now(UTC) + FIRST_RUN_IN, pause))
         yield Running(server.url, f"{server.url}/api", simulation.url, str(simulation.fleet_file), str(home),
                       (simulated, server.child, worker))  # fmt: skip
-
-
-PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
-
-
-def deployments_folder() -> Path:
-    """The folder that holds prefect.yaml: the clone's root, or this package where it was installed from a wheel."""
-    here = Path(__file__).resolve().parent
-    return here if (here / "prefect.yaml").exists() else here.parent
-
-
-def deploy(env: Mapping[str, str]) -> None:
-    """Create the work pool and every deployment of prefect.yaml on the server that `env` points at.
-
-    Raises
-    ------
-    ContinuumError: Prefect refused, or did not come back in time.
-    """
-    for arguments in (("work-pool", "create", WORK_POOL, "--type", "process", "--overwrite"), ("deploy", "--all")):
-        try:
-            done = subprocess.run(
-                [*PREFECT, *arguments],
-                env=dict(env),
-                cwd=deployments_folder(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=DEPLOY_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise Unreachable(
-                f"no end after {DEPLOY_TIMEOUT_S} s", where=f"prefect {arguments[0]}", fix="try again"
-            ) from None
-        if done.returncode:
-            said = " ".join((done.stderr or done.stdout).split())[-300:]
-            raise ContinuumError(f"refused: {said}", where=f"prefect {arguments[0]}", fix="read prefect.yaml")
 
 
 async def anchor_schedules(first: datetime, pause: timedelta) -> None:

@@ -52,7 +52,7 @@ def who(store: Database, token: str) -> Approver:
     with store.read() as session:  # looked up by digest: what the look takes tells nothing about a token
         found = session.exec(select(Approver).where(Approver.token_sha256 == _digest(token))).first()
     if found is None:
-        fix = "set CONTINUUM_TOKEN to the token that `continuum approvers add` has printed"
+        fix = "set CONTINUUM_APPROVER_TOKEN to the token that `continuum approvers add` has printed"
         raise Unauthorized("the token is nobody's", where="approver", fix=fix)
     return found
 

@@ -34,7 +34,7 @@ def approve(
     yes: Annotated[bool, typer.Option("--yes", help="do not ask again")] = False,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Approve or reject what a run in propose mode would do; your token is read from CONTINUUM_TOKEN."""
+    """Approve or reject what a run in propose mode would do; your token is read from CONTINUUM_APPROVER_TOKEN."""
     from deployments.approvals import answer, named, waiting
 
     with refusals():
@@ -104,7 +104,7 @@ def _token() -> str:
     try:
         return str(typer.prompt("Your token", hide_input=True, err=True))
     except typer.Abort:
-        fix = "export CONTINUUM_TOKEN=..., the token that `continuum approvers add` printed"
+        fix = "export CONTINUUM_APPROVER_TOKEN=..., the token that `continuum approvers add` printed"
         raise NotConfigured("no token was given", where="continuum approve", fix=fix) from None
 
 

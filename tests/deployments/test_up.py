@@ -103,6 +103,25 @@ def test_a_workload_that_somebody_announces_is_placed_in_the_mode_of_the_deploym
     assert "request" not in mine[0]["parameters"]
 
 
+def test_status_and_logs_tell_what_ran_and_what_comes(running) -> None:
+    _, told = running
+    (forecast, *_) = until(lambda: runs_of(told, "demand-forecasting/demand-forecasting"))
+    env = os.environ | {"PREFECT_API_URL": told["prefect_api_url"], "CONTINUUM_HOME": told["home"]}
+
+    def said(*words: str) -> dict[str, Any]:
+        command = [sys.executable, "-m", "deployments.command", *words, "--json"]
+        return dict(json.loads(subprocess.run(command, env=env, capture_output=True, check=True, timeout=60).stdout))
+
+    status = said("status")
+    rows = {row["deployment"].split("/")[1]: row for row in status["flows"]}
+    assert (status["fleet"]["simulated"], status["fleet"]["clusters"], status["trouble"]) == (True, 6, [])
+    assert rows["demand-forecasting"]["last_state"] == "Completed"
+    assert rows["demand-forecasting"]["next_run"] > rows["demand-forecasting"]["last_run"]
+    logs = said("logs", "demand-forecasting")
+    assert logs["state"] == "Completed"
+    assert any(line["message"].startswith("Finished in state") for line in logs["logs"]), forecast["name"]
+
+
 def test_sigterm_ends_it_and_leaves_nothing(running, home: Path) -> None:
     process, _ = running
     process.send_signal(signal.SIGTERM)

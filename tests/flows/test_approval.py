@@ -67,7 +67,7 @@ def run(fleet: Fleet) -> Suspended:
 
 
 def command(*words: str, token: str = "", fails: bool = False) -> str:
-    result = CliRunner().invoke(app, words, env={"CONTINUUM_TOKEN": token})
+    result = CliRunner().invoke(app, words, env={"CONTINUUM_APPROVER_TOKEN": token})
     assert (result.exit_code != 0) == fails, result.output
     return result.output if fails else result.stdout
 

@@ -1,0 +1,112 @@
+"""What the Prefect server does by itself: ends runs that have died silently, and tells people what needs them.
+
+Runs that an event starts are triggers of their deployments, in prefect.yaml. These here belong to no deployment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.events import EventTrigger, ResourceSpecification
+from prefect.events.actions import ChangeFlowRunState, SendNotification
+from prefect.events.schemas.automations import AutomationCore, Posture
+
+from blocks.events import AnomaliesDetected, ScalingBlinded, TrafficDiverted
+
+ALERTS_BLOCK = "continuum-alerts"  # a notification block of any type, made by a person
+OURS = ResourceSpecification.model_validate(
+    {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.continuum"}
+)
+ENDED = ("Completed", "Failed", "TimedOut", "Crashed", "Cancelled", "Cancelling", "Suspended", "Paused")
+SILENT = timedelta(minutes=10)  # three of Prefect's heartbeats of three minutes, and a little
+NO_PASS = timedelta(minutes=30)  # six passes of the five-minute schedules
+NEEDS_A_PERSON = (ScalingBlinded.name, AnomaliesDetected.name, TrafficDiverted.name)
+
+Change = Literal["created", "changed", "unchanged"]
+
+
+def wanted(alerts: UUID | None) -> list[AutomationCore]:
+    """Every automation of this release; those that tell people only where there is a block to tell them through."""
+    zombies = AutomationCore(
+        name="continuum: runs that died silently",
+        description="A run without a heartbeat for ten minutes is Crashed, so that it holds no concurrency slot.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ENDED)},
+            match=ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*"}),
+            match_related=OURS, for_each={"prefect.resource.id"}, posture=Posture.Proactive, within=SILENT,
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat for ten minutes: its process died")],
+    )  # fmt: skip
+    if alerts is None:
+        return [zombies]
+    runs = {"prefect.flow-run.Failed", "prefect.flow-run.TimedOut", "prefect.flow-run.Crashed", "prefect.flow-run.Late"}
+    return [
+        zombies,
+        AutomationCore(
+            name="continuum: runs that failed or came late",
+            description="Tells people of every run of ours that failed, crashed, or was not started in time.",
+            trigger=EventTrigger(expect=runs, match_related=OURS, posture=Posture.Reactive),
+            actions=[SendNotification(
+                block_document_id=alerts, subject="Continuum: {{ flow.name }} {{ flow_run.state.name }}",
+                body="Run {{ flow_run.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}",
+            )],
+        ),
+        AutomationCore(
+            name="continuum: no pass has finished",
+            description="The dead man's switch: no run of ours has completed for half an hour.",
+            trigger=EventTrigger(
+                after={"prefect.flow-run.Completed"}, expect={"prefect.flow-run.Completed"}, match_related=OURS,
+                posture=Posture.Proactive, within=NO_PASS,
+            ),
+            actions=[SendNotification(
+                block_document_id=alerts, subject="Continuum: no pass has finished for 30 minutes",
+                body="Is a worker of the work pool running? `continuum doctor` and `continuum flows` tell more.",
+            )],
+        ),
+        AutomationCore(
+            name="continuum: the fleet needs a person",
+            description="Pools scaled blindly, values that are unlike their past, traffic taken off a site.",
+            trigger=EventTrigger(
+                expect=set(NEEDS_A_PERSON), posture=Posture.Reactive,
+                match=ResourceSpecification.model_validate({"prefect.resource.id": "continuum.fleet.*"}),
+            ),
+            actions=[SendNotification(
+                block_document_id=alerts, subject="Continuum: {{ event.event }}", body="{{ event.payload }}",
+            )],
+        ),
+    ]  # fmt: skip
+
+
+def alerts_block(client: SyncPrefectClient) -> UUID | None:
+    """The notification block that people made for us, of whatever type."""
+    found = [block.id for block in client.read_block_documents() if block.name == ALERTS_BLOCK]
+    return found[0] if found else None
+
+
+def ensure(client: SyncPrefectClient, automations: Sequence[AutomationCore]) -> dict[str, Change]:
+    """Create what is missing and change what differs; one that a person switched off stays off."""
+    told: dict[str, Change] = {}
+    for automation in automations:
+        found = client.read_automations_by_name(automation.name)
+        if not found:
+            client.create_automation(automation)
+            told[automation.name] = "created"
+        elif _content(found[0]) == _content(automation):
+            told[automation.name] = "unchanged"
+        else:
+            client.update_automation(found[0].id, automation.model_copy(update={"enabled": found[0].enabled}))
+            told[automation.name] = "changed"
+    return told
+
+
+def _content(automation: AutomationCore) -> dict[str, object]:
+    """What an automation does, in a form that two of them can be compared by."""
+    return automation.model_dump(
+        mode="json", include={"description", "trigger", "actions"}, exclude={"trigger": {"id"}}
+    )

@@ -1,0 +1,102 @@
+"""What `continuum deploy` leaves on a Prefect server, and that its automations do what they say."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.events import emit_event
+from prefect.states import Running
+from typer.testing import CliRunner
+
+from blocks.errors import Conflict
+from deployments import automations
+from deployments.command import app
+from deployments.deploy import deploy
+from tests.blocks.conftest import Server, as_json, server
+from tests.flows.conftest import prefect
+
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("prefect")]
+__all__ = ["prefect", "server"]  # fixtures
+
+
+def until(look: Any, patience_s: float = 60) -> Any:
+    """What `look` finds, as soon as it finds something: a server of its own is watched from outside."""
+    deadline = time.monotonic() + patience_s
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return found
+
+
+def test_a_second_deploy_changes_nothing() -> None:
+    first, second = (json.loads(CliRunner().invoke(app, ["deploy", "--json"]).stdout) for _ in range(2))
+    assert first["work_pool"] == {"continuum": "created"}
+    assert set(first["automations"].values()) == {"created"}
+    assert second["work_pool"] == {"continuum": "unchanged"}
+    assert set(second["automations"].values()) == {"unchanged"}
+    with get_client(sync_client=True) as client:
+        there = {deployment.name for deployment in client.read_deployments()}
+        named = [automation.name for automation in client.read_automations()]
+    assert set(first["deployments"]) <= there
+    assert len(named) == len(set(named))
+
+
+def test_a_pool_of_another_type_is_refused() -> None:
+    with pytest.raises(Conflict, match="is of type process, not kubernetes"):
+        deploy(pool_type="kubernetes")
+
+
+def test_an_automation_that_somebody_switched_off_stays_off() -> None:
+    (zombies,) = automations.wanted(None)
+    with get_client(sync_client=True) as client:
+        automations.ensure(client, [zombies])
+        (there,) = client.read_automations_by_name(zombies.name)
+        client.pause_automation(there.id)
+        told = automations.ensure(client, [zombies.model_copy(update={"description": "another"})])
+        (after,) = client.read_automations_by_name(zombies.name)
+        client.delete_automation(after.id)
+    assert (told[zombies.name], after.enabled, after.description) == ("changed", False, "another")
+
+
+@pytest.fixture
+def dead_run(monkeypatch: pytest.MonkeyPatch) -> UUID:
+    """A run of ours that gave one sign of life, and no more, where ten seconds of silence are enough."""
+    monkeypatch.setattr(automations, "SILENT", timedelta(seconds=10))
+    with get_client(sync_client=True) as client:
+        automations.ensure(client, automations.wanted(None))
+        flow_id = client.create_flow_from_name("dies")
+        run = client.create_flow_run_from_deployment(client.create_deployment(flow_id, "dies", tags=["continuum"]))
+        client.set_flow_run_state(run.id, Running(), force=True)
+    emit_event(
+        "prefect.flow-run.heartbeat", resource={"prefect.resource.id": f"prefect.flow-run.{run.id}"},
+        related=[{"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.continuum"}],
+    )  # fmt: skip
+    return run.id
+
+
+def test_a_run_that_died_silently_is_crashed(dead_run: UUID) -> None:
+    def crashed() -> bool:
+        with get_client(sync_client=True) as client:
+            return client.read_flow_run(dead_run).state_type == StateType.CRASHED
+
+    assert until(crashed)
+
+
+def test_people_are_told_of_a_crash_where_they_made_a_block_for_it(server: Server) -> None:
+    said: list[str] = []
+    server.handler = lambda asked: (said.append(asked.body.decode()), as_json({}))[1]
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+    block = CustomWebhookNotificationBlock(name="test", url=f"{server.url}/told", json_data={"text": "{{body}}"})
+    block.save(automations.ALERTS_BLOCK)
+    told = json.loads(CliRunner().invoke(app, ["deploy", "--json"]).stdout)
+    assert told["alerts"]
+    emit_event("continuum.scaling.blinded", resource={"prefect.resource.id": "continuum.fleet.default"},
+               payload={"pools": [f"eu-eks/{uuid4().hex}"]})  # fmt: skip
+    assert until(lambda: any("eu-eks/" in line for line in said))
