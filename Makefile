@@ -74,6 +74,10 @@ bench-carbon: venv ## a paper's table beside ours, the exact planner's speed, fo
 bench-simulation: venv ## speed and memory of the simulated fleet
 	@$(BIN)/python tests/benchmarks/bench_simulation.py
 
+.PHONY: screenshots
+screenshots: venv ## what the browser tests see, as pictures in build/screenshots (needs Chromium)
+	@CONTINUUM_SCREENSHOTS=build/screenshots $(BIN)/pytest tests/browser
+
 .PHONY: lock
 lock: ## resolve every dependency anew into requirements.lock (needs .venv)
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -103,7 +103,7 @@ def answer(
 
 def _resume(run_id: UUID, kept: Approval) -> str:
     """Hand the form in; why Prefect did not take it, or ""."""
-    form = {"approve": kept.approve, "name": kept.person, "leave_out": kept.leave_out, "note": kept.note}
+    form = {"approve": kept.approve, "name": kept.person, "leave_out": ", ".join(kept.leave_out), "note": kept.note}
     with prefect_client(WHERE) as client:
         result = client.resume_flow_run(run_id, run_input=form)
     status = str(result.status.value)

@@ -54,7 +54,7 @@ def _answered(run: Run, changes: Sequence[Decision], answer: form.Approval) -> t
     """The changes that a person lets go ahead, and in words who it was; the others are rejected in their name."""
     kept = _signed(run, answer)
     said, out = in_words(kept), list(changes)
-    unknown = [scope for scope in answer.leave_out if not any(covers(scope, row.subject) for row in changes)]
+    unknown = [scope for scope in kept.leave_out if not any(covers(scope, row.subject) for row in changes)]
     if not answer.approve:
         pass
     elif run.fleet.approvals == "verified" and not kept.verified:
@@ -62,7 +62,7 @@ def _answered(run: Run, changes: Sequence[Decision], answer: form.Approval) -> t
     elif unknown:
         said += f"; not done: nothing in the plan is called {unknown[0]!r}, which was to be left out"
     else:
-        out = [row for row in changes if any(covers(scope, row.subject) for scope in answer.leave_out)]
+        out = [row for row in changes if any(covers(scope, row.subject) for scope in kept.leave_out)]
     run.store.settle(out, Verdict.REJECTED, detail=f"left out; {said}" if len(out) < len(changes) else said)
     rejected = {row.id for row in out}
     return [row for row in changes if row.id not in rejected], said
@@ -73,8 +73,9 @@ def _signed(run: Run, answer: form.Approval) -> Approval:
 
     The store says who it was, never the form: anybody who reaches the Prefect API can fill that in.
     """
+    scopes = [scope for each in answer.leave_out.split(",") if (scope := each.strip())]
     given = Approval(flow_run_id=run.id, person=answer.name, verified=False, approve=answer.approve,
-                     leave_out=answer.leave_out, note=answer.note)  # fmt: skip
+                     leave_out=scopes, note=answer.note)  # fmt: skip
     if before := approvals.same_answer(run.store, given):
         return before
     approvals.keep_approval(run.store, given)

@@ -15,7 +15,7 @@ class Approval(RunInput):
         min_length=1, max_length=100,
         description="your name. Prefect knows no users, so it is kept as unverified; `continuum approve` verifies it",
     )  # fmt: skip
-    leave_out: list[str] = Field([], description="clusters, or single lines of the plan, that are to stay as they are")
+    leave_out: str = Field("", description="what is to stay as it is: clusters, or subjects of the plan, with commas")
     note: str = Field("", description="kept beside the decision", max_length=500)
 
 
@@ -33,5 +33,5 @@ def ask_for_approval(plan: str, *, timeout_s: int) -> Approval | None:
     """
     if not runtime.deployment.id:
         return None
-    form = Approval.with_initial_data(description=plan, approve=False, leave_out=[], note="")
-    return suspend_flow_run(wait_for_input=form, timeout=timeout_s)
+    # no initial data: a field that has some loses its description
+    return suspend_flow_run(wait_for_input=Approval.with_initial_data(description=plan), timeout=timeout_s)

@@ -187,7 +187,7 @@ class TestApproval:
     @pytest.fixture
     def answer(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
         def given(approve: bool) -> None:
-            form = Approval(approve=approve, name="a test", leave_out=[], note="")
+            form = Approval(approve=approve, name="a test", leave_out="", note="")
             monkeypatch.setattr("tasks.acting.approval.ask_for_approval", lambda plan, timeout_s: form)
 
         return given

@@ -1,0 +1,84 @@
+"""The Prefect UI as a person uses it: find a flow, fill its form, see it run, approve what waits; and the report."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Laptop
+
+pytestmark = pytest.mark.server
+
+Save = Callable[[Any, str], None]
+
+
+def run_with_mode(page: Any, laptop: Laptop, mode: str) -> None:
+    """Fill the form of cluster-scaling, submit it, and open the run."""
+    page.goto(f"{laptop.ui}/deployments/deployment/{laptop.deployment('cluster-scaling/cluster-scaling')}/run")
+    page.get_by_text("Approval Timeout S").wait_for()
+    if mode != "shadow":
+        page.locator("button.p-select-button__control").filter(has_text="shadow").focus()
+        page.keyboard.press("ArrowDown")
+        page.get_by_role("option", name=mode).click()
+    page.get_by_role("button", name="Submit").click()
+    page.locator("a[href*='/runs/flow-run/']").first.click()
+
+
+def test_deployments_are_listed_and_found_by_name(page: Any, laptop: Laptop, screenshot: Save) -> None:
+    page.goto(f"{laptop.ui}/deployments")
+    page.get_by_text("cluster-scaling-on-event", exact=True).first.wait_for()
+    page.get_by_placeholder("Search").first.fill("workload-placement")
+    page.get_by_text("workload-placement-on-event", exact=True).first.wait_for()
+    screenshot(page, "deployments")
+
+
+def test_a_run_from_the_form_completes_and_shows_its_table(page: Any, laptop: Laptop, screenshot: Save) -> None:
+    run_with_mode(page, laptop, "shadow")
+    page.get_by_text("Completed", exact=True).first.wait_for()
+    page.get_by_text("Artifacts", exact=True).click()
+    page.get_by_text("cluster-scaling-table").click()
+    page.get_by_text("eu-eks/web").first.wait_for()
+    screenshot(page, "table")
+
+
+def test_a_plan_that_waits_is_approved_in_its_form(page: Any, laptop: Laptop, screenshot: Save) -> None:
+    run_with_mode(page, laptop, "propose")
+    page.get_by_role("button", name="Resume").click()
+    form = page.locator(".p-modal")
+    form.get_by_text("would change", exact=False).wait_for()
+    form.get_by_text("it is checked against the fleet once more first", exact=False).wait_for()
+    screenshot(page, "approval")
+    form.get_by_role("switch").click()
+    form.locator("textarea").first.fill("a browser")
+    form.get_by_role("button", name="Submit").click()
+    page.get_by_text("Completed", exact=True).first.wait_for()
+    run = page.url.rsplit("/", 1)[1].split("?")[0]
+    rows = laptop.says("journal", "list", "--json")["intents"]
+    acted = [laptop.says("journal", "show", row["decision_id"], "--json")["decision"] for row in rows]
+    of_run = [row for row in acted if row["flow_run_id"] == run]
+    assert {row["state"] for row in of_run} == {"acted"}, (run, acted)
+    assert laptop.says("status", "--json")["approvals"] == []
+
+
+def test_the_automations_are_listed(page: Any, laptop: Laptop) -> None:
+    page.goto(f"{laptop.ui}/automations")
+    for name in ("forecast breached -> scaling", "continuum: runs that died silently"):
+        page.get_by_text(name, exact=False).first.wait_for()
+
+
+@pytest.mark.parametrize("page", [(1280, 900), (390, 844)], indirect=True, ids=["1280px", "390px"])
+def test_the_report_is_readable(page: Any, laptop: Laptop, tmp_path: Path, screenshot: Save) -> None:
+    env = {"CONTINUUM_HOME": laptop.told["home"], "PATH": ""}
+    out = tmp_path / "report.html"
+    subprocess.run([sys.executable, "-m", "deployments.command", "report", "--out", str(out)], env=env, check=True,
+                   capture_output=True, timeout=90)  # fmt: skip
+    page.goto(out.as_uri())
+    page.get_by_role("heading").first.wait_for()
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0, "the page scrolls sideways"
+    screenshot(page, f"report-{page.viewport_size['width']}")
