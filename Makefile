@@ -38,7 +38,7 @@ test: venv ## every test
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: lint
-lint: venv ## format, style, types, import contracts, dependencies, spelling
+lint: venv ## format, style, types, import contracts, dependencies, spelling, insecure calls
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff check --quiet --config .ci/decide.toml $(wildcard tasks/*/decide tasks/*/decide.py)
@@ -46,6 +46,7 @@ lint: venv ## format, style, types, import contracts, dependencies, spelling
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/deptry .
 	@$(BIN)/codespell
+	@$(BIN)/bandit --quiet --recursive -ll flows tasks blocks deployments 2> >(grep -v 'but no failed test' >&2)
 
 .PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-energy bench-simulation
 bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-energy bench-simulation ## every benchmark
@@ -77,6 +78,12 @@ bench-simulation: venv ## speed and memory of the simulated fleet
 .PHONY: screenshots
 screenshots: venv ## what the browser tests see, as pictures in build/screenshots (needs Chromium)
 	@CONTINUUM_SCREENSHOTS=build/screenshots $(BIN)/pytest tests/browser
+
+.PHONY: sbom audit
+sbom: venv ## every locked package as CycloneDX, in build/sbom.json
+	@mkdir -p build && $(BIN)/uv tool run --quiet --from 'cyclonedx-bom>=7' cyclonedx-py requirements requirements.lock --output-file build/sbom.json
+audit: venv ## known holes of the locked packages; a package that the database cannot be asked about is named
+	@$(BIN)/uv tool run --quiet 'pip-audit>=2.9' --requirement requirements.lock --disable-pip
 
 .PHONY: lock
 lock: ## resolve every dependency anew into requirements.lock (needs .venv)

@@ -81,7 +81,7 @@ def _sections(file: Path) -> dict[str, dict[str, Any]]:
     """Contexts, clusters and users of a file by name, file names made absolute."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        document = yaml.load(file.read_bytes(), Loader=loader)  # a safe loader, whichever was built
+        document = yaml.load(file.read_bytes(), Loader=loader)  # a safe loader, whichever was built  # nosec B506
         return {
             section: {
                 str(entry["name"]): _absolute(entry[section[:-1]] or {}, file.absolute().parent)

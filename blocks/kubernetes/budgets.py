@@ -62,9 +62,9 @@ def requested(pods: Iterable[Object]) -> tuple[float, float]:
     cores = memory = 0.0
     for pod in pods:
         for container in pod["spec"].get("containers") or ():
-            requests = (container.get("resources") or {}).get("requests") or {}
-            cores += _number(to_cores(requests.get("cpu", 0)))
-            memory += _number(to_bytes(requests.get("memory", 0)))
+            asked = (container.get("resources") or {}).get("requests") or {}
+            cores += _number(to_cores(asked.get("cpu", 0)))
+            memory += _number(to_bytes(asked.get("memory", 0)))
     return cores, memory
 
 

@@ -25,6 +25,12 @@ def test_what_comes_from_outside_is_escaped() -> None:
     assert "&lt;script&gt;" in page()
 
 
+def test_names_in_a_plot_are_escaped() -> None:
+    named = {**PLOT, "title": "<script>alert(1)</script>", "unit": "<script>", "marks": [{"t": 0, "label": "<script>"}],
+             "lines": [{"label": "<script>x</script>", "t": [0, 300], "y": [1.0, 2.0]}]}  # fmt: skip
+    assert "<script" not in page(plots=[named])
+
+
 def test_a_simulated_fleet_is_called_so() -> None:
     assert "simulated fleet" in page()
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from deployments.local.kubernetes.admission import UNSCHEDULABLE
 from deployments.local.kubernetes.controllers.evictions import tolerates
 from deployments.local.kubernetes.controllers.scheduling.node_info import NodeInfo
-from deployments.local.kubernetes.controllers.scheduling.pod_info import PodInfo, Port, compiled
+from deployments.local.kubernetes.controllers.scheduling.pod_info import ANY_ADDRESS, PodInfo, Port, compiled
 from deployments.local.kubernetes.controllers.scheduling.resources import amounts
 from deployments.local.kubernetes.store import Stored
 
@@ -17,7 +17,6 @@ Json = dict[str, Any]
 
 _CORDON = {"key": UNSCHEDULABLE, "effect": "NoSchedule"}
 _REPELLING = ("NoSchedule", "NoExecute")
-_ANY_ADDRESS = "0.0.0.0"  # what a hostPort without hostIP means
 
 
 class Refusal(NamedTuple):
@@ -77,7 +76,7 @@ def _node_ports(info: PodInfo, node: NodeInfo) -> Refusal | None:
 
 
 def _clash(one: Port, other: Port) -> bool:
-    return one[1:] == other[1:] and (one[0] == other[0] or _ANY_ADDRESS in (one[0], other[0]))
+    return one[1:] == other[1:] and (one[0] == other[0] or ANY_ADDRESS in (one[0], other[0]))
 
 
 def _node_resources_fit(info: PodInfo, node: NodeInfo) -> Refusal | None:

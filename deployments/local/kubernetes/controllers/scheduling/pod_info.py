@@ -23,6 +23,7 @@ Json = dict[str, Any]
 Port = tuple[str, str, int]
 """Host address ("0.0.0.0" for all), protocol and number."""
 
+ANY_ADDRESS = "0.0.0.0"  # nothing listens there: what a hostPort without hostIP means  # nosec B104
 DEFAULT_CPU_M, DEFAULT_MEMORY = 100, 200 * 2**20
 """What a pod without requests counts for in scores (schedutil.DefaultMilliCPURequest, DefaultMemoryRequest)."""
 HARD_AFFINITY_WEIGHT = 1
@@ -133,7 +134,7 @@ def _ports(spec: Json) -> tuple[Port, ...]:
     """Ports of the node that a pod takes: those of its containers and sidecars with a hostPort."""
     sidecars = [entry for entry in spec.get("initContainers", ()) if entry.get("restartPolicy") == "Always"]
     return tuple(
-        (port.get("hostIP") or "0.0.0.0", port.get("protocol", "TCP"), number)
+        (port.get("hostIP") or ANY_ADDRESS, port.get("protocol", "TCP"), number)
         for container in [*spec.get("containers", ()), *sidecars] for port in container.get("ports", ())
         if (number := port.get("hostPort") or (port.get("containerPort") if spec.get("hostNetwork") else 0))
     )  # fmt: skip
