@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -87,3 +87,15 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadCreated,
     TrafficDiverted,
 )
+
+
+class BudgetExceeded(Event):
+    """At most one per period and budget: what a period of the fleet came to is above what somebody allowed for it."""
+
+    name: ClassVar[str] = "continuum.budget.exceeded"
+
+    period_start: datetime = Field(description="first moment of the period")
+    period_end: datetime = Field(description="the first moment after it")
+    quantity: Literal["energy_kwh", "location_kg"] = Field(description="kWh, or kg CO2e by location")
+    budget: float = Field(ge=0, description="what was allowed, in that unit")
+    actual: float = Field(ge=0, description="what it came to, in that unit")

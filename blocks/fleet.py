@@ -162,6 +162,10 @@ class Metrics(Model):
     verify_tls: bool = Field(True, description="false accepts any certificate: only on a network you trust")
     cpu_cores: str = Field("node_pool:cpu_usage:cores", description="PromQL: CPU in use, cores")
     memory_bytes: str = Field("node_pool:memory_usage:bytes", description="PromQL: memory in use, bytes")
+    nodes_ready: str = Field("node_pool:nodes_ready:count", description="PromQL: Ready nodes, for energy reports")
+    watts: str = Field("", description="PromQL: W that a pool's machines draw, without PUE; none: modelled")
+    namespace_cpu_cores: str = Field("", description="PromQL: CPU in use, also by label `namespace`, cores")
+    namespace_cpu_requests: str = Field("", description="PromQL: CPU requested, also by label `namespace`, cores")
 
 
 class Fleet(Model):

@@ -37,6 +37,8 @@ class Outcome:
     ahead_of_demand: list[dict[str, Any]] = field(default_factory=list)
     held: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    energy: dict[str, Any] = field(default_factory=dict)
+    cleaner: dict[str, Any] = field(default_factory=dict)
     report: str = ""
     home: str = ""
 

@@ -74,9 +74,12 @@ def draw(plot: Mapping[str, Any]) -> str:
                           fontsize=7.5, rotation=90, va="top", ha="right", color="#5b6675")  # fmt: skip
         for number, points in enumerate(plot.get("points", ())):
             axes.scatter(points["x"], points["y"], s=14, color=_OTHERS[number % 4], label=points["label"])
+        if "bars" in plot:
+            axes.barh(plot["bars"]["labels"], _values(plot["bars"]["values"]), color=_OTHERS[0])
+            axes.invert_yaxis()
         axes.set_title(plot["title"], loc="left", fontsize=10)
         axes.set_ylabel(plot["unit"])
-        if not plot.get("free_y"):
+        if not (plot.get("free_y") or "bars" in plot):
             axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#e6eaee", lw=0.7)
@@ -86,7 +89,8 @@ def draw(plot: Mapping[str, Any]) -> str:
             locator: Any = dates.AutoDateLocator(tz=UTC)  # type: ignore[no-untyped-call]
             axes.xaxis.set_major_locator(locator)
             axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, ncols=4, fontsize=8)
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, ncols=4, fontsize=8)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()

@@ -61,6 +61,11 @@ class CarbonSeries:
                                fix="give 0 or more; a missing value is not zero")  # fmt: skip
 
     @property
+    def how(self) -> str:
+        """Method and source in words."""
+        return self.source if self.source.startswith(self.method) else f"{self.method}, {self.source}"
+
+    @property
     def end_s(self) -> int:
         """The first second that is not covered."""
         return self.start_s + self.step_s * len(self.g_per_kwh)

@@ -70,6 +70,10 @@ def _print(outcome: Outcome) -> None:
         )  # fmt: skip
     for row in outcome.held:
         out.print(f"[green]held up[/green]  {row['pool']}: {row['setting']} (before: {row['before']})", highlight=False)
+    if outcome.energy:
+        out.print(f"[green]last hour[/green]  {outcome.energy['summary']}", highlight=False, soft_wrap=True)
+    if outcome.cleaner:
+        out.print(f"[green]cleaner hour[/green]  {outcome.cleaner['words']}", highlight=False, soft_wrap=True)
     for row in outcome.left_over:
         out.print(f"left by the killed run  {row['subject']}: {row['state']}: {row['detail']}", highlight=False)
     for line in (

@@ -1,17 +1,18 @@
-"""`continuum energy ...`: what machines draw, offline."""
+"""`continuum energy ...`: what machines draw, and what a period of a fleet came to."""
 
 from __future__ import annotations
 
 from math import isnan
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from blocks.errors import InvalidInput
-from deployments.command.output import Json, out, print_json, refusals
+from deployments.command.output import Json, err, out, print_json, refusals
 
-energy = typer.Typer(no_args_is_help=True, help="What machines draw; nothing is measured or changed.")
+energy = typer.Typer(no_args_is_help=True, help="What machines draw, and what a period of a fleet came to.")
 
 
 def register(app: typer.Typer) -> None:
@@ -72,4 +73,49 @@ def energy_model(
         out.print(table)
         out.print("Method: model, by medians of SPECpower_ssj2008 results (spec.org) of its CPU family; no meter.",
                   highlight=False, soft_wrap=True)  # fmt: skip
+        return None
+
+
+@energy.command("report")
+def energy_report(
+    begin: Annotated[str | None, typer.Option("--from", help="2026-03, 2026-03-01 or 2026-03-01T06:00Z; UTC")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="the first moment that no longer belongs to it")] = None,
+    samples: Annotated[Path | None, typer.Option(help="CSV or Parquet instead of a fleet: ts, cluster, pool, "
+                                                 "instance_type, cpu_ratio[, node, machines, watts, ...]")] = None,
+    shares: Annotated[Path | None, typer.Option(help="with --samples: ts, cluster, pool, namespace, cpu_used, "
+                                                "cpu_requested")] = None,
+    fleet: Annotated[str, typer.Option(help="a fleet.yaml or an inventory block")] = "default",
+    intensity: Annotated[Path | None, typer.Option(help="hourly g CO2e/kWh: a file (hour_utc, one column a zone) "
+                                                   "or a folder; default: CONTINUUM_DATA, or the typical day")] = None,
+    factors: Annotated[Path | None, typer.Option(help="factor, key, year, value, source: pue by cluster, "
+                                                 "market_g_per_kwh by zone")] = None,
+    zone: Annotated[str, typer.Option(help="grid zone of samples without one, e.g. DE")] = "",
+    pue: Annotated[float | None, typer.Option(help="of samples without one")] = None,
+    units: Annotated[float | None, typer.Option(help="functional units that the period served, for its SCI")] = None,
+    unit: Annotated[str, typer.Option(help="what one is called")] = "unit",
+    into: Annotated[Path | None, typer.Option("--out", help="folder for rows, totals and a page")] = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Account energy and carbon of a fleet, or of your own samples, by cluster, pool, namespace and hour."""
+    from deployments import energy as reports
+
+    with refusals():
+        chosen = reports.Choices(begin, end, samples, shares, fleet, intensity, factors, zone, pue, units, unit)
+        with err.status("reading"):
+            report = reports.energy_report(chosen)
+            files = [str(path) for path in reports.write(report, into)] if into else []
+        told = reports.told(report)
+        if as_json:
+            return print_json(told | {"files": files})
+        for line in report.trouble:
+            err.print(line, highlight=False, markup=False, soft_wrap=True)
+        table = Table(*reports.COLUMNS, title=f"{told['name']}, {told['start']} to {told['end']}", title_justify="left")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for row in reports.rows(told):
+            table.add_row(*row)
+        out.print(table)
+        out.print(reports.summary(told), highlight=False, markup=False, soft_wrap=True)
+        for path in files:
+            out.print(path, highlight=False, markup=False, soft_wrap=True)
         return None

@@ -120,6 +120,7 @@ def add_runs(rows: list[dict[str, Any]]) -> None:
 
 def _when(entry: dict[str, Any]) -> str:
     if schedules := entry.get("schedules"):
-        return f"every {schedules[0]['interval'] // 60} min"
+        first = schedules[0]
+        return f"every {first['interval'] // 60} min" if "interval" in first else f"at {first['cron']} (cron)"
     events = [name for trigger in entry.get("triggers", ()) for name in trigger["expect"]]
     return f"on {', '.join(events)}" if events else "by hand"

@@ -72,7 +72,7 @@ def observe_runs(default_zone: str = "") -> View:
             trouble.append(f"{error}; runs there start at their time")
             continue
         intensity[zone] = Intensity(series.start_s, series.step_s, series.g_per_kwh)
-        how[zone] = f"{series.method}, {series.source}"
+        how[zone] = series.how
     return View(as_of, tuple(found), intensity, how, tuple(trouble))
 
 

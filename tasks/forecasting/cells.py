@@ -35,17 +35,19 @@ def numbers(
     Refused: text, infinity, and what lies beyond 1e17.
     """
     if pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_decimal(column.type):
-        values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
-        wrong = np.isinf(values) | (np.abs(values) > LARGEST)
-        shown = values.astype(str).astype(object)
+        values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        values = values if values.flags.writeable else values.copy()
+        wrong = (values > LARGEST) | (values < -LARGEST)
+        shown = values.copy() if wrong.any() else values
     else:
         shown = text(column)
-        values = np.asarray(pd.to_numeric(pd.Series(shown), errors="coerce"), dtype=np.float64)
+        values = np.array(pd.to_numeric(pd.Series(shown), errors="coerce"), dtype=np.float64)
         empty = np.array([cell.lower() in MISSING for cell in shown], dtype=bool)
         wrong = (np.isnan(values) & ~empty) | (np.abs(values) > LARGEST)
-    refused = [f"line {lines[i]}, column {name}: {shown[i]!r} {_why_no_number(values[i], shown[i])}: row left out"
-               for i in np.flatnonzero(wrong)]  # fmt: skip
-    return np.where(wrong, np.nan, values), wrong, refused
+    refused = [f"line {lines[i]}, column {name}: {cell!r} {_why_no_number(values[i], cell)}: row left out"
+               for i, cell in ((i, str(shown[i])) for i in np.flatnonzero(wrong))]  # fmt: skip
+    values[wrong] = np.nan
+    return values, wrong, refused
 
 
 def _why_no_number(value: float, shown: str) -> str:
@@ -71,6 +73,12 @@ def seconds(
         found = moments.cast(pa.int64()).fill_null(NO_TIME).to_numpy(zero_copy_only=False)
         shown = np.where(found == NO_TIME, "", "a time").astype(object)
         return _checked_times(found, shown, name, lines, notes)
+    if pa.types.is_integer(column.type) and not column.null_count:
+        whole = column.cast(pa.int64(), safe=False).to_numpy(zero_copy_only=False)
+        in_ms = (whole > MILLISECONDS_FROM) | (whole < -MILLISECONDS_FROM)
+        found = np.where(in_ms, whole // 1000, whole) if in_ms.any() else whole
+        usable = (found < MILLISECONDS_FROM) & (found > -MILLISECONDS_FROM)
+        return _checked_times(found if usable.all() else np.where(usable, found, NO_TIME), whole, name, lines, notes)
     shown = text(column)
     raw = np.asarray(pd.to_numeric(pd.Series(shown), errors="coerce"), dtype=np.float64)
     if len(raw) and np.isfinite(raw).mean() > 0.5:
@@ -89,8 +97,8 @@ def seconds(
 
 
 def _checked_times(
-    found: NDArray[np.int64], shown: Text, name: str, lines: NDArray[np.int64], notes: list[str]
+    found: NDArray[np.int64], shown: Text | NDArray[np.int64], name: str, lines: NDArray[np.int64], notes: list[str]
 ) -> tuple[NDArray[np.int64], list[str], list[str]]:
-    refused = [f"line {lines[i]}, column {name}: {shown[i]!r} is no ISO 8601 time: row left out"
+    refused = [f"line {lines[i]}, column {name}: {str(shown[i])!r} is no ISO 8601 time: row left out"
                for i in np.flatnonzero(found == NO_TIME)]  # fmt: skip
-    return found.astype(np.int64), refused, notes
+    return found.astype(np.int64, copy=False), refused, notes

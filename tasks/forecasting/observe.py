@@ -67,22 +67,27 @@ class DemandQuery:
         return replace(found, unique_id=tuple(found.unique_id[row] for row in rows), values=found.values[rows])
 
 
-def demand_queries(fleet: Fleet) -> Iterator[DemandQuery]:
-    """Every question that gives the fleet's demand.
+def demand_queries(fleet: Fleet, kinds: Sequence[str] = KINDS, label: str = "") -> Iterator[DemandQuery]:
+    """Every question that gives the fleet's demand, or other fields of `Metrics`; one that is empty is not asked.
 
     A query with `$cluster` is asked once a cluster; any other once, for all clusters of its source.
+    label: what names a series beside its pool, e.g. "/{namespace}".
     """
     shared = tuple(cluster.name for cluster in fleet.clusters if not cluster.metrics)
     sources = [(fleet.metrics, shared)] if shared else []
     sources += [(cluster.metrics, (cluster.name,)) for cluster in fleet.clusters if cluster.metrics]
     for metrics, clusters in sources:
-        for kind in KINDS:
+        for kind in kinds:
             promql = str(getattr(metrics, kind))
+            if not promql:
+                continue
             if "$cluster" in promql:
                 for name in clusters:
-                    yield DemandQuery(metrics, (name,), kind, promql.replace("$cluster", name), f"{name}/{{node_pool}}")
+                    yield DemandQuery(
+                        metrics, (name,), kind, promql.replace("$cluster", name), f"{name}/{{node_pool}}{label}"
+                    )
             else:
-                yield DemandQuery(metrics, clusters, kind, promql, "{cluster}/{node_pool}")
+                yield DemandQuery(metrics, clusters, kind, promql, f"{{cluster}}/{{node_pool}}{label}")
 
 
 def cpu_demand_of_fleet(fleet: Fleet, days: int, step_s: int) -> tuple[Series, list[str]]:

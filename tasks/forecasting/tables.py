@@ -61,7 +61,11 @@ def _without_blank_rows(table: pa.Table, lines: NDArray[np.int64]) -> tuple[pa.T
 
 def _load_parquet(path: Path) -> tuple[pa.Table, NDArray[np.int64]]:
     try:
-        table = pa_parquet.ParquetFile(path).read()
+        with pa_parquet.ParquetFile(path) as file:
+            words = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+        table = pa_parquet.ParquetFile(
+            path, memory_map=True, read_dictionary=words
+        ).read()  # each word once, however many the rows
     except (pa.ArrowException, OSError) as error:
         raise InvalidInput(f"not a readable Parquet file ({_first_line(error)})", where=str(path),
                            fix="write it again with a Parquet library") from error  # fmt: skip

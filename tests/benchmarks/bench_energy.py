@@ -1,5 +1,7 @@
 """How far the power model is off measured watts, beside the seed's formula; errors as a share of the machine's maximum.
 
+The report of a month of 1,000 made-up machines besides: seconds and memory.
+
 Run: `make bench-energy` (needs CONTINUUM_DATA). Data: power/codecarbon_cpu_load_vs_power.csv (106 points of 4 machines;
 wall watts of one, package watts of all) and power/aws_instances_power.csv.gz (Teads' estimates of 621 types).
 """
@@ -10,12 +12,17 @@ import csv
 import gzip
 import json
 import os
+import resource
+import subprocess
 import sys
+import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from energy_month import write_month
 from numpy.typing import NDArray
 
 from blocks.errors import InvalidInput
@@ -74,6 +81,20 @@ def aws(folder: Path) -> Iterator[tuple[str, Floats, Floats]]:
             yield row["Instance type"], np.array(read[0]), np.array(read[1])
 
 
+def month_of(machines: int) -> dict[str, float]:
+    """`continuum energy report` of a month of machines, a sample each 5 minutes: seconds, peak memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        samples = Path(folder) / "month.parquet"
+        rows = write_month(samples, machines)
+        words = ["energy", "report", "--samples", samples, "--pue", "1.2", "--out", Path(folder) / "out", "--json"]
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "deployments.command", *words], check=True, stdout=subprocess.DEVNULL)
+        wall_s = time.perf_counter() - begin
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"rows": rows, "cpu_s": used.ru_utime + used.ru_stime, "wall_s": wall_s, "must_s": 10,
+            "peak_gb": used.ru_maxrss * 1024 / 1e9, "must_gb": 1}  # fmt: skip
+
+
 def main() -> None:
     """Measure and print."""
     data = os.environ.get("CONTINUUM_DATA")
@@ -104,6 +125,7 @@ def main() -> None:
     mean = np.mean(types, axis=0)
     together = np.array([*wall, *((row[0], row[2]) for row in types)])
     document = {
+        "month_of_1000_machines": month_of(1000),
         "measured_machines": {"wall": wall, "package": package, "columns": ["ours", "seed"]},
         "aws_types": {"read": len(types), "unknown": unknown, "package": [mean[0], mean[2]],
                       "instance": [mean[1], mean[3]]},

@@ -1,8 +1,11 @@
-"""`continuum energy model` as a person and as a script use it."""
+"""`continuum energy` as a person and as a script use it."""
 
 from __future__ import annotations
 
+import csv
 import json
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -40,3 +43,81 @@ def test_what_cannot_be_is_refused_in_one_line(words: tuple[str, str]) -> None:
     refused = run("m5.large", *words)
     assert refused.exit_code == 1
     assert refused.stderr.count("\n") == 1
+
+
+class TestReport:
+    """`continuum energy report` on a person's own samples."""
+
+    @pytest.fixture
+    def samples(self, tmp_path: Path) -> Path:
+        path = tmp_path / "march.csv"
+        lines = [f"2026-03-0{day}T{hour:02d}:{minute:02d}Z,eu,web,n{node},m6i.large,DE,{0.2 + 0.1 * (node + day)}"
+                 for day in (1, 2) for hour in range(24) for minute in (0, 30) for node in (1, 2)]  # fmt: skip
+        path.write_text("\n".join(["ts,cluster,pool,node,instance_type,zone,cpu_ratio", *lines]) + "\n")
+        return path
+
+    @staticmethod
+    def report(*words: object, fails: bool = False):
+        told = CliRunner().invoke(app, ["energy", "report", *map(str, words)])
+        assert (told.exit_code != 0) == fails, told.output
+        return told
+
+    def test_rows_of_the_file_add_up_to_the_totals_on_the_terminal(self, samples: Path, tmp_path: Path) -> None:
+        told = json.loads(self.report("--samples", samples, "--out", tmp_path / "out", "--json").stdout)
+        (path,) = (Path(each) for each in told["files"] if each.endswith(".csv"))
+        with path.open() as file:
+            rows = list(csv.DictReader(file))
+        for name in ("energy_kwh", "idle_kwh", "location_g", "embodied_g"):
+            assert sum(Decimal(row[name]) for row in rows) == Decimal(str(told["totals"][name])), name
+        assert len({row["hour_utc"] for row in rows}) == 48
+
+    def test_the_same_period_again_gives_the_same_bytes_and_late_data_a_revision(self, samples, tmp_path: Path) -> None:
+        words = (
+            "--samples",
+            samples,
+            "--from",
+            "2026-03-01",
+            "--to",
+            "2026-03-02",
+            "--out",
+            tmp_path / "out",
+            "--json",
+        )
+        first = json.loads(self.report(*words).stdout)["files"]
+        before = {path: Path(path).read_bytes() for path in first}
+        assert json.loads(self.report(*words).stdout)["files"] == first
+        with samples.open("a") as file:
+            file.write("2026-03-01T12:15Z,eu,web,n1,m6i.large,DE,0.9\n")
+        later = json.loads(self.report(*words).stdout)["files"]
+        assert all("-r2" in path for path in later)
+        assert {path: Path(path).read_bytes() for path in first} == before
+
+    def test_the_change_from_the_day_before_is_told_by_cause(self, samples: Path) -> None:
+        told = json.loads(self.report("--samples", samples, "--from", "2026-03-02", "--json").stdout)
+        change = told["change_g"]
+        parts = sum(change[name] for name in ("load", "efficiency", "intensity", "data"))
+        assert parts == pytest.approx(change["total"])
+        assert change["load"] > 0 > change["efficiency"]  # busier machines do more for each kWh
+
+    def test_sci_is_a_unit(self, samples: Path) -> None:
+        told = json.loads(self.report("--samples", samples, "--units", "1000", "--unit", "order", "--json").stdout)
+        total = told["totals"]
+        assert told["sci_g_per_unit"] == pytest.approx((total["location_g"] + total["embodied_g"]) / 1000)
+
+    def test_a_year_without_its_factor_is_refused_by_name(self, samples: Path, tmp_path: Path) -> None:
+        factors = tmp_path / "factors.csv"
+        factors.write_text("factor,key,year,value,source\npue,eu,2024,1.2,operator\n")
+        told = self.report("--samples", samples, "--factors", factors, fails=True)
+        assert "no pue of eu for 2026" in told.stderr
+        assert len(told.stderr.strip().splitlines()) == 1
+
+    @pytest.mark.parametrize(("words", "said"), [
+        (("--from", "spring"), "no time"), (("--from", "2027-01-01", "--to", "2027-01-02"), "nothing of that time"),
+        (("--from", "2026-03-02", "--to", "2026-03-01"), "--to"), (("--units", "0"), "--units"),
+        (("--pue", "0.5"), "PUE"),
+        (("--from", "2026-03-01T00:10Z"), "no whole hour"),
+    ])  # fmt: skip
+    def test_what_cannot_be_is_one_line(self, samples: Path, words: tuple[str, ...], said: str) -> None:
+        told = self.report("--samples", samples, *words, fails=True)
+        assert said in told.stderr
+        assert "Traceback" not in told.stderr

@@ -1,0 +1,49 @@
+"""Account the fleet's energy and carbon: by cluster, pool, namespace and hour, each row saying how it is known."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from prefect import flow
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.carbon.offline import zone_series
+from tasks.energy.observe import collect_use, observe_use
+from tasks.energy.offline import report_of
+from tasks.energy.record import due, keep, tell_over_budget
+from tasks.forecasting.observe import source_time_s
+from tasks.run import open_run
+
+
+class EnergyRequest(BaseModel):
+    """Which period to account, and what it may come to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fleet: str = Field("default", description="name of the fleet's inventory block")
+    period: Literal["hour", "day", "month"] = Field("hour", description="the newest one that is over, UTC")
+    budget_kwh: float | None = Field(None, ge=0, description="kWh; a period above it is announced. None: no budget")
+    budget_kg: float | None = Field(None, ge=0, description="kg CO2e by location; the same")
+
+
+@flow(name="energy-report", description=__doc__)
+def energy_report(request: EnergyRequest = EnergyRequest()) -> dict[str, Any]:
+    """Collect, account, record; nothing outside the store and its files is written."""
+    run = open_run(f"energy-report-{request.period}", request.fleet)
+    period = due(request.period, source_time_s(run.fleet))
+
+    trouble = collect_use(run.fleet, period.collect_s, period.end_s)
+    seen = observe_use(run.fleet, period.before_s, period.end_s, trouble)
+
+    report = report_of(
+        run.fleet.name, seen.samples, period.begin_s, period.end_s, zone_series, shares=seen.shares,
+        simulated=run.fleet.simulated,
+    )  # fmt: skip
+    report.trouble.extend(seen.trouble)
+    tell_over_budget(run, report, request.budget_kwh, request.budget_kg)
+
+    return keep(run, report)
+
+
+if __name__ == "__main__":
+    energy_report()

@@ -1,0 +1,122 @@
+"""An energy report of any samples: cut to the period, joined with the grid's intensity and factors, accounted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from blocks.carbon import CarbonSeries
+from blocks.errors import ContinuumError, InvalidInput
+from tasks.energy.decide.accounting import Accounts, account
+from tasks.energy.decide.change import Change, Period, explain_change
+from tasks.energy.decide.samples import HOUR_S, Floats, Pool, Samples, Shares
+from tasks.energy.factors import Factors
+
+Intensity = Callable[[str, int, int], CarbonSeries]  # zone, begin, end
+
+
+@dataclass(frozen=True)
+class EnergyReport:
+    """What a period came to, how it is known, and why it differs from the period before.
+
+    Attributes
+    ----------
+    start_s, end_s: whole hours, epoch. intensity, market: by zone, how it is known.
+    units: how many functional units the period served, and what they are called; None where nobody said.
+    change: against the period of the same length before it; None where nothing is known of that.
+    """
+
+    name: str
+    start_s: int
+    end_s: int
+    accounts: Accounts
+    intensity: Mapping[str, str]
+    market: Mapping[str, str]
+    trouble: list[str] = field(default_factory=list)
+    units: tuple[float, str] | None = None
+    change: Change | None = None
+    simulated: bool = False
+
+    @property
+    def sci_g(self) -> float | None:
+        """Software carbon intensity, ISO/IEC 21031: (E x I + M) / R, g CO2e a functional unit; no market measures."""
+        if self.units is None:
+            return None
+        return float(self.accounts.location_mg.sum() + self.accounts.embodied_mg.sum()) / 1000 / self.units[0]
+
+
+def report_of(
+    name: str, samples: Samples, start_s: int, end_s: int, intensity: Intensity, *, shares: Shares | None = None,
+    factors: Factors = Factors(), units: tuple[float, str] | None = None, simulated: bool = False,
+) -> EnergyReport:  # fmt: skip
+    """The report of [start, end). A pool whose zone no source knows is left out and named, never counted as zero.
+
+    Raises
+    ------
+    InvalidInput: the samples have nothing of that time, or no pool has a known zone. NotFound: a year has no factor.
+    """
+    if start_s % HOUR_S or end_s % HOUR_S or start_s >= end_s:
+        raise InvalidInput("not a span of whole hours", where="period", fix="give times such as 2026-03-01")
+    year = datetime.fromtimestamp(start_s, UTC).year
+    known, trouble = {}, []
+    for zone in sorted({pool.zone for pool in samples.pools}):
+        try:
+            known[zone] = intensity(zone, start_s, end_s)
+        except ContinuumError as error:
+            trouble.append(f"pools in zone {zone} are left out: {error}")
+    kept = [number for number, pool in enumerate(samples.pools) if pool.zone in known]
+    if not kept:
+        raise InvalidInput("no pool has a grid zone that a source knows", where="samples", fix="give --zone, e.g. DE")
+    samples = samples.of_pools(kept)
+    samples = replace(samples, pools=tuple(_with_pue(pool, factors, year) for pool in samples.pools))
+    if shares is not None:
+        hours = (start_s - samples.start_s) // HOUR_S, (end_s - samples.start_s) // HOUR_S
+        shares = shares.of_pools(kept).span(*hours)
+    contracts = {zone: found for zone in known if (found := factors.of("market_g_per_kwh", zone, year))}
+    accounts = account(
+        samples.span(start_s, end_s), _by_hour(known, start_s, end_s),
+        {zone: each[0] for zone, each in contracts.items()}, shares,
+    )  # fmt: skip
+    if not accounts.known_hours:
+        begin = datetime.fromtimestamp(samples.start_s, UTC)
+        raise InvalidInput("the samples have nothing of that time", where="period",
+                           fix=f"they begin at {begin:%Y-%m-%dT%H:%MZ}")  # fmt: skip
+    told = {zone: series.how for zone, series in known.items()}
+    change = _change(accounts, samples, 2 * start_s - end_s, start_s, intensity)
+    return EnergyReport(name, start_s, end_s, accounts, told, {zone: each[1] for zone, each in contracts.items()},
+                        trouble, units, change, simulated)  # fmt: skip
+
+
+def _with_pue(pool: Pool, factors: Factors, year: int) -> Pool:
+    found = factors.of("pue", pool.cluster, year)
+    return pool if found is None else replace(pool, pue=found[0], pue_source=f"{found[1]}, {year}")
+
+
+def _by_hour(known: Mapping[str, CarbonSeries], start_s: int, end_s: int) -> dict[str, Floats]:
+    """By zone, (H,) mean intensity of each hour."""
+    found = {}
+    for zone, series in known.items():
+        part = series.between(start_s, end_s)
+        if HOUR_S % part.step_s:
+            raise InvalidInput(f"intensity in steps of {part.step_s} s", where=f"zone {zone}",
+                               fix="give steps that divide the hour")  # fmt: skip
+        found[zone] = part.g_per_kwh[: (end_s - start_s) // part.step_s].reshape(-1, HOUR_S // part.step_s).mean(axis=1)
+    return found
+
+
+def _change(now: Accounts, samples: Samples, begin_s: int, end_s: int, intensity: Intensity) -> Change | None:
+    """Why this period differs from the one before it; None where the samples know nothing of that."""
+    try:
+        known = {pool.zone: intensity(pool.zone, begin_s, end_s) for pool in samples.pools}
+    except ContinuumError:
+        return None
+    before = account(samples.span(begin_s, end_s), _by_hour(known, begin_s, end_s))
+    return explain_change(_period(before), _period(now)) if before.known_hours else None
+
+
+def _period(accounts: Accounts) -> Period:
+    assumed = accounts.method == "default"
+    grams = accounts.location_mg / 1000
+    return Period(accounts.core_hours, float(accounts.energy_mwh[~assumed].sum() / 1e6), float(grams[~assumed].sum()),
+                  float(grams[assumed].sum()))  # fmt: skip
