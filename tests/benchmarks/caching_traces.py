@@ -33,6 +33,7 @@ class Shape:
     personal: float = 1.0  # ... of a user's
     session_s: float = 3_600.0  # mean over which a user's requests are spread
     new_share: float = 0.3  # objects that appear during the trace, others were there before
+    best_first: float = 0.0  # how far users ask for their favourites first: 0 in any order, large strictly
     equal_sizes: bool = True
 
 
@@ -59,7 +60,9 @@ def sparse(seed: int, shape: Shape = Shape()) -> Requests:
         key[born > begin] = -np.inf
         chosen = np.argsort(-key)[: min(many[user], int(np.isfinite(key).sum()))]
         ts.append(begin + np.sort(rng.exponential(shape.session_s, len(chosen))))
-        item.append(rng.permutation(chosen))
+        item.append(
+            chosen[np.argsort(np.arange(len(chosen)) / len(chosen) * shape.best_first + rng.random(len(chosen)))]
+        )
         site.append(np.full(len(chosen), where))
     return _made(np.concatenate(ts), np.concatenate(site), np.concatenate(item), shape.objects, shape.sites, rng,
                  shape.equal_sizes)  # fmt: skip

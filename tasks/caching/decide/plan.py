@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.caching.decide.popularity import Popularity
-from tasks.caching.decide.requests import Bools, Floats, Ints
+from tasks.caching.decide.requests import Apart, Bools, Floats, Ints
 
 STAY = 1.25  # an object must be worth so much more, per byte, to push out one that is there: fetching has its price
 FURTHER = 1000  # objects beyond the full budget that are still tried for the room that is left
@@ -94,7 +94,8 @@ def candidates(popularity: Popularity, pool: Pool, site: int, budget: float) -> 
     return items, weight * pool.share[items] + own_part, own_part
 
 
-def site_plan(popularity: Popularity, size: Floats, pool: Pool, site: int, budget: float, held: Ints) -> Ints:
+def site_plan(popularity: Popularity, size: Floats, pool: Pool, site: int, budget: float, held: Ints,
+              apart: Apart) -> Ints:  # fmt: skip
     """Objects for one site, most wanted per byte first; those `held` already need not be fetched and win near ties."""
     items, share, _ = candidates(popularity, pool, site, budget)
-    return items[greedy(np.where(np.isin(items, held), STAY * share, share), size[items], budget)]
+    return items[greedy(np.where(apart.inside(items, held), STAY * share, share), size[items], budget)]

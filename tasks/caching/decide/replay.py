@@ -11,7 +11,7 @@ from tasks.caching.decide.flush import Flushes, scored_rows
 from tasks.caching.decide.gate import ARMS, Arm, Gate
 from tasks.caching.decide.plan import Pool, greedy, site_plan
 from tasks.caching.decide.popularity import Popularity
-from tasks.caching.decide.requests import Bools, Ints, Pairs, Requests, pairs_of
+from tasks.caching.decide.requests import Apart, Bools, Ints, Pairs, Requests, pairs_of
 from tasks.caching.decide.simulators import EdgeCache, Made
 
 WARM_UP = 0.2  # share of the requests, from the first, that is not scored
@@ -95,6 +95,7 @@ class _Play:
     def __post_init__(self) -> None:
         self.size = self.requests.size.astype(np.int64).tolist()
         sites = range(self.requests.sites)
+        self.apart = Apart(len(self.size))
         self.arms = [[self.empty(site) for _ in ARMS] for site in sites]
         self.planned = [self.empty(site) for site in sites]
         self.others = {name: [made(self.budget[site], self.size) for site in sites]
@@ -108,13 +109,14 @@ class _Play:
 
     def empty(self, site: int) -> EdgeCache:
         """A cache of a site with nothing in it."""
-        return EdgeCache(self.reactive, self.budget[site], self.size)
+        return EdgeCache(self.reactive, self.budget[site], self.size, self.apart)
 
     def fill(self, cache: EdgeCache, arm: Arm, site: int, plan: Ints) -> int:
         """Give one cache the part of a plan that its arm asks for."""
         used = np.cumsum(self.requests.size[plan])
-        pins, warm = (plan[: np.searchsorted(used, share * self.budget[site], side="right")].tolist()
-                      for share in (arm.pinned, arm.warmed))  # fmt: skip
+        pins, warm = (
+            plan[: np.searchsorted(used, share * self.budget[site], side="right")] for share in (arm.pinned, arm.warmed)
+        )
         return cache.fill(pins, warm, int(arm.pinned * self.budget[site]))
 
     def fill_unheard(self, cache: EdgeCache, site: int, plan: Ints) -> int:
@@ -131,7 +133,7 @@ class _Play:
         for site in range(sites):
             mine = by_site[cuts[site] : cuts[site + 1]]
             items = self.requests.object[mine].tolist()
-            self.plans[site] = site_plan(popularity, size, pool, site, self.budget[site], self.plans[site])
+            self.plans[site] = site_plan(popularity, size, pool, site, self.budget[site], self.plans[site], self.apart)
             for number, (arm, cache) in enumerate(zip(ARMS, self.arms[site], strict=True)):
                 filled = self.fill(cache, arm, site, self.plans[site])
                 fills[number, site] = filled if self.gate.heard[site] else 0  # the first fill is no running cost

@@ -52,3 +52,17 @@ def pairs_of(requests: Requests) -> Pairs:
     found, of_row = np.unique(requests.site * objects + requests.object, return_inverse=True)
     first = np.searchsorted(found, np.arange(requests.sites + 1) * objects)
     return Pairs(found % objects, first, of_row)
+
+
+class Apart:
+    """Which of some objects are not among others, without sorting: marks in an array of all objects."""
+
+    def __init__(self, objects: int) -> None:
+        self._mark: Bools = np.zeros(objects, np.bool_)
+
+    def inside(self, items: Ints, others: Ints) -> Bools:
+        """(I,) whether each item is one of the others."""
+        self._mark[others] = True
+        found = self._mark[items]
+        self._mark[others] = False
+        return found

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
+
+import numpy as np
+
+from tasks.caching.decide.requests import Apart, Ints
 
 
 class Asked(Protocol):
@@ -18,7 +22,10 @@ class Asked(Protocol):
 class Cache(Asked, Protocol):
     """A reactive cache that can be looked into: what is asked for and not there is fetched and kept."""
 
-    def __contains__(self, item: int) -> bool: ...
+    @property
+    def held(self) -> Collection[int]:
+        """What it holds now."""
+        ...
 
     def resize(self, capacity: int) -> None:
         """Grow, or evict until the rest fits."""
@@ -30,20 +37,17 @@ class Lru:
 
     def __init__(self, capacity: int, size: Sequence[int]) -> None:
         self._size, self._capacity, self._used = size, capacity, 0
-        self._held: OrderedDict[int, None] = OrderedDict()
-
-    def __contains__(self, item: int) -> bool:
-        return item in self._held
+        self.held: OrderedDict[int, None] = OrderedDict()
 
     def request(self, item: int) -> bool:
         """See `Asked.request`."""
-        if item in self._held:
-            self._held.move_to_end(item)
+        if item in self.held:
+            self.held.move_to_end(item)
             return True
         size = self._size[item]
         if size <= self._capacity:
             self._make_room(self._capacity - size)
-            self._held[item] = None
+            self.held[item] = None
             self._used += size
         return False
 
@@ -54,7 +58,7 @@ class Lru:
 
     def _make_room(self, most: int) -> None:
         while self._used > most:
-            self._used -= self._size[self._held.popitem(last=False)[0]]
+            self._used -= self._size[self.held.popitem(last=False)[0]]
 
 
 class S3Fifo:
@@ -72,7 +76,7 @@ class S3Fifo:
         self._small: deque[int] = deque()
         self._main: deque[int] = deque()
         self._ghost: OrderedDict[int, None] = OrderedDict()
-        self._hits: dict[int, int] = {}  # of all that is held
+        self.held: dict[int, int] = {}  # with the hits of each
         self._in_small = self._in_main = self._in_ghost = 0
         self._has_evicted = False
         self._set(capacity)
@@ -85,13 +89,10 @@ class S3Fifo:
         )
         self._most_main = capacity - self._most_small
 
-    def __contains__(self, item: int) -> bool:
-        return item in self._hits
-
     def request(self, item: int) -> bool:
         """See `Asked.request`."""
-        if item in self._hits:
-            self._hits[item] += 1
+        if item in self.held:
+            self.held[item] += 1
             return True
         size = self._size[item]
         if size > self._capacity:
@@ -108,7 +109,7 @@ class S3Fifo:
         else:
             self._small.append(item)
             self._in_small += size
-        self._hits[item] = 0
+        self.held[item] = 0
         return False
 
     def resize(self, capacity: int) -> None:
@@ -129,12 +130,12 @@ class S3Fifo:
             item = self._small.popleft()
             size = self._size[item]
             self._in_small -= size
-            if self._hits[item] >= self.TO_MAIN:
-                self._hits[item] = 0
+            if self.held[item] >= self.TO_MAIN:
+                self.held[item] = 0
                 self._main.append(item)
                 self._in_main += size
             else:
-                del self._hits[item]
+                del self.held[item]
                 self._ghost[item] = None
                 self._in_ghost += size
                 self._trim_ghost()
@@ -144,11 +145,11 @@ class S3Fifo:
     def _evict_main(self) -> None:
         while self._main:
             item = self._main.popleft()
-            if hits := self._hits[item]:
-                self._hits[item] = min(hits, self.MOST_HITS) - 1
+            if hits := self.held[item]:
+                self.held[item] = min(hits, self.MOST_HITS) - 1
                 self._main.append(item)
             else:
-                del self._hits[item]
+                del self.held[item]
                 self._in_main -= self._size[item]
                 return
 
@@ -164,17 +165,18 @@ REACTIVE: dict[str, type[Lru] | type[S3Fifo]] = {"lru": Lru, "s3fifo": S3Fifo}
 class EdgeCache:
     """A site's cache: a pinned part that only `fill` changes, and a reactive part that requests and warming change."""
 
-    def __init__(self, reactive: str, capacity: int, size: Sequence[int]) -> None:
-        self._size, self._capacity = size, capacity
+    def __init__(self, reactive: str, capacity: int, size: Sequence[int], apart: Apart) -> None:
+        self._size, self._capacity, self._apart = size, capacity, apart
         self._rest: Cache = REACTIVE[reactive](capacity, size)
-        self.pinned: dict[int, None] = {}  # most wanted first
+        self._pins: Ints = np.zeros(0, np.int64)
+        self._pinned: set[int] = set()
         self._pinned_bytes = 0
 
     def request(self, item: int) -> bool:
         """See `Asked.request`."""
-        return item in self.pinned or self._rest.request(item)
+        return item in self._pinned or self._rest.request(item)
 
-    def fill(self, pins: Iterable[int], warm: Sequence[int], pinned_bytes: int) -> int:
+    def fill(self, pins: Ints, warm: Ints, pinned_bytes: int) -> int:
         """Hold exactly `pins` in the pinned part and ask once, then verify, for each of `warm` that is not held.
 
         Warming goes through the cache as a warmer's two requests do: the first fetches, the second must hit. The most
@@ -182,20 +184,24 @@ class EdgeCache:
 
         Parameters
         ----------
-        warm: most wanted first. pinned_bytes: what the pinned part may take; the reactive part has the rest.
+        pins, warm: objects, most wanted first. pinned_bytes: what the pinned part may take; the rest is reactive.
 
         Returns
         -------
         Number of objects fetched: those that the site held already are copied.
         """
-        held, self.pinned = self.pinned, dict.fromkeys(pins)
-        fetched = sum(item not in held and item not in self._rest for item in self.pinned)
+        held, self._pins = self._pins, pins
+        new = pins[~self._apart.inside(pins, held)].tolist()
+        left = held[~self._apart.inside(held, pins)].tolist()
+        self._pinned.difference_update(left)
+        self._pinned.update(new)
+        fetched = sum(item not in self._rest.held for item in new)
         self._rest.resize(self._capacity - pinned_bytes)
-        left = held if pinned_bytes < self._pinned_bytes else ()  # a smaller part lets go, and the rest takes over
+        # A pinned part that has shrunk lets go of what it held, and the rest takes it over.
+        wanted = [*(left[::-1] if pinned_bytes < self._pinned_bytes else ()), *warm[::-1].tolist()]
+        wanted = [item for item in wanted if item not in self._rest.held and item not in self._pinned]
+        for item in wanted:
+            self._rest.request(item)
+            self._rest.request(item)
         self._pinned_bytes = pinned_bytes
-        for item in (*reversed(left), *reversed(warm)):
-            if item not in self._rest and item not in self.pinned:
-                self._rest.request(item)
-                self._rest.request(item)
-                fetched += item not in held
-        return fetched
+        return fetched + len(set(wanted).difference(left))

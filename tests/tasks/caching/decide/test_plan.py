@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tasks.caching.decide.placement import REGIONAL_WORTH, Caches, decide_placement
 from tasks.caching.decide.plan import Pool, densest_first, fitting, greedy, relaxed, site_plan
 from tasks.caching.decide.popularity import HALF_LIVES_S, Popularity
-from tasks.caching.decide.requests import Requests, pairs_of
+from tasks.caching.decide.requests import Apart, Requests, pairs_of
 
 DAY_S, NONE = 86_400.0, np.zeros(0, np.int64)
 values = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20)), min_size=1, max_size=9)
@@ -105,7 +105,7 @@ def test_a_sites_plan_is_the_greedy_choice_of_all_objects(seed: int) -> None:
         share = weight * made.pool_share()
         own = slice(*made.pairs.first[site : site + 2])
         share[made.pairs.object[own]] += (1 - weight) * made.own_share(site)
-        plan = site_plan(made, requests.size, Pool.of(made, requests.size), site, budget, NONE)
+        plan = site_plan(made, requests.size, Pool.of(made, requests.size), site, budget, NONE, Apart(40))
         assert sorted(plan.tolist()) == sorted(greedy(share, requests.size, budget).tolist())
 
 

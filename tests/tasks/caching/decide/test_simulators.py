@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.caching.decide.requests import Apart
 from tasks.caching.decide.simulators import REACTIVE, EdgeCache, Lru, S3Fifo
 
 SIZES = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
+NONE = np.zeros(0, int)
 requests = st.lists(st.integers(0, len(SIZES) - 1), max_size=200)
 
 
@@ -38,24 +40,24 @@ def test_no_cache_holds_more_than_its_bytes_and_a_hit_was_held(
     for place, item in enumerate(asked):
         if place == 50:
             cache.resize(later)
-        held = item in cache
+        held = item in cache.held
         assert cache.request(item) == held
         most = later if place >= 50 else capacity
-        assert sum(size for item, size in enumerate(SIZES) if item in cache) <= most
+        assert sum(size for item, size in enumerate(SIZES) if item in cache.held) <= most
 
 
 @given(requests, st.sets(st.integers(0, 9), max_size=4))
 def test_pinned_objects_always_hit(asked: list[int], pins: set[int]) -> None:
-    cache = EdgeCache("s3fifo", 40, SIZES)
-    fetched = cache.fill(sorted(pins), [], sum(SIZES[item] for item in pins))
+    cache = EdgeCache("s3fifo", 40, SIZES, Apart(10))
+    fetched = cache.fill(np.array(sorted(pins), int), NONE, sum(SIZES[item] for item in pins))
     assert fetched == len(pins)
     assert all(cache.request(item) for item in asked if item in pins)
 
 
 def test_what_is_there_already_is_not_fetched_again() -> None:
-    cache = EdgeCache("lru", 20, [1] * 10)
+    cache = EdgeCache("lru", 20, [1] * 10, Apart(10))
     cache.request(0)
-    assert cache.fill([0, 1], [], 5) == 1
-    assert cache.fill([0, 1], [], 5) == 0
-    assert cache.fill([], [1, 2], 0) == 1
+    assert cache.fill(np.array([0, 1]), NONE, 5) == 1
+    assert cache.fill(np.array([0, 1]), NONE, 5) == 0
+    assert cache.fill(NONE, np.array([1, 2]), 0) == 1
     assert cache.request(0)
