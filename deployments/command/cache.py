@@ -189,6 +189,9 @@ def _show(document: dict[str, Any]) -> None:
         table.add_row(name, f"{score['hit_ratio']:.3f}", f"{score['byte_hit_ratio']:.3f}",
                       f"{score['fills_per_request']:.3f}")  # fmt: skip
     out.print(table)
+    if document["played_share"] < 1:
+        out.print(f"Played on a sample of {document['played_share']:.1%} of the bytes: all of it would take too long.",
+                  highlight=False)  # fmt: skip
     flushed = document["flushed"]
     if flushed["requests"]:
         out.print(f"First 200 requests of a flushed site: {flushed['cold']:.3f} cold, {flushed['warmed']:.3f} warmed.",

@@ -1,7 +1,7 @@
 """Edge caches: plans behind the gate beside reactive policies, a flushed site, dense sites, speed; or JSON with --json.
 
 Run: `python tests/benchmarks/bench_caching.py [--quick] [--seed N] [--json]`. CONTINUUM_DATA adds real traces;
-those have no clock (Mooncake's has), so that they are spread evenly over 100 horizons, as one site. Sparse and dense logs are
+those have no clock (Mooncake's has): they are spread evenly over 100 horizons, as one site. Sparse and dense logs are
 made by `caching_traces.py`, which says where their shape comes from. Budgets are shares of a log's distinct bytes, per
 site; the first fifth of the requests is not scored. CPU seconds are those of one core, of the decision from arrays.
 """
@@ -60,13 +60,15 @@ def told(done: Replayed) -> dict[str, Any]:
 
 
 def sparsity(seed: int, quick: bool) -> dict[str, Any]:
-    """The sparse shape with fewer and more users, all else equal: requests a horizon and site, and the ratio."""
+    """The sparse shape with fewer and more users, and with regions that differ more, all else equal."""
     found = {}
+    for regional in (0.25, 0.5):
+        found[f"regions that differ by {regional}"] = told(played(sparse(seed, Shape(regional=regional)), 0.05))
     for times in (0.1, 0.3, 1.0, 3.0) if quick else (0.1, 0.3, 1.0, 3.0, 10.0):
         usual = Shape()
         shape = replace(usual, requests=int(usual.requests * times), users=int(usual.users * times))
         each = shape.requests / shape.sites / (shape.days * 6)
-        found[f"{each:.3g}"] = told(played(sparse(seed, shape), 0.05))
+        found[f"{each:.3g} requests a site and horizon"] = told(played(sparse(seed, shape), 0.05))
     return found
 
 
@@ -151,7 +153,7 @@ def _show(found: dict[str, Any]) -> None:
     table.add_row("plan of 1e6 objects x 50 sites, 2e6 rows", "<= 3 CPU s", "1 CPU s", f"{cpu_s:.2f} CPU s")
     console.print(table)
     runs = [(f"sparse, seed {seed}", each) for seed, each in found["sparse"].items()] + list(dense.items())
-    runs += [(f"sparse shape, {name} requests a site and horizon", each) for name, each in found["sparsity"].items()]
+    runs += [(f"sparse shape, {name}", each) for name, each in found["sparsity"].items()]
     names = list(dict.fromkeys(name for _, each in runs for name in each["hit_ratio"]))
     table = Table("log", *names, "x S3-FIFO", "fills/req", "refused", "cold", "warmed", title="hit ratios")
     for name, each in runs:

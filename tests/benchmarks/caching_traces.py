@@ -1,10 +1,15 @@
 """Made-up request logs; every law and number that shapes them is a parameter here, and none of it reaches a plan.
 
-Shape of the sparse trace: MovieLens-100k as notes/caching.md used it (10 regions as sites, 97,914 requests over 165
-days, 99 a 4-hour window, 1,682 objects, 943 users who never ask twice for the same, a user's requests close together).
-MovieLens itself forbids redistribution, so users here are drawn: how many requests (lognormal, 20 at least, as its
-README says), when they come (uniform), what they like (a Zipf-Mandelbrot law of all objects, bent by their region and
-by their own taste), and when an object appears.
+Shape of the sparse trace: MovieLens-100k with 10 regions as sites: 97,914 requests over 165 days, 99 a 4-hour window,
+1,682 objects, 943 users who never ask twice for the same and come once. MovieLens forbids redistribution, so that users
+here are drawn: how many requests (lognormal, 20 at least, as its README says), when they come (uniform), what they like
+(a Zipf-Mandelbrot law of all objects, bent by their region and by their own taste), and when an object appears. The
+figures in `Shape` were picked, of some 150 random ones and on seed 101 alone, by how near five policies come to what was
+measured on MovieLens at 5 % of the bytes; none of the five is ours:
+
+    hit ratio       LRU   S3-FIFO   30-day counts of the site   of all sites   oracle
+    measured        .077  .206      .245                        .261           .687
+    drawn, seed 101 .071  .217      .245                        .257           .668
 """
 
 from __future__ import annotations
@@ -27,13 +32,13 @@ class Shape:
     objects: int = 1_682
     users: int = 943
     days: float = 165.0
-    zipf: float = 1.2  # P(rank r) ~ (r + flat)^-zipf
-    flat: float = 40.0
-    regional: float = 0.5  # standard deviation of the logarithm of a region's taste
-    personal: float = 1.0  # ... of a user's
+    zipf: float = 1.47  # P(rank r) ~ (r + flat)^-zipf
+    flat: float = 94.0
+    regional: float = 0.08  # standard deviation of the logarithm of a region's taste
+    personal: float = 1.09  # ... of a user's
     session_s: float = 3_600.0  # mean over which a user's requests are spread
-    new_share: float = 0.3  # objects that appear during the trace, others were there before
-    best_first: float = 0.0  # how far users ask for their favourites first: 0 in any order, large strictly
+    new_share: float = 0.87  # objects that appear during the trace, others were there before
+    best_first: float = 0.3  # how far users ask for their favourites first: 0 in any order, large strictly
     equal_sizes: bool = True
 
 
