@@ -48,8 +48,8 @@ lint: venv ## format, style, types, import contracts, dependencies, spelling, in
 	@$(BIN)/codespell
 	@$(BIN)/bandit --quiet --recursive -ll flows tasks blocks deployments 2> >(grep -v 'but no failed test' >&2)
 
-.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-energy bench-simulation
-bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-energy bench-simulation ## every benchmark
+.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-energy bench-simulation bench-caching
+bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-energy bench-simulation bench-caching ## every benchmark
 bench-series: venv ## reading and writing series files
 	@$(BIN)/python tests/benchmarks/bench_series.py
 bench-forecast: venv ## accuracy and speed of the engines, beside other libraries
@@ -72,6 +72,8 @@ bench-placement: venv ## workloads, sites, replicas, GPUs, traffic and latency, 
 	@$(BIN)/python tests/benchmarks/bench_placement_latency.py
 bench-carbon: venv ## a paper's table beside ours, the exact planner's speed, forecasts by regret
 	@$(BIN)/python tests/benchmarks/bench_carbon.py
+bench-caching: venv ## plans for edge caches beside reactive policies, a flushed site, dense sites, speed
+	@$(BIN)/python tests/benchmarks/bench_caching.py
 bench-simulation: venv ## speed and memory of the simulated fleet
 	@$(BIN)/python tests/benchmarks/bench_simulation.py
 

@@ -1,0 +1,195 @@
+"""One plan for all caches, in two tiers: what a region's shared cache holds, and what each site holds besides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.caching.decide.confidence import Confidence
+from tasks.caching.decide.plan import Pool, candidates, densest_first, fitting, greedy, relaxed
+from tasks.caching.decide.popularity import Popularity
+from tasks.caching.decide.requests import Bools, Floats, Ints, Pairs, Requests, pairs_of
+
+REGIONAL_WORTH = 0.5  # of a hit in the region's cache, against one at the site: it saves the origin, but not the way
+LAST_HORIZONS, PARTS = (
+    6,
+    0.5,
+)  # forecasts judged: the log's last horizons; and the share after which weights are learned
+LIKELY, LIKELY_TTL_S = 0.7, 24 * 3600  # the seed's rule: what is so likely to be asked for is kept a day
+HORIZONS_KEPT = 2  # an entry that dies with its horizon is gone before the next pass has come to it
+
+
+@dataclass(frozen=True)
+class Caches:
+    """What there is to fill.
+
+    Attributes
+    ----------
+    budget: (sites,) bytes that a plan may use, 0 where it may not. region: (sites,) number of a region, -1 for none.
+    regional: (regions,) bytes.
+    """
+
+    budget: Floats
+    region: Ints
+    regional: Floats
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Objects for one cache, the most wanted per byte first: the order to fill in.
+
+    Attributes
+    ----------
+    items, value: (M,) objects, requests expected of each within the horizon.
+    own: (M,) how many of those the site's own counts speak for, the pool's for the rest.
+    """
+
+    items: Ints
+    value: Floats
+    own: Floats
+
+    @classmethod
+    def of(cls, items: Ints, value: Floats, own: Floats, size: Floats) -> Chosen:
+        """Those of some value, in order."""
+        rows = densest_first(value, size[items])
+        return cls(items[rows], value[rows], own[rows])
+
+    def rows(self, rows: Ints) -> Chosen:
+        """Some of them."""
+        return Chosen(self.items[rows], self.value[rows], self.own[rows])
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What every region's cache and every site should hold.
+
+    Attributes
+    ----------
+    worth, bound: expected hits, a regional one at `REGIONAL_WORTH`; and the most that any plan could have.
+    """
+
+    regions: list[Chosen]
+    sites: list[Chosen]
+    confidence: Confidence
+    worth: float
+    bound: float
+
+    def ttl_s(self, value: Floats, horizon_s: float) -> Ints:
+        """(M,) seconds to keep each: two horizons, 24 h where a request is likely."""
+        kept = HORIZONS_KEPT * horizon_s
+        likely = self.confidence.of(value) > LIKELY
+        return np.ceil(np.where(likely, max(kept, LIKELY_TTL_S), kept)).astype(np.int64)
+
+
+def decide_placement(requests: Requests, caches: Caches, horizon_s: float, *, least_confidence: float = 0.0,
+                     pairs: Pairs | None = None) -> Placement:  # fmt: skip
+    """The plan for what comes after a log.
+
+    Of two orders, the region first and each site what is then left to gain, or sites first, the better is kept. The
+    sum of both tiers is monotone and submodular, so that either is a half of the best at least; `bound` says how near.
+
+    Parameters
+    ----------
+    least_confidence: objects less likely to be asked for within the horizon are left out.
+    """
+    popularity, confidence = learned(requests, pairs or pairs_of(requests), horizon_s)
+    size, within = requests.size, popularity.requests_within(horizon_s)
+    pool = Pool.of(popularity, size)
+    sites = []
+    for site, budget in enumerate(caches.budget):
+        items, share, own = candidates(popularity, pool, site, budget)
+        sites.append(Chosen.of(items, share * within[site], own * within[site], size))
+    regions = [
+        _regional(popularity, pool, caches.region == region, within, size) for region in range(len(caches.regional))
+    ]
+    if least_confidence > 0:
+        sites, regions = ([each.rows(np.flatnonzero(confidence.of(each.value) >= least_confidence)) for each in tier]
+                          for tier in (sites, regions))  # fmt: skip
+    orders = (True, False) if regions else (False,)
+    worth, chosen = max((_fill(sites, regions, size, caches, first) for first in orders), key=lambda each: each[0])
+    bound = sum(
+        relaxed(each.value, size[each.items], budget) for each, budget in zip(sites, caches.budget, strict=True)
+    )
+    bound += REGIONAL_WORTH * sum(relaxed(each.value, size[each.items], budget)
+                                  for each, budget in zip(regions, caches.regional, strict=True))  # fmt: skip
+    return Placement(chosen[: len(regions)], chosen[len(regions) :], confidence, worth, bound)
+
+
+def learned(requests: Requests, pairs: Pairs, horizon_s: float) -> tuple[Popularity, Confidence]:
+    """Popularity at the log's end, and a confidence judged on its last horizons by the counts of before them."""
+    popularity, confidence = Popularity(requests, pairs), Confidence()
+    if not len(requests):
+        return popularity, confidence
+    end_s = float(np.nextafter(requests.ts_s[-1], np.inf))
+    last_s = max(end_s - LAST_HORIZONS * horizon_s, (requests.ts_s[0] + end_s) / 2)
+    horizons = int((end_s - last_s) // horizon_s)
+    split = int(np.searchsorted(requests.ts_s, last_s))
+    middle = int(PARTS * split)
+    popularity.add(slice(0, middle), float(requests.ts_s[middle]))
+    popularity.add(slice(middle, split), last_s)
+    if horizons:
+        _judge(requests, popularity, confidence, split, last_s, horizons, horizon_s)
+    popularity.add(slice(split, len(requests)), end_s)
+    return popularity, confidence
+
+
+def _judge(requests: Requests, popularity: Popularity, confidence: Confidence, split: int, last_s: float, horizons: int,
+           horizon_s: float) -> None:  # fmt: skip
+    """What was expected of each site's own objects, beside what came in the next horizons."""
+    pairs, within, pool = popularity.pairs, popularity.requests_within(horizon_s), popularity.pool_share()
+    weight = popularity.weights.pool
+    number = ((requests.ts_s[split:] - last_s) // horizon_s).astype(np.int64)
+    inside = number < horizons
+    asked = np.unique(pairs.of_row[split:][inside] * horizons + number[inside]) // horizons
+    times = np.bincount(asked, minlength=len(pairs.object))
+    for site in range(requests.sites):
+        own = slice(*pairs.first[site : site + 2])
+        share = weight[site] * pool[pairs.object[own]] + (1 - weight[site]) * popularity.own_share(site)
+        known = share > 0
+        confidence.learn(share[known] * within[site], times[own][known] / horizons)
+
+
+def _regional(popularity: Popularity, pool: Pool, members: Bools, within: Floats, size: Floats) -> Chosen:
+    """Requests expected of all sites of a region together."""
+    total, weight = np.zeros(len(pool.share)), popularity.weights.pool
+    for site in np.flatnonzero(members).tolist():
+        total += weight[site] * within[site] * pool.share
+        mine = popularity.pairs.object[slice(*popularity.pairs.first[site : site + 2])]
+        total[mine] += (1 - weight[site]) * within[site] * popularity.own_share(site)
+    return Chosen.of(np.arange(len(total)), total, np.zeros(len(total)), size)
+
+
+def _fill(sites: Sequence[Chosen], regions: Sequence[Chosen], size: Floats, caches: Caches,
+          region_first: bool) -> tuple[float, list[Chosen]]:  # fmt: skip
+    """Worth, and what is chosen of each region and each site."""
+    left = np.zeros((len(regions), len(size)))  # requests that no site serves
+    for region, each in enumerate(regions):
+        left[region, each.items] = each.value
+    held = np.zeros(left.shape, np.bool_)
+    if region_first:
+        for region, each in enumerate(regions):
+            held[region, each.items[fitting(size[each.items], caches.regional[region])]] = True
+    worth, chosen = 0.0, []
+    for site, each in enumerate(sites):
+        region = caches.region[site]
+        if region_first and region >= 0:
+            gain = np.where(held[region, each.items], (1 - REGIONAL_WORTH) * each.value, each.value)
+            kept = each.rows(greedy(gain, size[each.items], caches.budget[site]))
+        else:
+            kept = each.rows(fitting(size[each.items], caches.budget[site]))
+        chosen.append(kept)
+        worth += float(kept.value.sum())
+        if region >= 0:
+            left[region, kept.items] -= kept.value
+    shared = []
+    for region, each in enumerate(regions):
+        items = (
+            each.items[held[region, each.items]]
+            if region_first
+            else greedy(left[region], size, caches.regional[region])
+        )
+        worth += REGIONAL_WORTH * float(left[region, items].sum())
+        shared.append(Chosen(items, left[region, items], np.zeros(len(items))))
+    return worth, [*shared, *chosen]

@@ -1,0 +1,164 @@
+"""A log played through caches: reactive ones, and the one that plans and their gate would have made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tasks.caching.decide.flush import Flushes, scored_rows
+from tasks.caching.decide.gate import ARMS, Arm, Gate
+from tasks.caching.decide.plan import Pool, greedy, site_plan
+from tasks.caching.decide.popularity import Popularity
+from tasks.caching.decide.requests import Apart, Bools, Ints, Pairs, Requests, pairs_of
+from tasks.caching.decide.simulators import EdgeCache, Made
+
+WARM_UP = 0.2  # share of the requests, from the first, that is not scored
+
+
+@dataclass
+class Score:
+    """What one policy did over the scored requests; `site_hits` (sites,). Fills are objects fetched unasked."""
+
+    site_hits: Ints
+    hits: int = 0
+    hit_bytes: int = 0
+    fills: int = 0
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Scores by policy, and what a next pass would know.
+
+    Attributes
+    ----------
+    scored, scored_bytes: requests after the warm-up, and what they weigh. site_requests: (sites,) of them.
+    """
+
+    scores: dict[str, Score]
+    scored: int
+    scored_bytes: int
+    site_requests: Ints
+    gate: Gate
+    flushed: Flushes
+    pairs: Pairs
+
+
+def windows(requests: Requests, horizon_s: float) -> Iterator[tuple[float, slice]]:
+    """Begin, and rows, of each window of the horizon that has a request, counted from the first of them."""
+    if not len(requests):
+        return
+    number = ((requests.ts_s - requests.ts_s[0]) // horizon_s).astype(np.int64)
+    cuts = np.flatnonzero(np.diff(number, prepend=-1, append=number[-1] + 1))
+    for begin, end in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+        yield float(requests.ts_s[0] + number[begin] * horizon_s), slice(begin, end)
+
+
+def replay(
+    requests: Requests, budget: Sequence[int], horizon_s: float, *, policies: dict[str, Made], can_pin: Bools,
+    reactive: str = "s3fifo", told: Callable[[float], None] = lambda _: None,
+) -> Replayed:  # fmt: skip
+    """Play a log: each horizon the plan is made from what was before it, and so is the gate's verdict.
+
+    Parameters
+    ----------
+    budget: (sites,) bytes of each cache. policies: other caches to play, by name.
+    reactive: what the sites run today; see `simulators.REACTIVE`. can_pin: (sites,).
+    told: called with the share of the log that is done.
+    """
+    play = _Play(requests, budget, reactive, policies, Gate(can_pin))
+    pairs = pairs_of(requests)
+    popularity, done = Popularity(requests, pairs), slice(0, 0)
+    for begin_s, rows in windows(requests, horizon_s):
+        popularity.add(done, begin_s)
+        play.window(popularity, rows)
+        done = rows
+        told(rows.stop / len(requests))
+    first = play.first_scored
+    return Replayed(play.scores, len(requests) - first, int(requests.size[requests.object[first:]].sum()),
+                    np.bincount(requests.site[first:], minlength=requests.sites), play.gate, play.flushes,
+                    pairs)  # fmt: skip
+
+
+@dataclass
+class _Play:
+    """All caches of all sites."""
+
+    requests: Requests
+    budget: Sequence[int]
+    reactive: str
+    policies: dict[str, Made]
+    gate: Gate
+    size: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = self.requests.size.astype(np.int64).tolist()
+        sites = range(self.requests.sites)
+        self.apart = Apart(len(self.size))
+        self.arms = [[self.empty(site) for _ in ARMS] for site in sites]
+        self.planned = [self.empty(site) for site in sites]
+        self.others = {name: [made(self.budget[site], self.size) for site in sites]
+                       for name, made in self.policies.items()}  # fmt: skip
+        self.oracle: list[set[int]] = [set() for _ in sites]
+        self.plans: list[Ints] = [np.zeros(0, np.int64)] * len(sites)
+        self.scores = {name: Score(np.zeros(len(sites), np.int64)) for name in (*self.policies, "planned", "oracle")}
+        self.first_scored = int(WARM_UP * len(self.requests))
+        self.flushes = Flushes(scored_rows(self.requests.site, self.first_scored, len(sites)), self.empty,
+                               self.fill_unheard)  # fmt: skip
+
+    def empty(self, site: int) -> EdgeCache:
+        """A cache of a site with nothing in it."""
+        return EdgeCache(self.reactive, self.budget[site], self.size, self.apart)
+
+    def fill(self, cache: EdgeCache, arm: Arm, site: int, plan: Ints) -> int:
+        """Give one cache the part of a plan that its arm asks for."""
+        used = np.cumsum(self.requests.size[plan])
+        pins, warm = (
+            plan[: np.searchsorted(used, share * self.budget[site], side="right")] for share in (arm.pinned, arm.warmed)
+        )
+        return cache.fill(pins, warm, int(arm.pinned * self.budget[site]))
+
+    def fill_unheard(self, cache: EdgeCache, site: int, plan: Ints) -> int:
+        """Fill the cache of a site that has no log to judge by."""
+        return self.fill(cache, self.gate.unheard(site), site, plan)
+
+    def window(self, popularity: Popularity, rows: slice) -> None:
+        """One horizon: plans from what was before, then its requests; the gate learns last."""
+        size, sites = self.requests.size, self.requests.sites
+        pool = Pool.of(popularity, size)
+        by_site = np.argsort(self.requests.site[rows], kind="stable") + rows.start
+        cuts = np.searchsorted(self.requests.site[by_site], np.arange(sites + 1))
+        hits, fills = np.zeros((2, len(ARMS), sites), np.int64)
+        for site in range(sites):
+            mine = by_site[cuts[site] : cuts[site + 1]]
+            items = self.requests.object[mine].tolist()
+            self.plans[site] = site_plan(popularity, size, pool, site, self.budget[site], self.plans[site], self.apart)
+            for number, (arm, cache) in enumerate(zip(ARMS, self.arms[site], strict=True)):
+                filled = self.fill(cache, arm, site, self.plans[site])
+                fills[number, site] = filled if self.gate.heard[site] else 0  # the first fill is no running cost
+                hits[number, site] = sum(map(cache.request, items))
+            self._score(site, mine, items, scoring=rows.stop > self.first_scored)
+            self.flushes.serve(site, mine, items, self.plans[site])
+        self.gate.learn(hits, fills, np.diff(cuts))
+
+    def _score(self, site: int, rows: Ints, items: list[int], *, scoring: bool) -> None:
+        cache, size = self.planned[site], self.requests.size
+        filled = self.fill(cache, ARMS[self.gate.verdict[site]], site, self.plans[site])
+        self._count("planned", site, rows, map(cache.request, items))
+        for name, caches in self.others.items():
+            self._count(name, site, rows, map(caches[site].request, items))
+        wanted, times = np.unique(self.requests.object[rows], return_counts=True)
+        best = set(wanted[greedy(times.astype(np.float64), size[wanted], self.budget[site])].tolist())
+        self._count("oracle", site, rows, map(best.__contains__, items))
+        if scoring:
+            self.scores["planned"].fills += filled
+            self.scores["oracle"].fills += len(best - self.oracle[site])
+        self.oracle[site] = best
+
+    def _count(self, name: str, site: int, rows: Ints, answers: Iterator[bool]) -> None:
+        hit = rows[np.fromiter(answers, np.bool_, len(rows)) & (rows >= self.first_scored)]
+        score = self.scores[name]
+        score.hits += len(hit)
+        score.site_hits[site] += len(hit)
+        score.hit_bytes += int(self.requests.size[self.requests.object[hit]].sum())

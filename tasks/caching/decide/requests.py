@@ -1,0 +1,68 @@
+"""A log as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Requests in time order.
+
+    Attributes
+    ----------
+    ts_s: (N,) seconds since 1970. site, object: (N,) numbers of names. size: (O,) bytes of each object, above 0.
+    sites: number of sites; those without a request count.
+    """
+
+    ts_s: Floats
+    site: Ints
+    object: Ints
+    size: Floats
+    sites: int
+
+    def __len__(self) -> int:
+        return len(self.ts_s)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Every (site, object) that occurs, by site; pair `p` of site k is in `first[k]:first[k + 1]`.
+
+    Attributes
+    ----------
+    object: (P,) of each pair. first: (sites + 1,). of_row: (N,) the pair of each request.
+    """
+
+    object: Ints
+    first: Ints
+    of_row: Ints
+
+
+def pairs_of(requests: Requests) -> Pairs:
+    """The pairs of a log, sorted by site and object."""
+    objects = max(len(requests.size), 1)
+    found, of_row = np.unique(requests.site * objects + requests.object, return_inverse=True)
+    first = np.searchsorted(found, np.arange(requests.sites + 1) * objects)
+    return Pairs(found % objects, first, of_row)
+
+
+class Apart:
+    """Which of some objects are not among others, without sorting: marks in an array of all objects."""
+
+    def __init__(self, objects: int) -> None:
+        self._mark: Bools = np.zeros(objects, np.bool_)
+
+    def inside(self, items: Ints, others: Ints) -> Bools:
+        """(I,) whether each item is one of the others."""
+        self._mark[others] = True
+        found = self._mark[items]
+        self._mark[others] = False
+        return found

@@ -1,0 +1,97 @@
+"""What is known of the sites: regions, bytes, whether a part of the cache can be pinned, how long it keeps things."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from blocks.carbon.hourly_files import read_csv
+from blocks.errors import InvalidInput
+from tasks.caching.decide.requests import Bools
+from tasks.carbon.files import YES_NO, seconds_of
+
+_BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*(%|B|kB|MB|GB|TB)")
+_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Sites:
+    """By number of a site: bytes for what is planned, region ("" for none), pinning, longest TTL in s (0: any)."""
+
+    names: list[str]
+    budget: list[int]
+    region: list[str]
+    can_pin: Bools
+    ttl_s: list[int]
+
+
+def bytes_of(text: str, distinct_bytes: int, where: str) -> int:
+    """A budget: a share of the log's distinct bytes, or bytes with their unit.
+
+    Raises
+    ------
+    InvalidInput: it is neither, or nothing.
+
+    >>> bytes_of("5%", 1000, "--budget"), bytes_of("2.5 MB", 1000, "--budget")
+    (50, 2500000)
+    """
+    found = _BUDGET.fullmatch(text.strip())
+    budget = 0.0
+    if found:
+        number = float(found[1])
+        budget = number / 100 * distinct_bytes if found[2] == "%" else number * _UNITS[found[2]]
+    if not 1 <= budget <= 10**18 or (found and found[2] == "%" and float(found[1]) > 100):
+        raise InvalidInput(f"`{text:.40}` is no budget of a byte or more", where=where,
+                           fix="write a share of the log's bytes, 5%, or 500MB")  # fmt: skip
+    return int(budget)
+
+
+def sites_of(names: list[str], distinct_bytes: int, budget: str, file: Path | None) -> tuple[Sites, list[str]]:
+    """The sites of a log, with what a CSV `site[, region][, budget][, pins][, ttl]` says of them; and notes.
+
+    Sites of the file that the log does not have come last: nobody has asked there yet.
+
+    Raises
+    ------
+    InvalidInput: a line of the file does not fit.
+    """
+    usual = bytes_of(budget, distinct_bytes, "--budget")
+    if file is None:
+        some = len(names)
+        return Sites(names, [usual] * some, [""] * some, np.ones(some, np.bool_), [0] * some), []
+    frame = read_csv(file, text=True)
+    if "site" not in frame.columns:
+        raise InvalidInput(
+            "it has no column `site`", where=str(file), fix="give site[, region][, budget][, pins][, ttl]"
+        )
+    told: dict[str, tuple[int, str, bool, int]] = {}
+    for line, cells in zip(frame.index + 2, frame.to_dict("records"), strict=True):
+        row, where = {name: str(cell).strip() for name, cell in cells.items()}, f"{file}:{line}"
+        if not row["site"] or row["site"] in told:
+            raise InvalidInput(f"site is `{row['site']}`" + (" a second time" if row["site"] else ""), where=where,
+                               fix="name each site once")  # fmt: skip
+        pins = YES_NO.get((row.get("pins") or "yes").lower())
+        if pins is None:
+            raise InvalidInput(f"pins is `{row['pins']}`", where=where, fix="write yes or no")
+        told[row["site"]] = (
+            bytes_of(row["budget"], distinct_bytes, where) if row.get("budget") else usual,
+            row.get("region", ""), pins, seconds_of(row["ttl"], where) if row.get("ttl") else 0,
+        )  # fmt: skip
+    absent = [name for name in names if name not in told]
+    notes = (
+        [f"{file}: says nothing of {len(absent)} sites of the log, which get {budget}: {_some(absent)}"]
+        if absent
+        else []
+    )
+    everyone = [*names, *(name for name in told if name not in set(names))]
+    rows = [told.get(name, (usual, "", True, 0)) for name in everyone]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return Sites(everyone, columns[0], columns[1], np.array(columns[2], np.bool_), columns[3]), notes
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -1,0 +1,140 @@
+"""`continuum replay cache` and `continuum cache plan`: their documents, and one line for bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from deployments.command import app
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(31)
+    rows = 3000
+    columns = zip(
+        np.sort(rng.integers(0, 20 * 86_400, rows)), rng.integers(0, 4, rows), rng.zipf(1.3, rows) % 400, strict=True
+    )
+    path = tmp_path_factory.mktemp("log") / "log.csv"
+    path.write_text(
+        "ts,site,object,bytes\n" + "".join(f"{at},s{site},/o/{item},{1000 + item}\n" for at, site, item in columns)
+    )
+    return path
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, [*map(str, words)])
+
+
+def document(*words: object) -> Any:
+    answer = run(*words, "--json")
+    assert answer.exit_code == 0, answer.output
+    return json.loads(answer.stdout)
+
+
+def test_the_replay_has_the_issues_fields(log: Path) -> None:
+    told = document("replay", "cache", log)
+    assert {"lru", "s3fifo", "planned", "oracle"} <= set(told["policies"])
+    for score in told["policies"].values():
+        assert 0 <= score["hit_ratio"] <= 1
+        assert score["fills_per_request"] >= 0
+    assert isinstance(told["sites_refused"], list)
+    assert told["plan_cpu_s"] > 0
+    assert told["scored_requests"] == 2400
+    hits = {name: score["hit_ratio"] for name, score in told["policies"].items()}
+    assert hits["lru"] < hits["planned"] < hits["oracle"]
+
+
+def test_only_the_named_policies_of_the_extra_are_played(log: Path) -> None:
+    pytest.importorskip("libcachesim", reason="the `cache` extra is not installed")
+    assert set(document("replay", "cache", log, "--policy", "arc")["policies"]) == {
+        "lru",
+        "s3fifo",
+        "arc",
+        "planned",
+        "oracle",
+    }
+    assert "sieve" in document("replay", "cache", log)["policies"]
+
+
+def test_people_get_a_table(log: Path) -> None:
+    answer = run("replay", "cache", log)
+    assert answer.exit_code == 0
+    assert "planned" in answer.stdout
+
+
+def test_a_plan_keeps_each_sites_bytes_and_says_why(log: Path, tmp_path: Path) -> None:
+    sites = tmp_path / "sites.csv"
+    sites.write_text("site,region,budget,pins,ttl\ns0,west,3kB,yes,\ns1,west,,yes,12h\nnew,,5kB,yes,\n")
+    answer = run("cache", "plan", log, "--sites", sites, "--budget", "10kB", "--regional-budget", "4kB", "--no-gate")
+    rows = list(csv.DictReader(answer.stdout.splitlines()))
+    assert list(rows[0]) == ["site", "object", "bytes", "tier", "ttl_s", "expected_requests", "confidence", "why"]
+    used = {
+        name: sum(int(row["bytes"]) for row in rows if row["site"] == name) for name in {row["site"] for row in rows}
+    }
+    assert used["s0"] <= 3000 < used["s1"] <= 10_000
+    assert {row["tier"] for row in rows if row["site"] == "west"} == {"regional"}
+    assert max(int(row["ttl_s"]) for row in rows if row["site"] == "s1") <= 12 * 3600
+    assert "says nothing of 2 sites of the log" in answer.stderr
+
+
+def test_a_site_whose_plan_does_not_win_is_named_and_not_filled(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"  # each object of site b is asked for three times in a row, and never again
+    rows = [(at, "a", at % 7) for at in range(0, 400_000, 200)] + [
+        (at, "b", 100 + at // 600) for at in range(0, 400_000, 200)
+    ]
+    path.write_text("ts,site,object,bytes\n" + "".join(f"{at},{site},{item},10\n" for at, site, item in sorted(rows)))
+    told = document("cache", "plan", path, "--budget", "100B")
+    assert "b" in told["sites_refused"]
+    assert {row["site"] for row in told["plan"]} <= {"a"}
+    assert "b" in document("replay", "cache", path, "--budget", "100B")["sites_refused"]
+
+
+def test_garbage_lines_are_counted_and_stdout_stays_json(log: Path, tmp_path: Path) -> None:
+    dirty = tmp_path / "dirty.csv"
+    dirty.write_text(log.read_text() + "garbage\n")
+    answer = run("replay", "cache", dirty, "--json")
+    assert json.loads(answer.stdout)["log"]["left_out"] == 1
+    assert "1 lines left out: ts is no time" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--budget", "0%"], "--budget: `0%` is no budget"),
+        (["--budget", "150%"], "is no budget"),
+        (["--budget", "lots"], "--budget: `lots` is no budget"),
+        (["--horizon", "soon"], "--horizon: `soon` is no span"),
+        (["--horizon", "0h"], "--horizon: 0 s is too short"),
+        (["--policy", "magic"], "--policy: no policy is called `magic`"),
+        (["--sites", "nowhere.csv"], "nowhere.csv: cannot be read"),
+    ],
+)
+def test_bad_words_are_one_line(log: Path, words: list[str], told: str) -> None:
+    answer = run("replay", "cache", log, *words)
+    assert answer.exit_code == 1
+    assert told in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name\na\n", "no column `site`"),
+        ("site\na\na\n", ":3: site is `a` a second time"),
+        ("site,pins\na,perhaps\n", ":2: pins is `perhaps`"),
+        ("site,budget\na,-1\n", ":2: `-1` is no budget"),
+        ("site,ttl\ns0,1h\n", "site s0: it keeps objects 3600 s, less than the horizon of 14400 s"),
+    ],
+)
+def test_a_bad_file_of_sites_is_one_line(log: Path, tmp_path: Path, text: str, told: str) -> None:
+    sites = tmp_path / "sites.csv"
+    sites.write_text(text)
+    answer = run("cache", "plan", log, "--sites", sites)
+    assert (answer.exit_code, told in answer.stderr) == (1, True), answer.stderr

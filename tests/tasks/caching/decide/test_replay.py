@@ -1,0 +1,108 @@
+"""The gate, and a log played through it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.caching.decide.gate import ARMS, FIRST_REQUESTS, PINNED, REACTIVE, WARMED, Gate
+from tasks.caching.decide.popularity import Popularity
+from tasks.caching.decide.replay import Replayed, _Play, replay, windows
+from tasks.caching.decide.requests import Requests, pairs_of
+from tasks.caching.decide.simulators import REACTIVE as POLICIES
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
+from caching_traces import Shape, independent, sparse
+
+SMALL = Shape(requests=12_000, users=300, days=40, objects=600, sites=6)
+
+
+def played(requests: Requests, share: float = 0.05, *, can_pin: bool = True) -> Replayed:
+    budget = [int(share * requests.size[np.unique(requests.object)].sum())] * requests.sites
+    return replay(requests, budget, 4 * 3600.0, policies=dict(POLICIES), can_pin=np.full(requests.sites, can_pin))
+
+
+def ratio(done: Replayed, name: str) -> float:
+    return done.scores[name].hits / done.scored
+
+
+def taught(gate: Gate, hits: list[int], fills: list[int], heard: int) -> int:
+    gate.learn(np.array(hits)[:, None], np.array(fills)[:, None], np.array([heard]))
+    return int(gate.verdict[0])
+
+
+def test_a_site_is_filled_only_where_a_plan_won_by_the_margin() -> None:
+    assert taught(Gate(np.ones(1, bool)), [400, 300, 404, 390], [0, 0, 0, 0], 1000) == REACTIVE
+    assert taught(Gate(np.ones(1, bool)), [400, 300, 406, 390], [0, 0, 0, 0], 1000) == PINNED
+
+
+def test_a_cache_that_cannot_pin_is_warmed_or_left_alone() -> None:
+    gate = Gate(np.zeros(1, bool))
+    assert int(gate.verdict[0]) == WARMED
+    assert taught(gate, [400, 390, 500, 500], [0] * 4, 1000) == REACTIVE
+
+
+def test_a_plan_that_fetches_more_than_it_serves_is_refused() -> None:
+    assert taught(Gate(np.ones(1, bool)), [400, 300, 500, 300], [0, 0, 1001, 0], 1000) == REACTIVE
+
+
+def test_a_site_without_a_log_is_filled_and_its_first_requests_judge_nothing() -> None:
+    gate = Gate(np.ones(1, bool))
+    assert taught(gate, [40, 0, 0, 0], [0] * 4, int(FIRST_REQUESTS) - 1) == PINNED
+    assert taught(gate, [40, 0, 0, 0], [0] * 4, 2) == REACTIVE
+
+
+def test_windows_without_a_request_are_passed_over() -> None:
+    requests = Requests(np.array([5.0, 6.0, 1e9]), np.zeros(3, int), np.zeros(3, int), np.ones(1), 1)
+    assert [(begin, rows.start, rows.stop) for begin, rows in windows(requests, 10.0)] == [
+        (5.0, 0, 2),
+        (999999995.0, 2, 3),
+    ]
+
+
+def test_at_sparse_sites_plans_beat_reactive_caches_and_the_oracle_beats_plans() -> None:
+    done = played(sparse(21, SMALL))
+    assert ratio(done, "lru") < ratio(done, "s3fifo") < ratio(done, "planned") < ratio(done, "oracle")
+    assert done.flushed.warmed > 2.2 * done.flushed.cold
+
+
+@pytest.mark.parametrize("regional", [0.0, 1.0])
+def test_at_dense_sites_plans_are_never_half_a_point_below_reactive_caches(regional: float) -> None:
+    done = played(independent(22, requests=40_000, sites=2, objects=3000, days=2, regional=regional), 0.02)
+    assert ratio(done, "planned") >= ratio(done, "s3fifo") - 0.005
+
+
+def test_sites_that_cannot_pin_gain_too() -> None:
+    done = played(sparse(23, SMALL), can_pin=False)
+    assert ratio(done, "planned") > ratio(done, "s3fifo") - 0.005
+
+
+def test_what_is_still_to_come_changes_nothing_before_it() -> None:
+    requests = sparse(24, SMALL)
+    half = len(requests) // 2
+    later = np.random.default_rng(1).permutation(requests.object[half:])
+    changed = replace(requests, object=np.concatenate([requests.object[:half], later]))
+    found = []
+    for each in (requests, changed):
+        play = _Play(each, [30_000_000] * each.sites, "s3fifo", dict(POLICIES), Gate(np.ones(each.sites, bool)))
+        popularity, done = Popularity(each, pairs_of(each)), slice(0, 0)
+        for begin_s, rows in windows(each, 4 * 3600.0):
+            if rows.stop > half:
+                break
+            popularity.add(done, begin_s)
+            play.window(popularity, rows)
+            done = rows
+        scores = {name: (score.hits, score.fills) for name, score in play.scores.items()}
+        found.append((scores, play.gate.verdict.tolist(), play.flushes.warmed, [plan.tolist() for plan in play.plans]))
+    assert found[0] == found[1]
+
+
+def test_a_log_is_played_the_same_twice() -> None:
+    first, second = (played(sparse(25, SMALL)) for _ in range(2))
+    assert [score.hits for score in first.scores.values()] == [score.hits for score in second.scores.values()]
+    assert first.gate.verdict.tolist() == second.gate.verdict.tolist()
+    assert len(ARMS) == len(first.gate.hits)
