@@ -86,7 +86,7 @@ def check_horizon(horizon_s: int, sites: Sites) -> None:
 def sample(requests: Requests, budget: list[int], horizon_s: int) -> tuple[Requests, list[int], float]:
     """All of a log, or where playing that would take long the requests for some of its objects, and the share of bytes.
 
-    A cache of a share of the bytes, asked for objects drawn at that share, hits about as the whole one does (Waldspurger
+    A cache of a share of the bytes, asked for objects drawn at that share, hits about as the whole does (Waldspurger
     et al., "Efficient MRC construction with SHARDS", FAST 2015). Drawn by a hash, so that each run draws the same.
     """
     slots = sum(budget) / float(requests.size.mean())
