@@ -12,7 +12,7 @@ app = typer.Typer(name="continuum", no_args_is_help=True, pretty_exceptions_enab
 # Each module has a function `register(app)` that adds its commands.
 SUBJECTS = (
     "demo", "up", "local", "fleet", "forecast", "backtest", "diagnose", "plan", "place", "carbon", "energy", "replay",
-    "cache", "flows", "journal", "reap", "report", "doctor",
+    "cache", "cache_warm", "flows", "journal", "reap", "report", "doctor",
 )  # fmt: skip
 
 for _subject in SUBJECTS:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from blocks.caches import CacheSite
-from blocks.errors import ContinuumError, Refused, Unreachable
+from blocks.errors import ContinuumError, OperationFailed, Refused, Unauthorized, Unreachable
 from blocks.store.journal import Journal
 from blocks.store.tables import Intent, State
 from tasks.caching.origin import Limits, Origin
 
 KIND = "warm-cache"
 NOTED_EVERY = 50  # objects between two notes of the cursor
-MOST_FAILURES = 3  # in a row, after which a site counts as down
+MOST_FAILURES = 3  # in a row, after which a site counts as down, or full
 
 
 class Wanted(NamedTuple):
@@ -129,7 +129,7 @@ class _Site:
                 if await self._one(row):
                     self._passed.add(row)
                 self._failures = 0
-            except Unreachable as error:
+            except (Unreachable, Unauthorized, OperationFailed) as error:  # down, locked, or full
                 self._told.failed += 1
                 self._failures += 1
                 if self._failures >= MOST_FAILURES:

@@ -59,7 +59,7 @@ class Played:
                  "verdict": ARMS[gate.verdict[site]].name,
                  "hit_ratio": {policy: score.site_hits[site] / max(int(done.site_requests[site]), 1)
                                for policy, score in done.scores.items()},
-                 "gate": {arm.name: gains[number, site] for number, arm in enumerate(ARMS)}}
+                 "gate": {arm.name: gains[0, number, site] for number, arm in enumerate(ARMS)}}
                 for site, name in enumerate(self.sites.names)
             ],
             "flushed": {"requests": flushed.requests, "cold": flushed.cold / max(flushed.requests, 1),
@@ -86,8 +86,8 @@ def check_horizon(horizon_s: int, sites: Sites) -> None:
 def sample(requests: Requests, budget: list[int], horizon_s: int) -> tuple[Requests, list[int], float]:
     """All of a log, or where playing that would take long the requests for some of its objects, and the share of bytes.
 
-    A cache of a share of the bytes, asked for objects drawn at that share, hits about as the whole one does (Waldspurger
-    et al., "Efficient MRC construction with SHARDS", FAST 2015). Drawn by a hash, so that each run draws the same.
+    A cache of a share of the bytes, asked for objects drawn at that share, hits about as the whole does (Waldspurger et
+    al., "Efficient MRC construction with SHARDS", FAST 2015). Drawn by a hash, so that each run draws the same.
     """
     slots = sum(budget) / float(requests.size.mean())
     work = slots * ((requests.ts_s[-1] - requests.ts_s[0]) / horizon_s + 1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tasks.caching.decide.flush import Flushes, scored_rows
-from tasks.caching.decide.gate import ARMS, Arm, Gate
+from tasks.caching.decide.gate import ARMS, REACTIVE, Arm, Gate
 from tasks.caching.decide.plan import Pool, greedy, site_plan
 from tasks.caching.decide.popularity import Popularity
 from tasks.caching.decide.requests import Apart, Bools, Ints, Pairs, Requests, pairs_of
@@ -129,7 +129,8 @@ class _Play:
         pool = Pool.of(popularity, size)
         by_site = np.argsort(self.requests.site[rows], kind="stable") + rows.start
         cuts = np.searchsorted(self.requests.site[by_site], np.arange(sites + 1))
-        hits, fills = np.zeros((2, len(ARMS), sites), np.int64)
+        hits, unlike, fills = np.zeros((3, len(ARMS), sites), np.int64)
+        usual = np.zeros(0, np.bool_)
         for site in range(sites):
             mine = by_site[cuts[site] : cuts[site + 1]]
             items = self.requests.object[mine].tolist()
@@ -137,10 +138,12 @@ class _Play:
             for number, (arm, cache) in enumerate(zip(ARMS, self.arms[site], strict=True)):
                 filled = self.fill(cache, arm, site, self.plans[site])
                 fills[number, site] = filled if self.gate.heard[site] else 0  # the first fill is no running cost
-                hits[number, site] = sum(map(cache.request, items))
+                hit = np.fromiter(map(cache.request, items), np.bool_, len(items))
+                usual = hit if number == REACTIVE else usual
+                hits[number, site], unlike[number, site] = hit.sum(), (hit != usual).sum()
             self._score(site, mine, items, scoring=rows.stop > self.first_scored)
             self.flushes.serve(site, mine, items, self.plans[site])
-        self.gate.learn(hits, fills, np.diff(cuts))
+        self.gate.learn(hits, unlike, fills, np.diff(cuts))
 
     def _score(self, site: int, rows: Ints, items: list[int], *, scoring: bool) -> None:
         cache, size = self.planned[site], self.requests.size

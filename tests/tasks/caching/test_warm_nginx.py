@@ -174,3 +174,15 @@ def test_a_cache_smaller_than_the_plan_says_what_was_pushed_out(origin, url, tmp
         small.stop()
     assert done.verified + sum(done.unwarmable.values()) == 300
     assert max(origin.requests.values()) == 1
+
+
+def test_a_cache_that_cannot_be_probed_is_not_filled_past_the_cap(origin, url, tmp_path) -> None:
+    plain = Nginx(tmp_path / "plain", origin, probes=False)
+    try:
+        (done,) = run(url, {"edge": plain.url}, FEW[:100])
+        (again,) = run(url, {"edge": plain.url}, FEW[:100], plan="p2")
+    finally:
+        plain.stop()
+    assert (done.verified, again.held, again.verified) == (100, 100, 0)
+    assert origin.requests.total() == 100 + 2  # and each run's question for something that nobody has
+    assert origin.most_in_flight <= FAST.in_flight
