@@ -87,7 +87,15 @@ def cache_plan(
     with refusals():
         import numpy as np
 
-        from tasks.caching.offline import check_horizon, plan, plan_rows, refused_sites, share_of, verdicts
+        from tasks.caching.offline import (
+            check_horizon,
+            plan,
+            plan_rows,
+            refused_sites,
+            share_of,
+            verdicts,
+            with_handed_back,
+        )
         from tasks.caching.sites import bytes_of
         from tasks.carbon.files import seconds_of
 
@@ -96,10 +104,11 @@ def cache_plan(
             log, sites = _read(log_file, sites_file, budget, steps)
             check_horizon(horizon_s, sites)
             regional = bytes_of(regional_budget, log.distinct_bytes, "--regional-budget")
-            verdict = verdicts(log, sites, horizon_s, steps("judging it")) if gate else None
-        share = np.ones(len(sites.names)) if verdict is None else share_of(verdict)
+            judged = verdicts(log, sites, horizon_s, steps("judging it")) if gate else None
+        share = share_of(judged.gate.verdict) if judged else np.ones(len(sites.names))
         made, cpu_s = plan(log, sites, horizon_s, share, regional_bytes=regional, least_confidence=confidence)
-        refused = [] if verdict is None else refused_sites(sites, verdict)
+        made = with_handed_back(made, judged) if judged else made
+        refused = refused_sites(sites, judged.gate.verdict) if judged else []
         rows = plan_rows(log, sites, made, horizon_s)
         summary = {"sites_refused": refused, "expected_hits": made.worth, "bound_hits": made.bound, "plan_cpu_s": cpu_s,
                    "horizon_s": horizon_s, "log": log.record()}  # fmt: skip

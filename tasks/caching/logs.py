@@ -143,9 +143,13 @@ def read_log(path: Path, told: Told = lambda _: None) -> AccessLog:
     ------
     InvalidInput: no such file, no format that we know, a column is absent, or no line fits.
     """
-    files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+    files = (
+        sorted(each for each in path.iterdir() if each.is_file() and each.name[0] != ".") if path.is_dir() else [path]
+    )
     if not files or not files[0].is_file():
-        raise InvalidInput("there is no log here", where=str(path), fix="give a CSV, Parquet or access log")
+        raise InvalidInput(
+            "there is no log here", where=str(path), fix="give a CSV, Parquet or access log, or a folder of them"
+        )
     rows, connection = _Rows(), duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
     for number, file in enumerate(files):
@@ -256,7 +260,10 @@ def _sql_of(file: Path, lines: list[str]) -> tuple[str, int]:
         if re.match(_COMBINED, line):
             site = file.name.split(".")[0].replace("'", "''")
             return _LINES.format(site=site, pattern=_COMBINED), number
-        header = [name.strip().lower() for name in next(csv.reader([line]))]
+        try:
+            header = [name.strip().lower() for name in next(csv.reader([line]))]
+        except (csv.Error, StopIteration):
+            raise _no_column(file, COLUMNS[0], [repr(line[:40])]) from None
         absent = [name for name in COLUMNS if name not in header]
         if absent:
             raise _no_column(file, absent[0], header)

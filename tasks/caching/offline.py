@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,10 +108,18 @@ def play(log: AccessLog, sites: Sites, horizon_s: int, policies: dict[str, Made]
     return Played(log, sites, done, cpu_s, share)
 
 
-def verdicts(log: AccessLog, sites: Sites, horizon_s: int, told: Told) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """(sites,) what the gate says at the log's end; numbers of `ARMS`."""
+def verdicts(log: AccessLog, sites: Sites, horizon_s: int, told: Told) -> Replayed:
+    """A replay for what its gate says at the log's end."""
     requests, budget, _ = sample(_of(log, sites), sites.budget, horizon_s)
-    return replay(requests, budget, horizon_s, policies={}, can_pin=sites.can_pin, told=told).gate.verdict
+    return replay(requests, budget, horizon_s, policies={}, can_pin=sites.can_pin, told=told)
+
+
+def with_handed_back(made: Placement, replayed: Replayed) -> Placement:
+    """The plan, and for sites that it no longer fills what their own policy would hold by now."""
+    sites = list(made.sites)
+    for site, items in replayed.handed_back.items():
+        sites[site] = Chosen(items, np.zeros(len(items)), np.zeros(len(items)))
+    return replace(made, sites=sites)
 
 
 def plan(
@@ -154,11 +162,13 @@ def _rows(log: AccessLog, name: str, tier: str, each: Chosen, made: Placement, h
         ttl_s = np.minimum(ttl_s, longest_s)
     columns = (each.items.tolist(), each.value.tolist(), each.own.tolist(), ttl_s.tolist(), sure.tolist())
     for item, expected, own, ttl, confidence in zip(*columns, strict=True):
-        why = (
-            "asked for across the region"
-            if tier == "regional"
-            else f"{own / expected:.0%} by its own users, the rest by all"
-        )
+        why = "asked for across the region"
+        if tier == "site":
+            why = (
+                f"{own / expected:.0%} by its own users, the rest by all"
+                if expected
+                else "its own policy would hold it"
+            )
         yield (name, log.object_name(item), int(log.requests.size[item]), tier, ttl, round(expected, 6),
                round(confidence, 4), why)  # fmt: skip
 

@@ -123,6 +123,7 @@ def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
         (b"no gzip", "l.csv.gz", "cannot be read"),
         (gzip.compress(b"a" * 9999)[:30], "l.csv.gz", "cannot be read"),
         (b"PAR1", "l.parquet", "not a readable Parquet file"),
+        (b"\0\r\xfe\n\0", "l.csv", "no column `ts`"),
         (b"#Fields: date time\n", "l.log", "no column"),
     ],
 )

@@ -118,3 +118,16 @@ def test_a_log_is_played_the_same_twice() -> None:
     assert [score.hits for score in first.scores.values()] == [score.hits for score in second.scores.values()]
     assert first.gate.verdict.tolist() == second.gate.verdict.tolist()
     assert len(ARMS) == len(first.gate.gains()[0])
+
+
+def test_a_site_that_is_filled_no_more_gets_back_what_its_own_policy_would_hold() -> None:
+    requests = independent(26, requests=6000, sites=1, objects=500, days=2)
+    play = _Play(requests, [20_000_000], "s3fifo", {}, Gate(np.ones(1, bool)))
+    play.in_force[0], play.gate.verdict = PINNED, np.array([REACTIVE])
+    for item in requests.object[:2000].tolist():
+        play.arms[0][REACTIVE].request(item)
+    (given,) = play.handed_back().values()
+    play._score(0, np.zeros(0, int), [], scoring=True)
+    assert set(given.tolist()) == set(play.planned[0].held().tolist())
+    assert play.scores["planned"].fills == len(given)
+    assert play.handed_back() == {}
