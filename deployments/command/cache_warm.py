@@ -27,6 +27,8 @@ def cache_warm(
     rate: Annotated[str, typer.Option("--bytes-per-s", help="the same in bytes")] = "50MB",
     in_flight: Annotated[int, typer.Option(min=1, max=1000, help="the same at once")] = 8,
     per_site: Annotated[int, typer.Option(min=1, max=1000, help="of one site at once")] = 8,
+    again: Annotated[bool, typer.Option("--again", help="also where this plan was done before: the site lost what it "
+                                        "held")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only tell what would be asked for")] = False,
     as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -37,12 +39,14 @@ def cache_warm(
     """
     with refusals():
         from blocks.store import Journal, Store
-        from tasks.caching.act import warm
+        from blocks.store.tables import now
         from tasks.caching.files import open_caches, read_plan
         from tasks.caching.origin import Limits
         from tasks.caching.sites import bytes_of
+        from tasks.caching.warm import warm
 
         plan_id, plans = read_plan(plan_file)
+        plan_id += f"-{now():%Y%m%dT%H%M%S}" if again else ""
         caches = open_caches(caches_file)
         absent = sorted(set(plans) - set(caches))
         if absent:

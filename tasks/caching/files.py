@@ -14,7 +14,7 @@ from blocks.caches.stores import Redis, S3Bucket, StoreSite
 from blocks.carbon.hourly_files import read_csv
 from blocks.errors import InvalidInput
 from blocks.settings import expand
-from tasks.caching.act import Wanted
+from tasks.caching.warm import Wanted
 
 STORES = ("redis", "s3")
 NEEDED = ("site", "object", "bytes", "ttl_s")

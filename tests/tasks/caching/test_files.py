@@ -9,8 +9,8 @@ import pytest
 from blocks.caches.over_http import HttpCache
 from blocks.caches.stores import StoreSite
 from blocks.errors import ContinuumError, InvalidInput
-from tasks.caching.act import Wanted
 from tasks.caching.files import open_caches, read_plan
+from tasks.caching.warm import Wanted
 
 PLAN = "site,object,bytes,tier,ttl_s,why\na,/x,10,site,60,?\na,/y,20,site,60,?\nb,/x,10,site,60,?\n"
 

@@ -12,8 +12,8 @@ import pytest
 
 from blocks.caches.over_http import HttpCache
 from blocks.store import Journal, Store
-from tasks.caching.act import Wanted, Warmed, claim, warm
 from tasks.caching.origin import Limits
+from tasks.caching.warm import Wanted, Warmed, claim, warm
 from tests.tasks.caching.cache_servers import Nginx, Origin, found
 
 pytestmark = pytest.mark.skipif(found() is None, reason="no nginx on this machine")
