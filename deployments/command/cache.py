@@ -159,12 +159,8 @@ def _read(log_file: Path, sites_file: Path | None, budget: str,
     from tasks.caching.sites import sites_of
 
     log = read_log(log_file, steps(f"reading {log_file}"))
-    for words, many in sorted(log.left_out.items()):
-        err.print(f"{log_file}: {many} lines left out: {words}", highlight=False, markup=False, soft_wrap=True)
-    for line in log.first:
-        err.print(f"left out, e.g. {line}", highlight=False, markup=False, soft_wrap=True)
     sites, notes = sites_of(log.sites, log.distinct_bytes, budget, sites_file)
-    for note in notes:
+    for note in (*(f"{log_file}: {note}" for note in log.notes()), *notes):
         err.print(note, highlight=False, markup=False, soft_wrap=True)
     if not log.requests.ts_s[-1] > log.requests.ts_s[0]:
         raise InvalidInput("all its requests have one time", where=str(log_file), fix="give the time of each request")

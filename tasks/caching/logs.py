@@ -26,6 +26,7 @@ from tasks.caching.decide.requests import Requests
 COLUMNS = ("ts", "site", "object", "bytes")
 CHUNK_BYTES = 1 << 25
 NAMED = 5  # lines left out that are named
+DAY_S = 86_400.0
 MOST_BYTES, LAST_S = 10**15, 4_102_444_800  # a petabyte; the year 2100
 _COMBINED = r'^\S+ \S+ \S+ \[([^\]]+)\] "(\S+) (\S+)[^"]*" (\d{3}) (\d+|-)'
 _QUOTED = r'("(?:[^"]|"")*"|[^,"]*)(?:,|$)'
@@ -89,6 +90,18 @@ class AccessLog:
     def distinct_bytes(self) -> int:
         """Bytes of all objects together."""
         return int(self.requests.size.sum())
+
+    def notes(self) -> list[str]:
+        """What people should know of the log: lines left out, sites whose clock seems to be ahead."""
+        told = [f"{many} lines left out: {words}" for words, many in sorted(self.left_out.items())]
+        told += [f"left out, e.g. {line}" for line in self.first]
+        last_s = np.zeros(len(self.sites))
+        np.maximum.at(last_s, self.requests.site, self.requests.ts_s)
+        ahead_s = last_s - np.median(last_s)
+        for site in np.flatnonzero(ahead_s > DAY_S).tolist():
+            told.append(f"site {self.sites[site]}: its newest request is {ahead_s[site] / DAY_S:.1f} days after most "
+                        "sites': see to its clock, or leave it out")  # fmt: skip
+        return told
 
     def record(self) -> dict[str, Any]:
         """What was read, for a JSON document."""

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from blocks.errors import NotConfigured
 from blocks.store.tables import now
-from tasks.caching.logs import AccessLog, read_log
+from tasks.caching.logs import read_log
 from tasks.caching.offline import Played, check_horizon, play
 from tasks.caching.peers import policies_of
 from tasks.caching.sites import sites_of
@@ -41,8 +41,4 @@ def observe_log(log: str, sites: str, budget: str, horizon_s: int) -> View:
     known, notes = sites_of(read.sites, read.distinct_bytes, budget, Path(sites) if sites else None)
     check_horizon(horizon_s, known)
     played = play(read, known, horizon_s, policies_of("lru"), lambda _: None)
-    return View(as_of, played, (*_left_out(read, log), *notes))
-
-
-def _left_out(read: AccessLog, log: str) -> list[str]:
-    return [f"{log}: {many} lines left out: {words}" for words, many in sorted(read.left_out.items())]
+    return View(as_of, played, (*(f"{log}: {note}" for note in read.notes()), *notes))

@@ -97,7 +97,7 @@ class _Site:
         self._passed: set[int] = set()  # rows after the cursor that need no second look
         self._verified: list[int] = []
         self._cursor = self._noted = self._failures = 0
-        self._down = ""
+        self._down = self._lost = ""
 
     async def run(self) -> Warmed:
         """All rows, most wanted first; what stops it is told, not raised."""
@@ -112,19 +112,21 @@ class _Site:
         if intent is None:
             self._told.detail = "was done before"
             return self._told
+        rows = iter(range(self._cursor, len(self._rows)))
+        await asyncio.gather(*(self._work(rows, intent) for _ in range(self._origin.limits.per_site)))
         try:
-            rows = iter(range(self._cursor, len(self._rows)))
-            await asyncio.gather(*(self._work(rows, intent) for _ in range(self._origin.limits.per_site)))
             await self._look_again()
-        except ContinuumError as error:  # frozen, or taken over
+            self._end(intent)
+        except ContinuumError as error:  # another run took it over meanwhile
             self._told.state, self._told.detail = "refused", str(error)
-            return self._told
-        self._end(intent)
         return self._told
 
     def _end(self, intent: Intent) -> None:
         told = self._told
         self._note(intent)
+        if self._lost:
+            told.state, told.detail = "refused", self._lost
+            return
         why = self._down or self._origin.stopped
         if why or told.failed:
             told.state, told.detail = ("down" if self._down else "stopped"), why or f"{told.failed} objects failed"
@@ -134,7 +136,7 @@ class _Site:
 
     async def _work(self, rows: Iterator[int], intent: Intent) -> None:
         for row in rows:
-            if self._down or self._origin.stopped:
+            if self._down or self._lost or self._origin.stopped:
                 return
             try:
                 if await self._one(row):
@@ -190,7 +192,7 @@ class _Site:
 
     async def _look_again(self) -> None:
         """Count what was purged or pushed out meanwhile; it is not fetched again: the next plan decides anew."""
-        if self._down:
+        if self._down or self._lost:
             return
         rows = iter(self._verified)
 
@@ -209,9 +211,12 @@ class _Site:
         while self._cursor in self._passed:
             self._passed.discard(self._cursor)
             self._cursor += 1
-        if self._cursor > self._noted:
-            self._journal.proceed(intent)
-            self._journal.note(intent, {"cursor": self._cursor}, f"{self._cursor} of {self._told.planned} objects")
+        if self._cursor > self._noted and not self._lost:
+            try:
+                self._journal.proceed(intent)
+                self._journal.note(intent, {"cursor": self._cursor}, f"{self._cursor} of {self._told.planned} objects")
+            except ContinuumError as error:  # frozen, or taken over: nothing may be asked for any more
+                self._lost = str(error)
             self._noted = self._cursor
 
 

@@ -134,6 +134,14 @@ def test_a_frozen_site_is_refused(nginx, url) -> None:
     assert "frozen" in done.detail
 
 
+def test_a_freeze_in_mid_warm_stops_it(origin, nginx, url) -> None:
+    origin.answer = lambda path, number: Journal(Store.open(url)).freeze("cache") and 200 if number == 40 else 200
+    (done,) = run(url, {"edge": nginx.url}, FEW)
+    assert done.state == "refused"
+    assert "frozen" in done.detail
+    assert origin.requests.total() < 120
+
+
 def test_two_runs_at_once_are_refused_and_a_done_plan_is_not_done_again(origin, nginx, url) -> None:
     other = Journal(Store.open(url))
     intent, _ = claim(other, "p1", "edge", 200)
