@@ -26,7 +26,7 @@ from tasks.caching.decide.requests import Requests
 COLUMNS = ("ts", "site", "object", "bytes")
 CHUNK_BYTES = 1 << 25
 NAMED = 5  # lines left out that are named
-DAY_S = 86_400.0
+DAY_S, AHEAD_DAYS = 86_400.0, 30  # a site that is so far ahead outweighs all others
 MOST_BYTES, LAST_S = 10**15, 4_102_444_800  # a petabyte; the year 2100
 _COMBINED = r'^\S+ \S+ \S+ \[([^\]]+)\] "(\S+) (\S+)[^"]*" (\d{3}) (\d+|-)'
 _QUOTED = r'("(?:[^"]|"")*"|[^,"]*)(?:,|$)'
@@ -98,7 +98,7 @@ class AccessLog:
         last_s = np.zeros(len(self.sites))
         np.maximum.at(last_s, self.requests.site, self.requests.ts_s)
         ahead_s = last_s - np.median(last_s)
-        for site in np.flatnonzero(ahead_s > DAY_S).tolist():
+        for site in np.flatnonzero(ahead_s > AHEAD_DAYS * DAY_S).tolist():
             told.append(f"site {self.sites[site]}: its newest request is {ahead_s[site] / DAY_S:.1f} days after most "
                         "sites': see to its clock, or leave it out")  # fmt: skip
         return told

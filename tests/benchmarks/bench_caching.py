@@ -101,8 +101,8 @@ def _clockless(keys: np.ndarray, size: np.ndarray | None = None, ts: np.ndarray 
     return Requests(when.astype(np.float64), np.zeros(len(keys), np.int64), item.astype(np.int64), sizes, 1)
 
 
-def speed(seed: int, equal: bool) -> dict[str, float]:
-    """CPU seconds of a plan for a million objects and 50 sites of 5 % each, from two million rows."""
+def speed(seed: int, equal: bool, regions: int = 0) -> dict[str, float]:
+    """CPU seconds of a plan for a million objects and 50 sites of 5 % each, from two million rows; regions hold 10 %."""
     rng = np.random.default_rng(seed)
     rows, objects, sites = 2_000_000, 1_000_000, 50
     law = (np.arange(objects) + 1.0) ** -0.8
@@ -110,7 +110,8 @@ def speed(seed: int, equal: bool) -> dict[str, float]:
     item[:objects] = rng.permutation(objects)
     size = np.ones(objects) if equal else np.ceil(rng.lognormal(13, 1.2, objects))
     requests = Requests(np.sort(rng.random(rows)) * 30 * 86_400, rng.integers(0, sites, rows), item, size, sites)
-    caches = Caches(np.full(sites, 0.05 * size.sum()), np.full(sites, -1), np.zeros(0))
+    region = np.arange(sites) % regions if regions else np.full(sites, -1)
+    caches = Caches(np.full(sites, 0.05 * size.sum()), region, np.full(regions, 0.1 * size.sum()))
     begin = time.process_time()
     made = decide_placement(requests, caches, HORIZON_S)
     return {"cpu_s": time.process_time() - begin, "rows_placed": sum(len(each.items) for each in made.sites),
@@ -126,7 +127,8 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
         "dense": {f"made {number + 1}, seed {each}": told(played(independent(each, **shape), 0.01))
                   for number, shape in enumerate(DENSE) for each in list(seeds)[:2]},
         "sparsity": sparsity(seed, quick),
-        "speed": {"equal sizes": speed(seed, True), "lognormal sizes": speed(seed, False)},
+        "speed": {"equal sizes": speed(seed, True), "lognormal sizes": speed(seed, False),
+                  "equal sizes, 5 regions": speed(seed, True, 5)},
     }  # fmt: skip
     data = os.environ.get("CONTINUUM_DATA")
     if data:
