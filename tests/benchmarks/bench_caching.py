@@ -102,7 +102,7 @@ def _clockless(keys: np.ndarray, size: np.ndarray | None = None, ts: np.ndarray 
 
 
 def speed(seed: int, equal: bool, regions: int = 0) -> dict[str, float]:
-    """CPU seconds of a plan for a million objects and 50 sites of 5 % each, from two million rows; regions hold 10 %."""
+    """CPU seconds of a plan for a million objects and 50 sites of 5 % each, from two million rows; regions 10 %."""
     rng = np.random.default_rng(seed)
     rows, objects, sites = 2_000_000, 1_000_000, 50
     law = (np.arange(objects) + 1.0) ** -0.8
