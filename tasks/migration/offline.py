@@ -70,23 +70,23 @@ def read_trace(path: Path) -> tuple[Trace, list[str]]:
     when = table.times()
     latency, cost, errors, moved = (table.number(name, 0, most) for name, most in (
         ("latency_ms", 1e7), ("cost_usd", 1e9), ("error_ratio", 1), ("moved_bytes", 1e18)))  # fmt: skip
-    who, whos = table.names("workload")
-    where, wheres = table.names("site")
+    who, workloads = table.names("workload")
+    where, sites = table.names("site")
     good = ~table.wrong
     assert latency is not None and cost is not None and errors is not None and moved is not None  # noqa: PT018
     good &= np.isfinite(latency) & np.isfinite(cost)
     moments = np.unique(when[good])
-    if len(moments) < 2 or len(wheres) < 2:
+    if len(moments) < 2 or len(sites) < 2:
         why = f" ({table.refused[0]})" if table.refused else ""
-        raise InvalidInput(f"it has {len(moments)} slots and {len(wheres)} sites{why}", where=str(path),
+        raise InvalidInput(f"it has {len(moments)} slots and {len(sites)} sites{why}", where=str(path),
                            fix="give two of each at least")  # fmt: skip
     slot_s = int(np.bincount(np.minimum(np.diff(moments), 86_400)).argmax())
     slot = (when - moments[0]) // slot_s
     slots = int(slot[good].max()) + 1
-    if slots * len(whos) * len(wheres) > MOST_CELLS:
-        raise InvalidInput(f"{slots} slots x {len(whos)} workloads x {len(wheres)} sites are too many", where=str(path),
+    if slots * len(workloads) * len(sites) > MOST_CELLS:
+        raise InvalidInput(f"{slots} slots x {len(workloads)} workloads x {len(sites)} sites are too many", where=str(path),
                            fix="give fewer days, or a part of the fleet")  # fmt: skip
-    shape = slots, len(whos), len(wheres)
+    shape = slots, len(workloads), len(sites)
 
     def dense(values: NDArray[np.float64], missing: float) -> NDArray[np.float32]:
         found = np.full(shape, missing, np.float32)
@@ -95,9 +95,9 @@ def read_trace(path: Path) -> tuple[Trace, list[str]]:
 
     seen = dense(latency, np.nan), dense(cost, np.nan)
     truth = [_carried(each) for each in seen]
-    size = np.zeros(len(whos))
+    size = np.zeros(len(workloads))
     np.maximum.at(size, who[good], np.nan_to_num(moved[good]))
-    doubled = int(good.sum()) - len(np.unique((slot * len(whos) + who)[good] * len(wheres) + where[good]))
+    doubled = int(good.sum()) - len(np.unique((slot * len(workloads) + who)[good] * len(sites) + where[good]))
     if doubled:
         table.refused.append(f"{doubled} rows repeat a slot of their workload and site: the last one counts")
     trace = Trace(truth[0], truth[1], dense(np.nan_to_num(errors), 0.0), *seen, (size / GB).astype(np.float32), slot_s)
