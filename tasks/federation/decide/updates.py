@@ -13,6 +13,7 @@ from blocks.errors import InvalidInput
 from tasks.federation.decide.models import Shape, Vector
 
 MOST_ROWS = 10_000_000  # a device that says it holds more is not believed
+LEAST = 1e-35  # a tensor of smaller numbers is sent as zeros: their steps would have no float32
 FAR = 10.0  # times the median norm of the round: no honest update is that long
 
 
@@ -73,7 +74,7 @@ def too_far(norms: Sequence[float]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Packed:
-    """A delta as one signed byte a number, and one scale a tensor. Off by half a scale at most, in each number."""
+    """A delta as one signed byte a number, and one scale a tensor: off by half a scale (or 1e-35) at most, in each."""
 
     scales: Vector
     values: NDArray[np.int8]
@@ -94,7 +95,7 @@ def pack(shape: Shape, delta: Vector) -> Packed:
     scales, values = [], np.empty(shape.size, np.int8)
     for place in _tensors(shape):
         largest = float(np.abs(delta[place]).max(initial=0.0))
-        scale = np.float32(largest / 127)
+        scale = np.float32(largest / 127 if largest > LEAST else 0)
         scales.append(scale)
         values[place] = np.rint(delta[place] / scale).clip(-127, 127) if scale > 0 else 0
     return Packed(np.array(scales, np.float32), values)
