@@ -47,7 +47,7 @@ def federate_simulate(
     dropout: Annotated[float, typer.Option(help="share of the asked devices that never answer")] = 0.0,
     aggregator: Annotated[str, typer.Option(metavar="auto|mean|multi-krum|trimmed-mean|median", help="auto: a mean of "
                                             "clipped updates, Multi-Krum where some may be hostile")] = "auto",
-    step: Annotated[str, typer.Option("--server", metavar="average|momentum|adam", help="server's step")] = "average",
+    step: Annotated[str, typer.Option("--server", metavar="auto|average|momentum|adam", help="auto: momentum, none under DP")] = "auto",
     dp: Annotated[str, typer.Option(metavar="Z,C", help="central DP-FedAvg: noise multiplier, clip norm")] = "",
     budget: Annotated[float | None, typer.Option("--epsilon-budget", help="rounds beyond it are refused")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
@@ -154,7 +154,7 @@ def _aggregator(name: str, dp: str) -> str:
 def _step(name: str) -> str:
     from tasks.federation.decide.server import STEPS
 
-    return _choice("--server", name, STEPS)
+    return _choice("--server", name, ("auto", *STEPS))
 
 
 def _show(found: Simulated, asked: Any) -> None:

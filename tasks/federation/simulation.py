@@ -24,6 +24,7 @@ from tasks.federation.decide.selection import (
     hostile_among,
     poisson_selection,
 )
+from tasks.federation.decide.server import step_of
 from tasks.federation.decide.split import LEAST, Ints, held_back, split_by_label, split_by_unit
 from tasks.federation.decide.training import Training, train
 from tasks.federation.decide.updates import Call, Update, pack, unpack
@@ -52,7 +53,7 @@ class Asked:
     assumed_hostile: float = 0.0
     dropout: float = 0.0
     aggregator: str = "auto"
-    step: str = "average"
+    step: str = "auto"
     privacy: tuple[float, float] | None = None
     budget: float = float("inf")
     seed: int = 0
@@ -227,7 +228,8 @@ def _round(
     call = Call(number, world.shape.digest(standing.model), tuple(selected.tolist()), world.shape.size)
     answers = np.random.default_rng([asked.seed, DROP, number]).random(len(selected)) >= asked.dropout
     updates = [_answer(world, asked, device, call, standing.model, tally) for device in selected[answers].tolist()]
-    rules = Rules(plan.rule, plan.cohort.hostile, asked.step, plan.privacy, (asked.seed, NOISE, number))
+    step = step_of(asked.step, private=plan.privacy is not None)
+    rules = Rules(plan.rule, plan.cohort.hostile, step, plan.privacy, (asked.seed, NOISE, number))
     # at the deadline of the round, which no missing device can move
     if not plan.privacy and decide_close(1.0, 1.0, len(selected), len(updates)) == "abort":
         updates = []

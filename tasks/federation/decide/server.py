@@ -20,6 +20,13 @@ class Memory:
     second: Vector | None = None
 
 
+def step_of(name: str, *, private: bool) -> str:
+    """`auto` is momentum, which a sampled cohort gains by; without it under DP, whose noise it would sum up."""
+    if name != "auto":
+        return name
+    return "average" if private else "momentum"
+
+
 def take_step(name: str, base: Vector, delta: Vector, memory: Memory) -> tuple[Vector, Memory]:
     """The next model, and the memory to keep if the gate accepts it.
 

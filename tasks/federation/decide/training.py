@@ -14,7 +14,7 @@ class Training:
     """How to train. rate: step of the descent. decay: L2 penalty on weights (not on biases). batch: rows a step."""
 
     epochs: int = 5
-    rate: float = 0.1
+    rate: float = 0.2
     batch: int = 16
     decay: float = 1e-4
 
