@@ -47,7 +47,8 @@ def federate_simulate(
     dropout: Annotated[float, typer.Option(help="share of the asked devices that never answer")] = 0.0,
     aggregator: Annotated[str, typer.Option(metavar="auto|mean|multi-krum|trimmed-mean|median", help="auto: a mean of "
                                             "clipped updates, Multi-Krum where some may be hostile")] = "auto",
-    step: Annotated[str, typer.Option("--server", metavar="auto|average|momentum|adam", help="auto: momentum, none under DP")] = "auto",
+    step: Annotated[str, typer.Option("--server", metavar="auto|average|momentum|adam", help="auto: momentum without "
+                                      "DP, average with it")] = "auto",
     dp: Annotated[str, typer.Option(metavar="Z,C", help="central DP-FedAvg: noise multiplier, clip norm")] = "",
     budget: Annotated[float | None, typer.Option("--epsilon-budget", help="rounds beyond it are refused")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
