@@ -16,7 +16,7 @@ from scipy.linalg.blas import saxpy
 from tasks.federation.decide.models import Vector
 from tasks.federation.decide.updates import norm
 
-CHUNK = 4096  # columns at a time: 16 MB for 1,000 updates
+CHUNK = 2048  # columns at a time: 8 MB for 1,000 updates
 
 UpdateRows = Sequence[Vector] | NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -94,7 +94,7 @@ def _trimmed(updates: UpdateRows, cut: int) -> Vector:
     count = len(updates)
     out = np.empty(len(updates[0]), np.float32)
     for at, block in _columns(updates):
-        block.partition((cut, count - cut - 1), axis=1)
+        block.sort(axis=1)  # NumPy sorts float32 by vector instructions: faster than to partition at two places
         out[at : at + len(block)] = block[:, cut : count - cut].mean(axis=1, dtype=np.float64)
     return out
 
