@@ -53,6 +53,7 @@ def federate_simulate(
     budget: Annotated[float | None, typer.Option("--epsilon-budget", help="rounds beyond it are refused")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     record: Annotated[Path | None, typer.Option(metavar="FILE", help="write the rounds' records as JSON lines")] = None,
+    out_file: Annotated[Path | None, typer.Option("--out", metavar="FILE.onnx", help="write the model")] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Train over simulated devices, round by round, each round checked by the gate; nothing leaves this machine."""
@@ -69,11 +70,7 @@ def federate_simulate(
         asked = Asked(devices, alpha, rounds, model, fraction, kind, hostile_share, assume_hostile, dropout,
                       _aggregator(aggregator, dp), _step(step), privacy, spend, seed)  # fmt: skip
         found = _simulate(dataset, label, asked)
-    if record:
-        import json
-
-        with refusals():
-            write_atomically(record, "".join(json.dumps(each, allow_nan=False) + "\n" for each in found.tally.records))
+        _write(found, record, out_file)
     if as_json:
         print_json(found.to_record())
         return
@@ -93,6 +90,17 @@ def _simulate(dataset: str, label: str, asked: Any) -> Simulated:
             status.update(f"round {number} of {asked.rounds}: {score:.1%} on the gate's rows")
 
         return simulate(data, asked, told, lambda words: err.print(words, highlight=False, soft_wrap=True))
+
+
+def _write(found: Simulated, record: Path | None, out_file: Path | None) -> None:
+    import json
+
+    from tasks.federation.export import to_onnx
+
+    if record:
+        write_atomically(record, "".join(json.dumps(each, allow_nan=False) + "\n" for each in found.tally.records))
+    if out_file:
+        write_atomically(out_file, to_onnx(found.trained))
 
 
 def _tell(dataset: str, refused: list[str]) -> None:
@@ -175,7 +183,7 @@ def _show(found: Simulated, asked: Any) -> None:
         f"{'saves' if told['bytes_up'] + told['bytes_down'] < found.data_bytes else 'costs'} bytes here.",
         "Epsilon: " + ("no DP." if not asked.privacy else f"{told['epsilon']}, delta {1 / (50 * asked.devices):g}."),
         "Secure aggregation is off: the server sees each update.",
-        f"Model {found.digest}",
+        f"Model {told['digest']}",
     ]  # fmt: skip
     for line in lines:
         out.print(line, highlight=False, soft_wrap=True)

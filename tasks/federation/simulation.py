@@ -28,6 +28,7 @@ from tasks.federation.decide.server import step_of
 from tasks.federation.decide.split import LEAST, Ints, held_back, split_by_label, split_by_unit
 from tasks.federation.decide.training import Training, train
 from tasks.federation.decide.updates import Call, Update, pack, unpack
+from tasks.federation.export import Trained
 from tasks.federation.files import Dataset
 
 GATE_SHARE, TEST_SHARE = 0.15, 0.25  # of the rows; the devices hold the rest
@@ -82,6 +83,8 @@ class World:
     gate: Ints
     test: Ints
     hostile: frozenset[int]
+    middle: Vector
+    spread: Vector
 
     def score(self, model: Vector, rows: Ints) -> float:
         """Accuracy on these rows."""
@@ -102,7 +105,7 @@ class Simulated:
 
     accuracy: dict[str, float]
     tally: Tally
-    digest: str
+    trained: Trained
     cohort: Cohort
     rule: str
     epsilon: float | None
@@ -118,7 +121,8 @@ class Simulated:
             "accuracy": self.accuracy, "last5_mean": float(np.mean(tally.scores[-5:])),
             "worst_accepted_drop": tally.worst_drop, "refused_updates": tally.refused_updates,
             "epsilon": self.epsilon, "bytes_up": tally.bytes_up, "bytes_down": tally.bytes_down,
-            "digest": self.digest, "rounds": self.rounds, "accepted_rounds": accepted, "rule": self.rule,
+            "digest": self.trained.shape.digest(self.trained.vector), "rounds": self.rounds,
+            "accepted_rounds": accepted, "rule": self.rule,
             "cohort": asdict(self.cohort), "majority_ratio": self.majority, "secure_aggregation": "off",
         }  # fmt: skip
 
@@ -144,7 +148,8 @@ def simulate(
                   "federated": world.score(standing.model, world.test), "local": _local(world, asked)}  # fmt: skip
     epsilon = epsilon_after(plan.rounds, plan.privacy) if plan.privacy else None
     counts = np.bincount(world.labels[world.test])
-    return Simulated(scores, tally, world.shape.digest(standing.model), plan.cohort, plan.rule,
+    trained = Trained(world.shape, standing.model, world.middle, world.spread, FARTHEST, dataset.classes)
+    return Simulated(scores, tally, trained, plan.cohort, plan.rule,
                      None if epsilon is None or np.isinf(epsilon) else epsilon, plan.rounds,
                      float(counts.max() / counts.sum()), 4 * world.shape.size,
                      sum(map(len, world.parts)) * world.shape.features * 4)  # fmt: skip
@@ -157,13 +162,15 @@ def build_world(dataset: Dataset, asked: Asked) -> World:
         raise InvalidInput(f"{len(kept)} rows to train on are too few for {asked.devices} devices",
                            where=f"--devices {asked.devices}", fix="take fewer devices, or more data")  # fmt: skip
     middle, spread = dataset.rows[gate].mean(axis=0), dataset.rows[gate].std(axis=0)
-    rows = np.clip((dataset.rows - middle) / np.where(spread > 0, spread, 1), -FARTHEST, FARTHEST)
+    spread = np.where(spread > 0, spread, np.float32(1))
+    rows = np.clip((dataset.rows - middle) / spread, -FARTHEST, FARTHEST)
     split, by = (split_by_unit, dataset.units) if dataset.by_unit else (split_by_label, dataset.labels)
     parts = [kept[part] for part in split(by[kept], asked.devices, asked.alpha, [asked.seed, SPLIT])]
     draw = np.random.default_rng([asked.seed, HOSTILE])
     hostile = draw.permutation(asked.devices)[: round(asked.hostile_share * asked.devices)]
     shape = Shape(rows.shape[1], len(dataset.classes), HIDDEN if asked.model == "mlp" else 0)
-    return World(shape, rows.astype(np.float32), dataset.labels, parts, gate, test, frozenset(hostile.tolist()))
+    return World(shape, rows.astype(np.float32), dataset.labels, parts, gate, test, frozenset(hostile.tolist()),
+                 middle, spread)  # fmt: skip
 
 
 @dataclass(frozen=True)
