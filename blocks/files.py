@@ -9,7 +9,7 @@ from pathlib import Path
 from blocks.errors import StoreUnavailable
 
 
-def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
+def write_atomically(path: Path, text: str | bytes, *, mode: int = 0o644) -> None:
     """Replace `path` by `text` in one step, so that a reader never sees half a file.
 
     mode: permissions; 0o600 for what holds secrets.
@@ -25,12 +25,12 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
         raise StoreUnavailable(f"cannot be written ({error.strerror or error})", where=str(path), fix=fix) from error
 
 
-def _write(path: Path, text: str, mode: int) -> None:
+def _write(path: Path, text: str | bytes, mode: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode() if isinstance(text, str) else text)
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(mode)

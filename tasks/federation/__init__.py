@@ -1,0 +1,1 @@
+"""Federated training: rounds over devices whose rows stay where they are."""

@@ -1,0 +1,1 @@
+"""Selection, local training, validation, aggregation, gate and record of a round: pure functions on flat vectors."""

@@ -1,0 +1,283 @@
+"""A federation on one machine: devices that train, fail and lie, round after round, beside training in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from blocks.errors import InvalidInput
+from tasks.federation.decide.aggregate import rule_of
+from tasks.federation.decide.models import Labels, Rows, Shape, Vector, accuracy, first_model
+from tasks.federation.decide.privacy import FEW, Privacy, epsilon_after, rounds_within
+from tasks.federation.decide.rounds import Rules, Standing, decide_close, decide_round
+from tasks.federation.decide.selection import (
+    UNIFORM,
+    Cohort,
+    Fleet,
+    Leaning,
+    decide_cohort,
+    decide_selection,
+    hostile_among,
+    poisson_selection,
+)
+from tasks.federation.decide.server import step_of
+from tasks.federation.decide.split import LEAST, Ints, held_back, split_by_label, split_by_unit
+from tasks.federation.decide.training import Training, train
+from tasks.federation.decide.updates import Call, Update, pack, unpack
+from tasks.federation.export import Trained
+from tasks.federation.files import Dataset
+
+GATE_SHARE, TEST_SHARE = 0.15, 0.25  # of the rows; the devices hold the rest
+HIDDEN = 64
+FARTHEST = 5.0  # standard deviations: a pixel that is nearly always 0 must not outshout the others
+CENTRAL_EPOCHS = 50
+CENTRAL_RATES = (0.03, 0.1, 0.3)  # the best on the held-back rows is the baseline
+# Streams of random numbers from one seed, so that changing one thing leaves the others as they are.
+HOLD, SPLIT, SELECT, DROP, TRAIN, HOSTILE, NOISE, ATTACK = range(1, 9)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person asks of a simulation; words are those of `continuum federate simulate`."""
+
+    devices: int = 20
+    alpha: float = 0.5
+    rounds: int = 50
+    model: str = "softmax"
+    fraction: float = 0.3
+    attack: str = ""
+    hostile_share: float = 0.0
+    assumed_hostile: float = 0.0
+    dropout: float = 0.0
+    aggregator: str = "auto"
+    step: str = "auto"
+    privacy: tuple[float, float] | None = None
+    budget: float = float("inf")
+    seed: int = 0
+
+
+@dataclass
+class Tally:
+    """What is counted over the rounds. scores: of the model in force on the test set, a round each."""
+
+    bytes_up: int = 0
+    bytes_down: int = 0
+    refused_updates: int = 0
+    worst_drop: float = 0.0
+    scores: list[float] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class World:
+    """Rows as the devices, the gate and the test have them; scaled by moments of the gate's rows."""
+
+    shape: Shape
+    rows: Rows
+    labels: Labels
+    parts: list[Ints]
+    gate: Ints
+    test: Ints
+    hostile: frozenset[int]
+    middle: Vector
+    spread: Vector
+
+    def score(self, model: Vector, rows: Ints) -> float:
+        """Accuracy on these rows."""
+        return accuracy(self.shape, model, self.rows[rows], self.labels[rows])
+
+
+Attack = Callable[[Vector, np.random.Generator], Vector]
+ATTACKS: dict[str, Attack] = {
+    "sign-flip": lambda delta, _: -5 * delta,
+    "noise": lambda delta, draw: draw.normal(0, 5 * np.sqrt((delta**2).mean()), delta.shape).astype(np.float32),
+    "nan": lambda delta, _: np.full_like(delta, np.nan),
+}
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """The end of a simulation."""
+
+    accuracy: dict[str, float]
+    tally: Tally
+    trained: Trained
+    cohort: Cohort
+    rule: str
+    epsilon: float | None
+    rounds: int
+    majority: float
+    model_bytes: int
+    data_bytes: int
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON of `continuum federate simulate`."""
+        tally, accepted = self.tally, sum(each["accepted"] for each in self.tally.records)
+        return {
+            "accuracy": self.accuracy, "last5_mean": float(np.mean(tally.scores[-5:])),
+            "worst_accepted_drop": tally.worst_drop, "refused_updates": tally.refused_updates,
+            "epsilon": self.epsilon, "bytes_up": tally.bytes_up, "bytes_down": tally.bytes_down,
+            "digest": self.trained.shape.digest(self.trained.vector), "rounds": self.rounds,
+            "accepted_rounds": accepted, "rule": self.rule,
+            "cohort": asdict(self.cohort), "majority_ratio": self.majority, "secure_aggregation": "off",
+        }  # fmt: skip
+
+
+def simulate(
+    dataset: Dataset, asked: Asked, told: Callable[[int, float], None], warn: Callable[[str], None]
+) -> Simulated:
+    """Run the rounds; the same arguments give the same digest on the same machine, whatever its number of cores.
+
+    Parameters
+    ----------
+    told: called after each round with its number and the score in force on the gate's rows. warn: once a warning.
+
+    Raises
+    ------
+    ContinuumError: too few rows for so many devices, or the privacy budget allows no round.
+    """
+    with threadpool_limits(1):  # BLAS adds in another order with more threads
+        world = build_world(dataset, asked)
+        plan = _plan(asked, warn)
+        tally, standing = _run(world, plan, told)
+        scores = {"centralised": _centralised(world, asked),
+                  "federated": world.score(standing.model, world.test), "local": _local(world, asked)}  # fmt: skip
+    epsilon = epsilon_after(plan.rounds, plan.privacy) if plan.privacy else None
+    counts = np.bincount(world.labels[world.test])
+    trained = Trained(world.shape, standing.model, world.middle, world.spread, FARTHEST, dataset.classes)
+    return Simulated(scores, tally, trained, plan.cohort, plan.rule,
+                     None if epsilon is None or np.isinf(epsilon) else epsilon, plan.rounds,
+                     float(counts.max() / counts.sum()), 4 * world.shape.size,
+                     sum(map(len, world.parts)) * world.shape.features * 4)  # fmt: skip
+
+
+def build_world(dataset: Dataset, asked: Asked) -> World:
+    """Hold rows back for the gate and the test, deal the rest to the devices, and pick who is hostile."""
+    kept, gate, test = held_back(dataset.units, (GATE_SHARE, TEST_SHARE), [asked.seed, HOLD])
+    if len(kept) < LEAST * asked.devices or not len(gate) or not len(test):
+        raise InvalidInput(f"{len(kept)} rows to train on are too few for {asked.devices} devices",
+                           where=f"--devices {asked.devices}", fix="take fewer devices, or more data")  # fmt: skip
+    middle, spread = dataset.rows[gate].mean(axis=0), dataset.rows[gate].std(axis=0)
+    spread = np.where(spread > 0, spread, np.float32(1))
+    rows = np.clip((dataset.rows - middle) / spread, -FARTHEST, FARTHEST)
+    split, by = (split_by_unit, dataset.units) if dataset.by_unit else (split_by_label, dataset.labels)
+    parts = [kept[part] for part in split(by[kept], asked.devices, asked.alpha, [asked.seed, SPLIT])]
+    draw = np.random.default_rng([asked.seed, HOSTILE])
+    hostile = draw.permutation(asked.devices)[: round(asked.hostile_share * asked.devices)]
+    shape = Shape(rows.shape[1], len(dataset.classes), HIDDEN if asked.model == "mlp" else 0)
+    return World(shape, rows.astype(np.float32), dataset.labels, parts, gate, test, frozenset(hostile.tolist()),
+                 middle, spread)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Plan:
+    asked: Asked
+    cohort: Cohort
+    rule: str
+    rounds: int
+    privacy: Privacy | None
+
+
+def _plan(asked: Asked, warn: Callable[[str], None]) -> _Plan:
+    cohort = decide_cohort(asked.devices, asked.fraction, asked.assumed_hostile)
+    rule, privacy, rounds = rule_of(asked.aggregator, asked.assumed_hostile), None, asked.rounds
+    wanted = hostile_among(cohort.size, asked.devices, asked.assumed_hostile)
+    if wanted > cohort.hostile:
+        warn(f"{asked.devices} devices are too few: up to {wanted} of {cohort.size} may be hostile, and the rule "
+             f"stands {cohort.hostile}; only the gate helps")  # fmt: skip
+    elif cohort.size > decide_cohort(asked.devices, asked.fraction, 0).size:
+        warn(f"{cohort.size} devices a round instead of {asked.fraction:g} of {asked.devices}: up to {cohort.hostile} "
+             "of them may be hostile, and Multi-Krum needs n >= 2 f + 3")  # fmt: skip
+    if asked.privacy:
+        noise, clip = asked.privacy
+        privacy = Privacy(noise, clip, asked.fraction, asked.devices, 1 / (50 * asked.devices), asked.budget)
+        rounds, rule = rounds_within(privacy, asked.rounds), "dp-fedavg"
+        if rounds < asked.rounds:
+            warn(f"the privacy budget is spent after {rounds} of {asked.rounds} rounds: the others are refused")
+        if asked.devices < FEW:
+            warn(f"{asked.devices} devices are few for DP: below about {FEW} the noise drowns what is learnt")
+        if asked.assumed_hostile:
+            warn("DP-FedAvg bounds an update but removes none: a hostile share is not answered by it")
+    return _Plan(asked, cohort, rule, rounds, privacy)
+
+
+def _run(world: World, plan: _Plan, told: Callable[[int, float], None]) -> tuple[Tally, Standing]:
+    asked, tally = plan.asked, Tally()
+    model = first_model(world.shape, asked.seed)
+    first = world.score(model, world.gate)
+    standing, times = Standing(model, first, first), np.zeros(asked.devices, np.int64)
+    for number in range(plan.rounds):
+        selected = _selected(world, plan, times, number)
+        times[selected] += 1
+        tally.bytes_down += len(selected) * 4 * world.shape.size
+        standing = _round(world, plan, number, selected, standing, tally)
+        tally.scores.append(world.score(standing.model, world.test))
+        told(number + 1, standing.score)
+    return tally, standing
+
+
+def _selected(world: World, plan: _Plan, times: Ints, number: int) -> Ints:
+    asked, seed = plan.asked, [plan.asked.seed, SELECT, number]
+    fleet = Fleet(np.ones(asked.devices, np.bool_), np.array(list(map(len, world.parts))), times)
+    if plan.privacy:
+        return poisson_selection(fleet.available, asked.fraction, seed)
+    return decide_selection(fleet, plan.cohort.size, UNIFORM if asked.assumed_hostile else Leaning(), seed)
+
+
+def _round(
+    world: World, plan: _Plan, number: int, selected: Ints, standing: Standing, tally: Tally
+) -> Standing:  # fmt: skip
+    asked = plan.asked
+    call = Call(number, world.shape.digest(standing.model), tuple(selected.tolist()), world.shape.size)
+    answers = np.random.default_rng([asked.seed, DROP, number]).random(len(selected)) >= asked.dropout
+    updates = [_answer(world, asked, device, call, standing.model, tally) for device in selected[answers].tolist()]
+    step = step_of(asked.step, private=plan.privacy is not None)
+    rules = Rules(plan.rule, plan.cohort.hostile, step, plan.privacy, (asked.seed, NOISE, number))
+    # at the deadline of the round, which no missing device can move
+    if not plan.privacy and decide_close(1.0, 1.0, len(selected), len(updates)) == "abort":
+        updates = []
+    closed = decide_round(world.shape, standing, call, updates, rules, lambda model: world.score(model, world.gate))
+    tally.records.append(closed.record)
+    tally.refused_updates += sum(bool(each["refused"]) for each in closed.record["updates"])
+    if closed.record["accepted"]:
+        tally.worst_drop = max(tally.worst_drop, closed.record["best_before"] - closed.record["score"])
+    return closed.standing
+
+
+def _answer(world: World, asked: Asked, device: int, call: Call, base: Vector, tally: Tally) -> Update:
+    """What a device sends, through its int8 form; hostile ones send what their attack makes of it."""
+    part = world.parts[device]
+    trained = train(world.shape, base, world.rows[part], world.labels[part], Training(),
+                    [asked.seed, TRAIN, call.round, device])  # fmt: skip
+    delta = trained - base
+    if device in world.hostile:
+        delta = ATTACKS[asked.attack](delta, np.random.default_rng([asked.seed, ATTACK, call.round, device]))
+    if np.isfinite(delta).all():  # NaN has no int8 form: a device that sends it sends float32
+        packed = pack(world.shape, delta)
+        tally.bytes_up += packed.size_bytes
+        delta = unpack(world.shape, packed)
+    else:
+        tally.bytes_up += delta.nbytes
+    return Update(device, call.round, call.base, len(part), delta)
+
+
+def _centralised(world: World, asked: Asked) -> float:
+    """All rows in one place, as many epochs as rounds (50 at least), the rate that is best on the held-back rows."""
+    rows = np.sort(np.concatenate(world.parts))
+    how = Training(epochs=max(CENTRAL_EPOCHS, asked.rounds))
+    models = [train(world.shape, first_model(world.shape, asked.seed), world.rows[rows], world.labels[rows],
+                    replace(how, rate=rate), [asked.seed, TRAIN]) for rate in CENTRAL_RATES]  # fmt: skip
+    return world.score(max(models, key=lambda model: world.score(model, world.gate)), world.test)
+
+
+def _local(world: World, asked: Asked) -> float:
+    """Mean over the devices of what their own model, from their own rows alone, reaches on the same test set."""
+    how, first = Training(epochs=max(CENTRAL_EPOCHS, asked.rounds)), first_model(world.shape, asked.seed)
+    reached = [world.score(train(world.shape, first, world.rows[part], world.labels[part], how,
+                                 [asked.seed, TRAIN, device]), world.test)
+               for device, part in enumerate(world.parts)]  # fmt: skip
+    return float(np.mean(reached))

@@ -1,0 +1,1 @@
+"""Calibration, escalation, split and transfer: pure functions."""
