@@ -84,8 +84,8 @@ def read_trace(path: Path) -> tuple[Trace, list[str]]:
     slot = (when - moments[0]) // slot_s
     slots = int(slot[good].max()) + 1
     if slots * len(workloads) * len(sites) > MOST_CELLS:
-        size = f"{slots} slots x {len(workloads)} workloads x {len(sites)} sites"
-        raise InvalidInput(f"{size} are too many", where=str(path), fix="give fewer days, or a part of the fleet")
+        much = f"{slots} slots x {len(workloads)} workloads x {len(sites)} sites"
+        raise InvalidInput(f"{much} are too many", where=str(path), fix="give fewer days, or a part of the fleet")
     shape = slots, len(workloads), len(sites)
 
     def dense(values: NDArray[np.float64], missing: float) -> NDArray[np.float32]:
