@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from blocks.errors import InvalidInput, Refused
-from tasks.caching.decide.gate import ARMS, REACTIVE
+from tasks.caching.decide.gate import ARMS
 from tasks.caching.decide.placement import Caches, Chosen, Placement, decide_placement
 from tasks.caching.decide.replay import Replayed, replay
 from tasks.caching.decide.requests import Requests, pairs_of
@@ -177,8 +177,3 @@ def _of(log: AccessLog, sites: Sites) -> Requests:
     """The requests, with room for sites that the log does not have."""
     told = log.requests
     return Requests(told.ts_s, told.site, told.object, told.size, len(sites.names))
-
-
-def refused_sites(sites: Sites, verdict: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[str]:
-    """Names of the sites that are not filled."""
-    return [name for name, arm in zip(sites.names, verdict.tolist(), strict=True) if arm == REACTIVE]
