@@ -102,7 +102,7 @@ def cache_plan(
         with _progress() as steps:
             log, sites = _read(log_file, sites_file, budget, steps)
             check_horizon(horizon_s, sites)
-            regional = bytes_of(regional_budget, log.distinct_bytes, "--regional-budget")
+            regional = bytes_of(regional_budget, log.distinct_bytes, "--regional-budget") if any(sites.region) else 0
             judged = verdicts(log, sites, horizon_s, steps("judging it")) if gate else None
         share = share_of(judged.gate.verdict) if judged else np.ones(len(sites.names))
         made, cpu_s = plan(log, sites, horizon_s, share, regional_bytes=regional, least_confidence=confidence)

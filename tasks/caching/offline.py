@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from blocks.errors import InvalidInput, Refused
+from blocks.native_output import on_stderr
 from tasks.caching.decide.gate import ARMS
 from tasks.caching.decide.placement import Caches, Chosen, Placement, decide_placement
 from tasks.caching.decide.replay import Replayed, replay
@@ -103,7 +104,8 @@ def sample(requests: Requests, budget: list[int], horizon_s: int) -> tuple[Reque
 def play(log: AccessLog, sites: Sites, horizon_s: int, policies: dict[str, Made], told: Told) -> Played:
     """Replay a log: what it would have hit with each policy, and with plans behind the gate."""
     requests, budget, share = sample(_of(log, sites), sites.budget, horizon_s)
-    done = replay(requests, budget, horizon_s, policies=policies, can_pin=sites.can_pin, told=told)
+    with on_stderr():  # libcachesim talks
+        done = replay(requests, budget, horizon_s, policies=policies, can_pin=sites.can_pin, told=told)
     _, cpu_s = plan(log, sites, horizon_s, np.ones(len(sites.names)))
     return Played(log, sites, done, cpu_s, share)
 
