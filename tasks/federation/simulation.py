@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from blocks.errors import InvalidInput
 from tasks.federation.decide.aggregate import rule_of
 from tasks.federation.decide.models import Labels, Rows, Shape, Vector, accuracy, first_model
 from tasks.federation.decide.privacy import FEW, Privacy, epsilon_after, rounds_within
-from tasks.federation.decide.rounds import Rules, Standing, decide_close, decide_round
+from tasks.federation.decide.rounds import Closed, Rules, Standing, decide_close, decide_round, decide_sum
+from tasks.federation.decide.secure import SHARE_BYTES, Member, decide_threshold, from_ring, to_ring, unmask
 from tasks.federation.decide.selection import (
     UNIFORM,
     Cohort,
@@ -36,8 +38,9 @@ HIDDEN = 64
 FARTHEST = 5.0  # standard deviations: a pixel that is nearly always 0 must not outshout the others
 CENTRAL_EPOCHS = 50
 CENTRAL_RATES = (0.03, 0.1, 0.3)  # the best on the held-back rows is the baseline
+SECURE = (3, 200)  # devices in a secure sum: with two, each could tell the other's; the work grows with their square
 # Streams of random numbers from one seed, so that changing one thing leaves the others as they are.
-HOLD, SPLIT, SELECT, DROP, TRAIN, HOSTILE, NOISE, ATTACK = range(1, 9)
+HOLD, SPLIT, SELECT, DROP, TRAIN, HOSTILE, NOISE, ATTACK, SECRET = range(1, 10)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Asked:
     step: str = "auto"
     privacy: tuple[float, float] | None = None
     budget: float = float("inf")
+    secure: bool = False
     seed: int = 0
 
 
@@ -70,6 +74,14 @@ class Tally:
     worst_drop: float = 0.0
     scores: list[float] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
+
+    def closed(self, over: Closed) -> Standing:
+        """Count a round; what stands after it."""
+        self.records.append(over.record)
+        self.refused_updates += sum(bool(each["refused"]) for each in over.record["updates"])
+        if over.record["accepted"]:
+            self.worst_drop = max(self.worst_drop, over.record["best_before"] - over.record["score"])
+        return over.standing
 
 
 @dataclass(frozen=True)
@@ -123,7 +135,8 @@ class Simulated:
             "epsilon": self.epsilon, "bytes_up": tally.bytes_up, "bytes_down": tally.bytes_down,
             "digest": self.trained.shape.digest(self.trained.vector), "rounds": self.rounds,
             "accepted_rounds": accepted, "rule": self.rule,
-            "cohort": asdict(self.cohort), "majority_ratio": self.majority, "secure_aggregation": "off",
+            "cohort": asdict(self.cohort), "majority_ratio": self.majority,
+            "secure_aggregation": "on" if self.rule == "secure-mean" else "off",
         }  # fmt: skip
 
 
@@ -192,6 +205,12 @@ def _plan(asked: Asked, warn: Callable[[str], None]) -> _Plan:
     elif cohort.size > decide_cohort(asked.devices, asked.fraction, 0).size:
         warn(f"{cohort.size} devices a round instead of {asked.fraction:g} of {asked.devices}: up to {cohort.hostile} "
              "of them may be hostile, and Multi-Krum needs n >= 2 f + 3")  # fmt: skip
+    if asked.secure:
+        if not SECURE[0] <= cohort.size <= SECURE[1]:
+            raise InvalidInput(f"{cohort.size} devices a round are too few to hide in, or too many", where="--secure",
+                               fix=f"choose --devices and --fraction for {SECURE[0]} to {SECURE[1]}")  # fmt: skip
+        rule = "secure-mean"
+        warn("the server sees no single update, so it checks none and no robust rule applies: only the gate helps")
     if asked.privacy:
         noise, clip = asked.privacy
         privacy = Privacy(noise, clip, asked.fraction, asked.devices, 1 / (50 * asked.devices), asked.budget)
@@ -234,6 +253,8 @@ def _round(
     asked = plan.asked
     call = Call(number, world.shape.digest(standing.model), tuple(selected.tolist()), world.shape.size)
     answers = np.random.default_rng([asked.seed, DROP, number]).random(len(selected)) >= asked.dropout
+    if asked.secure:
+        return _secure_round(world, asked, call, answers, standing, tally)
     updates = [_answer(world, asked, device, call, standing.model, tally) for device in selected[answers].tolist()]
     step = step_of(asked.step, private=plan.privacy is not None)
     rules = Rules(plan.rule, plan.cohort.hostile, step, plan.privacy, (asked.seed, NOISE, number))
@@ -241,28 +262,51 @@ def _round(
     if not plan.privacy and decide_close(1.0, 1.0, len(selected), len(updates)) == "abort":
         updates = []
     closed = decide_round(world.shape, standing, call, updates, rules, lambda model: world.score(model, world.gate))
-    tally.records.append(closed.record)
-    tally.refused_updates += sum(bool(each["refused"]) for each in closed.record["updates"])
-    if closed.record["accepted"]:
-        tally.worst_drop = max(tally.worst_drop, closed.record["best_before"] - closed.record["score"])
-    return closed.standing
+    return tally.closed(closed)
+
+
+def _secure_round(
+    world: World, asked: Asked, call: Call, answers: NDArray[np.bool_], standing: Standing, tally: Tally
+) -> Standing:  # fmt: skip
+    """Every asked device hands out shares; then some die, and the server learns the sum of the others, or nothing."""
+    draw, devices = np.random.default_rng([asked.seed, SECRET, call.round]), len(call.selected)
+    members = [Member(device + 1, draw.bytes(32), f"round {call.round}".encode()) for device in call.selected]
+    roster, threshold = [each.public() for each in members], decide_threshold(devices)
+    sealed = {each.number: each.hand_out(roster, threshold) for each in members}
+    alive = [each for each, there in zip(members, answers.tolist(), strict=True) if there]
+    tally.bytes_up += sum(len(share) for given in sealed.values() for share in given.values())
+    delta = None
+    if len(alive) >= threshold:
+        masked = {each.number: each.mask(to_ring(_delta(world, asked, each.number - 1, call, standing.model), devices),
+                                         roster) for each in alive}  # fmt: skip
+        inbox = {to.number: {by: given[to.number] for by, given in sealed.items()} for to in alive}
+        revealed = {each.number: each.reveal(inbox[each.number], roster, masked, threshold) for each in alive}
+        tally.bytes_up += len(alive) * (4 * world.shape.size + SHARE_BYTES * devices)
+        delta = from_ring(unmask(masked, roster, revealed, threshold), devices) / np.float32(len(alive))
+    return tally.closed(decide_sum(world.shape, standing, call, delta, step_of(asked.step, private=False),
+                                   lambda model: world.score(model, world.gate)))  # fmt: skip
 
 
 def _answer(world: World, asked: Asked, device: int, call: Call, base: Vector, tally: Tally) -> Update:
-    """What a device sends, through its int8 form; hostile ones send what their attack makes of it."""
-    part = world.parts[device]
-    trained = train(world.shape, base, world.rows[part], world.labels[part], Training(),
-                    [asked.seed, TRAIN, call.round, device])  # fmt: skip
-    delta = trained - base
-    if device in world.hostile:
-        delta = ATTACKS[asked.attack](delta, np.random.default_rng([asked.seed, ATTACK, call.round, device]))
+    """What a device sends, through its int8 form."""
+    delta = _delta(world, asked, device, call, base)
     if np.isfinite(delta).all():  # NaN has no int8 form: a device that sends it sends float32
         packed = pack(world.shape, delta)
         tally.bytes_up += packed.size_bytes
         delta = unpack(world.shape, packed)
     else:
         tally.bytes_up += delta.nbytes
-    return Update(device, call.round, call.base, len(part), delta)
+    return Update(device, call.round, call.base, len(world.parts[device]), delta)
+
+
+def _delta(world: World, asked: Asked, device: int, call: Call, base: Vector) -> Vector:
+    """What a device has learnt from its rows; hostile ones give what their attack makes of it."""
+    part = world.parts[device]
+    trained = train(world.shape, base, world.rows[part], world.labels[part], Training(),
+                    [asked.seed, TRAIN, call.round, device])  # fmt: skip
+    if device in world.hostile:
+        return ATTACKS[asked.attack](trained - base, np.random.default_rng([asked.seed, ATTACK, call.round, device]))
+    return trained - base
 
 
 def _centralised(world: World, asked: Asked) -> float:
