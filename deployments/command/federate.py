@@ -59,7 +59,7 @@ def federate_simulate(
 ) -> None:  # fmt: skip
     """Train over simulated devices, round by round, each round checked by the gate; nothing leaves this machine."""
     with refusals():
-        from tasks.federation.simulation import Asked
+        from tasks.federation.world import Asked
 
         _choice("--model", model, MODELS)
         for name, share, least in (("--fraction", fraction, 1e-6), ("--assume-hostile", assume_hostile, 0.0),
@@ -132,7 +132,7 @@ def _number(where: str, text: str, fix: str) -> float:
 
 
 def _attack(text: str) -> tuple[str, float]:
-    from tasks.federation.simulation import ATTACKS
+    from tasks.federation.world import ATTACKS
 
     if not text:
         return "", 0.0

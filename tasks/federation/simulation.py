@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from blocks.errors import InvalidInput
 from tasks.federation.decide.aggregate import rule_of
-from tasks.federation.decide.models import Labels, Rows, Shape, Vector, accuracy, first_model
+from tasks.federation.decide.models import Vector, first_model
 from tasks.federation.decide.privacy import FEW, Privacy, epsilon_after, rounds_within
 from tasks.federation.decide.rounds import Closed, Rules, Standing, decide_close, decide_round, decide_sum
 from tasks.federation.decide.secure import SHARE_BYTES, Member, decide_threshold, from_ring, to_ring, unmask
@@ -27,41 +27,25 @@ from tasks.federation.decide.selection import (
     poisson_selection,
 )
 from tasks.federation.decide.server import step_of
-from tasks.federation.decide.split import LEAST, Ints, held_back, split_by_label, split_by_unit
-from tasks.federation.decide.training import Training, train
+from tasks.federation.decide.split import Ints
 from tasks.federation.decide.updates import Call, Update, pack, unpack
 from tasks.federation.export import Trained
 from tasks.federation.files import Dataset
+from tasks.federation.world import (
+    DROP,
+    FARTHEST,
+    NOISE,
+    SECRET,
+    SELECT,
+    Asked,
+    World,
+    build_world,
+    centralised,
+    learnt,
+    local_alone,
+)
 
-GATE_SHARE, TEST_SHARE = 0.15, 0.25  # of the rows; the devices hold the rest
-HIDDEN = 64
-FARTHEST = 5.0  # standard deviations: a pixel that is nearly always 0 must not outshout the others
-CENTRAL_EPOCHS = 50
-CENTRAL_RATES = (0.03, 0.1, 0.3)  # the best on the held-back rows is the baseline
 SECURE = (3, 200)  # devices in a secure sum: with two, each could tell the other's; the work grows with their square
-# Streams of random numbers from one seed, so that changing one thing leaves the others as they are.
-HOLD, SPLIT, SELECT, DROP, TRAIN, HOSTILE, NOISE, ATTACK, SECRET = range(1, 10)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a person asks of a simulation; words are those of `continuum federate simulate`."""
-
-    devices: int = 20
-    alpha: float = 0.5
-    rounds: int = 50
-    model: str = "softmax"
-    fraction: float = 0.3
-    attack: str = ""
-    hostile_share: float = 0.0
-    assumed_hostile: float = 0.0
-    dropout: float = 0.0
-    aggregator: str = "auto"
-    step: str = "auto"
-    privacy: tuple[float, float] | None = None
-    budget: float = float("inf")
-    secure: bool = False
-    seed: int = 0
 
 
 @dataclass
@@ -82,33 +66,6 @@ class Tally:
         if over.record["accepted"]:
             self.worst_drop = max(self.worst_drop, over.record["best_before"] - over.record["score"])
         return over.standing
-
-
-@dataclass(frozen=True)
-class World:
-    """Rows as the devices, the gate and the test have them; scaled by moments of the gate's rows."""
-
-    shape: Shape
-    rows: Rows
-    labels: Labels
-    parts: list[Ints]
-    gate: Ints
-    test: Ints
-    hostile: frozenset[int]
-    middle: Vector
-    spread: Vector
-
-    def score(self, model: Vector, rows: Ints) -> float:
-        """Accuracy on these rows."""
-        return accuracy(self.shape, model, self.rows[rows], self.labels[rows])
-
-
-Attack = Callable[[Vector, np.random.Generator], Vector]
-ATTACKS: dict[str, Attack] = {
-    "sign-flip": lambda delta, _: -5 * delta,
-    "noise": lambda delta, draw: draw.normal(0, 5 * np.sqrt((delta**2).mean()), delta.shape).astype(np.float32),
-    "nan": lambda delta, _: np.full_like(delta, np.nan),
-}
 
 
 @dataclass(frozen=True)
@@ -157,8 +114,8 @@ def simulate(
         world = build_world(dataset, asked)
         plan = _plan(asked, warn)
         tally, standing = _run(world, plan, told)
-        scores = {"centralised": _centralised(world, asked),
-                  "federated": world.score(standing.model, world.test), "local": _local(world, asked)}  # fmt: skip
+        scores = {"centralised": centralised(world, asked),
+                  "federated": world.score(standing.model, world.test), "local": local_alone(world, asked)}  # fmt: skip
     epsilon = epsilon_after(plan.rounds, plan.privacy) if plan.privacy else None
     counts = np.bincount(world.labels[world.test])
     trained = Trained(world.shape, standing.model, world.middle, world.spread, FARTHEST, dataset.classes)
@@ -166,24 +123,6 @@ def simulate(
                      None if epsilon is None or np.isinf(epsilon) else epsilon, plan.rounds,
                      float(counts.max() / counts.sum()), 4 * world.shape.size,
                      sum(map(len, world.parts)) * world.shape.features * 4)  # fmt: skip
-
-
-def build_world(dataset: Dataset, asked: Asked) -> World:
-    """Hold rows back for the gate and the test, deal the rest to the devices, and pick who is hostile."""
-    kept, gate, test = held_back(dataset.units, (GATE_SHARE, TEST_SHARE), [asked.seed, HOLD])
-    if len(kept) < LEAST * asked.devices or not len(gate) or not len(test):
-        raise InvalidInput(f"{len(kept)} rows to train on are too few for {asked.devices} devices",
-                           where=f"--devices {asked.devices}", fix="take fewer devices, or more data")  # fmt: skip
-    middle, spread = dataset.rows[gate].mean(axis=0), dataset.rows[gate].std(axis=0)
-    spread = np.where(spread > 0, spread, np.float32(1))
-    rows = np.clip((dataset.rows - middle) / spread, -FARTHEST, FARTHEST)
-    split, by = (split_by_unit, dataset.units) if dataset.by_unit else (split_by_label, dataset.labels)
-    parts = [kept[part] for part in split(by[kept], asked.devices, asked.alpha, [asked.seed, SPLIT])]
-    draw = np.random.default_rng([asked.seed, HOSTILE])
-    hostile = draw.permutation(asked.devices)[: round(asked.hostile_share * asked.devices)]
-    shape = Shape(rows.shape[1], len(dataset.classes), HIDDEN if asked.model == "mlp" else 0)
-    return World(shape, rows.astype(np.float32), dataset.labels, parts, gate, test, frozenset(hostile.tolist()),
-                 middle, spread)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -275,21 +214,21 @@ def _secure_round(
     sealed = {each.number: each.hand_out(roster, threshold) for each in members}
     alive = [each for each, there in zip(members, answers.tolist(), strict=True) if there]
     tally.bytes_up += sum(len(share) for given in sealed.values() for share in given.values())
-    delta = None
+    mean = None
     if len(alive) >= threshold:
-        masked = {each.number: each.mask(to_ring(_delta(world, asked, each.number - 1, call, standing.model), devices),
-                                         roster) for each in alive}  # fmt: skip
+        deltas = {each: learnt(world, asked, each.number - 1, call.round, standing.model) for each in alive}
+        masked = {each.number: each.mask(to_ring(delta, devices), roster) for each, delta in deltas.items()}
         inbox = {to.number: {by: given[to.number] for by, given in sealed.items()} for to in alive}
         revealed = {each.number: each.reveal(inbox[each.number], roster, masked, threshold) for each in alive}
         tally.bytes_up += len(alive) * (4 * world.shape.size + SHARE_BYTES * devices)
-        delta = from_ring(unmask(masked, roster, revealed, threshold), devices) / np.float32(len(alive))
-    return tally.closed(decide_sum(world.shape, standing, call, delta, step_of(asked.step, private=False),
+        mean = from_ring(unmask(masked, roster, revealed, threshold), devices) / np.float32(len(alive))
+    return tally.closed(decide_sum(world.shape, standing, call, mean, step_of(asked.step, private=False),
                                    lambda model: world.score(model, world.gate)))  # fmt: skip
 
 
 def _answer(world: World, asked: Asked, device: int, call: Call, base: Vector, tally: Tally) -> Update:
     """What a device sends, through its int8 form."""
-    delta = _delta(world, asked, device, call, base)
+    delta = learnt(world, asked, device, call.round, base)
     if np.isfinite(delta).all():  # NaN has no int8 form: a device that sends it sends float32
         packed = pack(world.shape, delta)
         tally.bytes_up += packed.size_bytes
@@ -297,31 +236,3 @@ def _answer(world: World, asked: Asked, device: int, call: Call, base: Vector, t
     else:
         tally.bytes_up += delta.nbytes
     return Update(device, call.round, call.base, len(world.parts[device]), delta)
-
-
-def _delta(world: World, asked: Asked, device: int, call: Call, base: Vector) -> Vector:
-    """What a device has learnt from its rows; hostile ones give what their attack makes of it."""
-    part = world.parts[device]
-    trained = train(world.shape, base, world.rows[part], world.labels[part], Training(),
-                    [asked.seed, TRAIN, call.round, device])  # fmt: skip
-    if device in world.hostile:
-        return ATTACKS[asked.attack](trained - base, np.random.default_rng([asked.seed, ATTACK, call.round, device]))
-    return trained - base
-
-
-def _centralised(world: World, asked: Asked) -> float:
-    """All rows in one place, as many epochs as rounds (50 at least), the rate that is best on the held-back rows."""
-    rows = np.sort(np.concatenate(world.parts))
-    how = Training(epochs=max(CENTRAL_EPOCHS, asked.rounds))
-    models = [train(world.shape, first_model(world.shape, asked.seed), world.rows[rows], world.labels[rows],
-                    replace(how, rate=rate), [asked.seed, TRAIN]) for rate in CENTRAL_RATES]  # fmt: skip
-    return world.score(max(models, key=lambda model: world.score(model, world.gate)), world.test)
-
-
-def _local(world: World, asked: Asked) -> float:
-    """Mean over the devices of what their own model, from their own rows alone, reaches on the same test set."""
-    how, first = Training(epochs=max(CENTRAL_EPOCHS, asked.rounds)), first_model(world.shape, asked.seed)
-    reached = [world.score(train(world.shape, first, world.rows[part], world.labels[part], how,
-                                 [asked.seed, TRAIN, device]), world.test)
-               for device, part in enumerate(world.parts)]  # fmt: skip
-    return float(np.mean(reached))
