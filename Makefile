@@ -37,6 +37,10 @@ up: venv ## simulated fleet, Prefect server, worker and schedules, until Ctrl-C
 test: venv ## every test
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+.PHONY: test-faults
+test-faults: venv ## 500 faults against moves of workloads: a table, and build/faults.json
+	@CONTINUUM_MOVE_FAULTS=$${CONTINUUM_MOVE_FAULTS:-500} $(BIN)/pytest -s --show-capture=no tests/faults/test_move_campaign.py
+
 .PHONY: lint
 lint: venv ## format, style, types, import contracts, dependencies, spelling, insecure calls
 	@$(BIN)/ruff format --check .
@@ -48,8 +52,8 @@ lint: venv ## format, style, types, import contracts, dependencies, spelling, in
 	@$(BIN)/codespell
 	@$(BIN)/bandit --quiet --recursive -ll flows tasks blocks deployments 2> >(grep -v 'but no failed test' >&2)
 
-.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-energy bench-federation bench-simulation bench-caching
-bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-energy bench-federation bench-simulation bench-caching ## every benchmark
+.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-migration bench-energy bench-federation bench-simulation bench-caching
+bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-migration bench-energy bench-federation bench-simulation bench-caching ## every benchmark
 bench-series: venv ## reading and writing series files
 	@$(BIN)/python tests/benchmarks/bench_series.py
 bench-forecast: venv ## accuracy and speed of the engines, beside other libraries
@@ -63,6 +67,8 @@ bench-scaling: venv ## policies replayed on real demand, a decision pass over 10
 	@$(BIN)/python tests/benchmarks/bench_scaling_flow.py
 bench-plan: venv ## a 24-hour plan of 10,000 pools
 	@$(BIN)/python tests/benchmarks/bench_plan.py
+bench-migration: venv ## migration policies beside the offline optimum, a decision pass of a large fleet
+	@$(BIN)/python tests/benchmarks/bench_migration.py
 bench-energy: venv ## how far the power model is off measured watts, beside the seed's formula
 	@$(BIN)/python tests/benchmarks/bench_energy.py
 bench-placement: venv ## workloads, sites, replicas, GPUs, traffic and latency, beside other ways

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
+from uuid import uuid4
 
 import httpx
 
 from blocks.caches import Answer, is_hit, unwarmable
-from blocks.errors import ContinuumError, InvalidInput, NotConfigured, TimedOut, Unreachable
+from blocks.errors import ContinuumError, InvalidInput, NotConfigured, Refused, TimedOut, Unreachable
 from blocks.http import CONNECT_TIMEOUT_S, LOOPBACK, of_status, shown
 
 
@@ -48,6 +50,8 @@ class HttpCache:
         self.name, self._kind, self.where = name, KINDS[kind], f"cache {name} at {shown(url)}"
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        self._probes: bool | None = None if self._kind.probes else False
+        self._first = asyncio.Lock()
         self._extensions = {"sni_hostname": host} if host and parts.scheme == "https" else {}
         self._http = httpx.AsyncClient(
             base_url=url, limits=limits, timeout=timeout, headers={"Host": host} if host else {},
@@ -55,8 +59,15 @@ class HttpCache:
         )  # fmt: skip
 
     async def probe(self, item: str) -> bool | None:
-        """See `CacheSite.probe`."""
-        if not self._kind.probes:
+        """See `CacheSite.probe`.
+
+        A cache that does not know `only-if-cached` would fetch: it is asked once for something that nobody has, and not
+        probed where it does not say 504 to that.
+        """
+        async with self._first:
+            if self._probes is None:
+                self._probes = (await self._ask("GET", f"/.continuum-{uuid4().hex}", ONLY_CACHED))[0] == 504
+        if not self._probes:
             return None
         status, headers, _, _ = await self._ask("GET", item, ONLY_CACHED)
         return status != 504 and is_hit(headers) is True
@@ -66,6 +77,17 @@ class HttpCache:
         del ttl_s
         status, headers, size, seconds = await self._ask("GET", item, {})
         return Answer(status, is_hit(headers), size, seconds, unwarmable(status, headers))
+
+    async def read(self, item: str, most_bytes: int) -> tuple[Answer, bytes]:
+        """The answer with its body, as it is without encoding.
+
+        Raises
+        ------
+        Refused: it is larger than that.
+        """
+        body = bytearray()
+        status, headers, size, seconds = await self._ask("GET", item, {"Accept-Encoding": "identity"}, body, most_bytes)
+        return Answer(status, is_hit(headers), size, seconds, unwarmable(status, headers)), bytes(body)
 
     async def purge(self, item: str) -> None:
         """See `CacheSite.purge`."""
@@ -79,22 +101,40 @@ class HttpCache:
         """See `CacheSite.close`."""
         await self._http.aclose()
 
-    async def _ask(self, method: str, item: str, headers: Mapping[str, str]) -> tuple[int, dict[str, str], int, float]:
-        """Status, headers in lower case, bytes of the body, seconds."""
+    async def _ask(
+        self, method: str, item: str, headers: Mapping[str, str], body: bytearray | None = None, most_bytes: int = 0
+    ) -> tuple[int, dict[str, str], int, float]:
+        """Status, headers in lower case, bytes of the body, seconds; the body is kept where there is something to."""
         begin, size = time.monotonic(), 0
-        path = item if item.startswith("/") else f"/{item}"
         try:
-            request = self._http.build_request(method, path, headers=headers, extensions=self._extensions)
+            path, more = _addressed(item)
+            request = self._http.build_request(method, path, headers={**more, **headers}, extensions=self._extensions)
             answer = await self._http.send(request, stream=True)
             try:
                 async for part in answer.aiter_raw():
                     size += len(part)
+                    if body is not None:
+                        body += part
+                        if size > most_bytes:
+                            raise Refused(f"larger than {most_bytes} bytes", where=self.where, fix="leave it out")
             finally:
                 await answer.aclose()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _of_httpx(error, self.where) from None
         told = {name.lower(): value for name, value in answer.headers.items()}
         return answer.status_code, told, size, time.monotonic() - begin
+
+
+def _addressed(item: str) -> tuple[str, dict[str, str]]:
+    """The path of an object and the Host it is asked under: Varnish logs name both.
+
+    >>> _addressed("http://www.example/a?x=1"), _addressed("a")
+    (('/a?x=1', {'Host': 'www.example'}), ('/a', {}))
+    """
+    if item.startswith(("http://", "https://")):
+        url = httpx.URL(item)
+        return url.raw_path.decode(), {"Host": url.netloc.decode()}
+    return (item if item.startswith("/") else f"/{item}"), {}
 
 
 def _of_httpx(error: Exception, where: str) -> ContinuumError:

@@ -12,7 +12,8 @@ app = typer.Typer(name="continuum", no_args_is_help=True, pretty_exceptions_enab
 # Each module has a function `register(app)` that adds its commands.
 SUBJECTS = (
     "demo", "up", "status", "local", "fleet", "forecast", "backtest", "diagnose", "plan", "place", "carbon", "energy",
-    "cache", "federate", "inference", "replay", "deploy", "flows", "journal", "approve", "reap", "report", "doctor",
+    "cache", "cache_warm", "federate", "inference", "replay", "replay_migration", "deploy", "flows", "journal",
+    "approve", "reap", "report", "doctor",
 )  # fmt: skip
 
 for _subject in SUBJECTS:

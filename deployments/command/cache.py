@@ -87,7 +87,15 @@ def cache_plan(
     with refusals():
         import numpy as np
 
-        from tasks.caching.offline import check_horizon, plan, plan_rows, refused_sites, share_of, verdicts
+        from tasks.caching.offline import (
+            check_horizon,
+            plan,
+            plan_rows,
+            refused_sites,
+            share_of,
+            verdicts,
+            with_handed_back,
+        )
         from tasks.caching.sites import bytes_of
         from tasks.carbon.files import seconds_of
 
@@ -96,10 +104,11 @@ def cache_plan(
             log, sites = _read(log_file, sites_file, budget, steps)
             check_horizon(horizon_s, sites)
             regional = bytes_of(regional_budget, log.distinct_bytes, "--regional-budget")
-            verdict = verdicts(log, sites, horizon_s, steps("judging it")) if gate else None
-        share = np.ones(len(sites.names)) if verdict is None else share_of(verdict)
+            judged = verdicts(log, sites, horizon_s, steps("judging it")) if gate else None
+        share = share_of(judged.gate.verdict) if judged else np.ones(len(sites.names))
         made, cpu_s = plan(log, sites, horizon_s, share, regional_bytes=regional, least_confidence=confidence)
-        refused = [] if verdict is None else refused_sites(sites, verdict)
+        made = with_handed_back(made, judged) if judged else made
+        refused = refused_sites(sites, judged.gate.verdict) if judged else []
         rows = plan_rows(log, sites, made, horizon_s)
         summary = {"sites_refused": refused, "expected_hits": made.worth, "bound_hits": made.bound, "plan_cpu_s": cpu_s,
                    "horizon_s": horizon_s, "log": log.record()}  # fmt: skip
@@ -150,12 +159,8 @@ def _read(log_file: Path, sites_file: Path | None, budget: str,
     from tasks.caching.sites import sites_of
 
     log = read_log(log_file, steps(f"reading {log_file}"))
-    for words, many in sorted(log.left_out.items()):
-        err.print(f"{log_file}: {many} lines left out: {words}", highlight=False, markup=False, soft_wrap=True)
-    for line in log.first:
-        err.print(f"left out, e.g. {line}", highlight=False, markup=False, soft_wrap=True)
     sites, notes = sites_of(log.sites, log.distinct_bytes, budget, sites_file)
-    for note in notes:
+    for note in (*(f"{log_file}: {note}" for note in log.notes()), *notes):
         err.print(note, highlight=False, markup=False, soft_wrap=True)
     if not log.requests.ts_s[-1] > log.requests.ts_s[0]:
         raise InvalidInput("all its requests have one time", where=str(log_file), fix="give the time of each request")

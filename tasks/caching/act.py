@@ -1,229 +1,99 @@
-"""Warm caches: ask each for what its plan lists, never more of the origin than it may be asked for."""
+"""Plan, keep the plan as a file, and carry approved sites' parts of it out."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from blocks.caches import CacheSite
-from blocks.errors import ContinuumError, Refused, Unreachable
-from blocks.store.journal import Journal
-from blocks.store.tables import Intent, State
-from tasks.caching.origin import Limits, Origin
+from prefect import task
+from prefect.cache_policies import NO_CACHE
 
-KIND = "warm-cache"
-NOTED_EVERY = 50  # objects between two notes of the cursor
-MOST_FAILURES = 3  # in a row, after which a site counts as down
-
-
-class Wanted(NamedTuple):
-    """One object that a site should hold."""
-
-    item: str
-    size: int
-    ttl_s: int
-
-
-@dataclass
-class Warmed:
-    """What became of one site's plan.
-
-    Attributes
-    ----------
-    held: were there already. verified: fetched, and a second request was a hit. unwarmable: by reason.
-    failed: not fetched, to be tried again. gone: verified, and not held any more when all was done.
-    state: done, stopped, down or refused; detail says why.
-    """
-
-    site: str
-    planned: int
-    held: int = 0
-    verified: int = 0
-    unwarmable: Counter[str] = field(default_factory=Counter)
-    failed: int = 0
-    gone: int = 0
-    bytes: int = 0
-    state: str = "done"
-    detail: str = ""
-
-    def record(self) -> dict[str, Any]:
-        """As plain values."""
-        return vars(self) | {"unwarmable": dict(self.unwarmable)}
+from blocks.files import write_atomically
+from blocks.settings import home
+from blocks.store.tables import Decision, Mode, State, Verdict
+from tasks.acting import REFUSED, Result
+from tasks.caching.decide.fills import SitePlan, decide_fills
+from tasks.caching.decide.gate import ARMS, REACTIVE
+from tasks.caching.decide.placement import Chosen
+from tasks.caching.files import open_caches, read_plan
+from tasks.caching.observe import View
+from tasks.caching.offline import ROW, plan, plan_rows, share_of, with_handed_back
+from tasks.caching.origin import Limits
+from tasks.caching.warm import KIND, Warmed, warm
+from tasks.run import Run
 
 
-def warm(
-    plan_id: str, plans: Mapping[str, Sequence[Wanted]], caches: Mapping[str, CacheSite], journal: Journal,
-    limits: Limits = Limits(),
-) -> tuple[list[Warmed], Origin]:  # fmt: skip
-    """Fill every site with its plan, all side by side, and say what became of it.
-
-    A plan that was killed or stopped goes on where it was: the journal keeps how far each site had come, and what is
-    held already is not fetched. One site is warmed by one run at a time: another is refused by the journal.
-    """
-    return asyncio.run(_warm(plan_id, plans, caches, journal, limits))
-
-
-async def _warm(plan_id: str, plans: Mapping[str, Sequence[Wanted]], caches: Mapping[str, CacheSite], journal: Journal,
-                limits: Limits) -> tuple[list[Warmed], Origin]:  # fmt: skip
-    origin = Origin(limits)
-    sites = [_Site(plan_id, caches[name], list(rows), origin, journal) for name, rows in plans.items()]
-    try:
-        with journal.holding():
-            done = await asyncio.gather(*(site.run() for site in sites))
-    finally:
-        for cache in caches.values():
-            await cache.close()
-    return done, origin
+@task(name="plan caches", cache_policy=NO_CACHE, persist_result=False)
+def plan_fills(run: Run, view: View, horizon_s: int) -> list[dict[str, Any]]:
+    """The plan after the log, as a file beside the store, and an entry a site."""
+    played, done = view.played, view.played.replayed
+    made, _ = plan(played.log, played.sites, horizon_s, share_of(done.gate.verdict))
+    made = with_handed_back(made, done)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([ROW, *plan_rows(played.log, played.sites, made, horizon_s)])
+    file = home() / "cache-plans" / f"{run.id}.csv"
+    write_atomically(file, text.getvalue())
+    sites = [_site_plan(view, site, chosen) for site, chosen in enumerate(made.sites)]
+    return decide_fills(sites, str(file))
 
 
-class _Site:
-    """The warming of one site."""
+def _site_plan(view: View, site: int, chosen: Chosen) -> SitePlan:
+    log, done = view.played.log, view.played.replayed
+    arm, many = int(done.gate.verdict[site]), max(int(done.site_requests[site]), 1)
+    planned, without = (int(done.scores[policy].site_hits[site]) / many for policy in ("planned", "s3fifo"))
+    return SitePlan(view.played.sites.names[site], ARMS[arm].name, arm != REACTIVE, len(chosen.items),
+                    int(log.requests.size[chosen.items].sum()), float(chosen.value.sum()),
+                    float(done.gate.gains()[0, arm, site]), planned, without)  # fmt: skip
 
-    def __init__(self, plan_id: str, cache: CacheSite, rows: list[Wanted], origin: Origin, journal: Journal) -> None:
-        self._plan_id, self._cache, self._rows, self._origin, self._journal = plan_id, cache, rows, origin, journal
-        self._told = Warmed(cache.name, len(rows))
-        self._passed: set[int] = set()  # rows after the cursor that need no second look
-        self._verified: list[int] = []
-        self._cursor = self._noted = self._failures = 0
-        self._down = ""
 
-    async def run(self) -> Warmed:
-        """All rows, most wanted first; what stops it is told, not raised."""
-        try:
-            intent, self._cursor = claim(self._journal, self._plan_id, self._cache.name, len(self._rows))
-        except ContinuumError as error:
-            self._told.state, self._told.detail = "refused", str(error)
-            return self._told
-        self._noted = self._cursor
-        if intent is None:
-            self._told.detail = "was done before"
-            return self._told
-        try:
-            rows = iter(range(self._cursor, len(self._rows)))
-            await asyncio.gather(*(self._work(rows, intent) for _ in range(self._origin.limits.per_site)))
-            await self._look_again()
-        except ContinuumError as error:  # frozen, or taken over
-            self._told.state, self._told.detail = "refused", str(error)
-            return self._told
-        self._end(intent)
-        return self._told
-
-    def _end(self, intent: Intent) -> None:
-        told = self._told
-        self._note(intent)
-        why = self._down or self._origin.stopped
-        if why or told.failed:
-            told.state, told.detail = ("down" if self._down else "stopped"), why or f"{told.failed} objects failed"
-            self._journal.failed(intent, f"{told.detail}; {self._cursor} of {told.planned} objects are through")
-            return
-        self._journal.done(intent, f"{told.verified} objects fetched and verified, {told.held} were there")
-
-    async def _work(self, rows: Iterator[int], intent: Intent) -> None:
-        for row in rows:
-            if self._down or self._origin.stopped:
-                return
-            try:
-                if await self._one(row):
-                    self._passed.add(row)
-                self._failures = 0
-            except Unreachable as error:
-                self._told.failed += 1
-                self._failures += 1
-                if self._failures >= MOST_FAILURES:
-                    self._down = str(error)
-            except ContinuumError as error:
-                self._told.unwarmable[error.what] += 1
-                self._passed.add(row)
-            if len(self._passed) >= NOTED_EVERY:
-                self._note(intent)
-
-    async def _one(self, row: int) -> bool:
-        """Whether the row is through: held, verified or known to be unwarmable."""
-        wanted, told = self._rows[row], self._told
-        held = await self._cache.probe(wanted.item)
-        if held:
-            told.held += 1
-            return True
-        async with self._origin.asking(wanted.size) as may:
-            if not may:
-                return False
-            answer = await self._cache.fetch(wanted.item, wanted.ttl_s)
-        await self._origin.told(answer, wanted.size)
-        if answer.hit and held is None:
-            told.held += 1
-            return True
-        if answer.status >= 500 or answer.status == 429:
-            told.failed += 1
-            return False
-        told.bytes += answer.size
-        if answer.unwarmable:
-            told.unwarmable[answer.unwarmable] += 1
-            return True
-        if await self._is_hit(wanted):
-            told.verified += 1
-            self._verified.append(row)
+@task(name="warm caches", cache_policy=NO_CACHE, persist_result=False)
+def act_on(run: Run, approved: Sequence[Decision], caches_file: str, limits: Limits) -> list[Result]:
+    """Warm the approved sites, all side by side; a site that has no cache in the file is refused."""
+    if not approved or run.mode is Mode.SHADOW:
+        return []
+    caches = open_caches(Path(caches_file))
+    results, wanted = [], {}
+    for decision in approved:
+        if decision.content["site"] in caches:
+            wanted[decision.content["site"]] = decision
         else:
-            told.unwarmable["a second request was no hit"] += 1
-        return True
-
-    async def _is_hit(self, wanted: Wanted) -> bool:
-        """A second request; where it may reach the origin it waits for its turn too."""
-        held = await self._cache.probe(wanted.item)
-        if held is not None:
-            return held
-        async with self._origin.asking(wanted.size) as may:
-            return may and (await self._cache.fetch(wanted.item, wanted.ttl_s)).hit is True
-
-    async def _look_again(self) -> None:
-        """Count what was purged or pushed out meanwhile; it is not fetched again: the next plan decides anew."""
-        if self._down:
-            return
-        rows = iter(self._verified)
-
-        async def look() -> None:
-            for row in rows:
-                held = await self._cache.probe(self._rows[row].item)
-                self._told.gone += held is False  # not `+= await`: that adds to what was there before the wait
-
-        try:
-            await asyncio.gather(*(look() for _ in range(self._origin.limits.per_site)))
-        except Unreachable as error:
-            self._down = str(error)
-
-    def _note(self, intent: Intent) -> None:
-        """Keep how far the rows are through without a gap; what lies beyond is probed again after a kill."""
-        while self._cursor in self._passed:
-            self._passed.discard(self._cursor)
-            self._cursor += 1
-        if self._cursor > self._noted:
-            self._journal.proceed(intent)
-            self._journal.note(intent, {"cursor": self._cursor}, f"{self._cursor} of {self._told.planned} objects")
-            self._noted = self._cursor
+            results.append(_refused(run, decision, f"{caches_file} has no line for this site"))
+    if wanted:
+        _, plans = read_plan(Path(next(iter(wanted.values())).content["plan_file"]))
+        told, _ = warm(
+            run.id, {site: plans[site] for site in wanted}, {site: caches[site] for site in wanted}, run.journal,
+            limits, {site: decision.id for site, decision in wanted.items()}, run.fleet_name,
+        )  # fmt: skip
+        results += [_result(run, wanted[each.site], each) for each in told]
+    return results
 
 
-def claim(journal: Journal, plan_id: str, site: str, rows: int) -> tuple[Intent | None, int]:
-    """The right to warm one site, and the row to go on from; no intent where this plan was done there before.
+def _result(run: Run, decision: Decision, told: Warmed) -> Result:
+    if told.state == "refused":
+        return _refused(run, decision, told.detail)
+    words = f"{told.verified} objects fetched and verified, {told.held} were there, {told.bytes:,} bytes"
+    words += f", {sum(told.unwarmable.values())} unwarmable" if told.unwarmable else ""
+    words += f", {told.gone} gone since" if told.gone else ""
+    words += f"; {told.detail}" if told.detail else ""
+    return Result(decision.id, decision.subject, State.DONE if told.state == "done" else State.FAILED, words)
 
-    Raises
-    ------
-    Refused: another run warms the site, or it is frozen.
-    """
-    subject = f"cache/{site}"
-    mine = [each for each in journal.intents(subject=subject) if each.kind == KIND and each.do.get("plan") == plan_id]
-    if any(each.state == State.DONE for each in mine):
-        return None, rows
-    cursor = max((int(each.operation.get("cursor", 0)) for each in mine), default=0)
-    for left in journal.expired():  # of a run that was killed, of whichever plan
-        if left.subject == subject and left.kind == KIND:
-            adopted = journal.adopt(left)
-            if left.do.get("plan") == plan_id and adopted.state == State.STARTED:
-                return adopted, cursor
-            journal.failed(adopted, "its run was killed; another plan takes its place")
-    key = f"warm/{plan_id}/{site}/{len(mine)}"
-    intent = journal.plan(None, subject, KIND, do={"plan": plan_id, "rows": rows}, undo={}, planned_against={}, key=key)
-    if intent.owner != journal.owner:
-        raise Refused("another run is about to warm it", where=subject, fix="wait for it")
-    return journal.start(intent), cursor
+
+def _refused(run: Run, decision: Decision, why: str) -> Result:
+    run.store.settle([decision], Verdict.EXPIRED, detail=why)
+    return Result(decision.id, decision.subject, REFUSED, why)
+
+
+@task(name="finish left-over warming", cache_policy=NO_CACHE, persist_result=False)
+def finish_left_over(run: Run) -> list[Result]:
+    """End what killed runs were warming: what they fetched stays, and the plan of now takes the place of theirs."""
+    ended = []
+    for left in run.journal.expired():
+        if left.kind != KIND or left.do.get("fleet") != run.fleet_name:
+            continue
+        if run.mode is not Mode.SHADOW:
+            left = run.journal.failed(run.journal.adopt(left), "its run was killed; what it fetched stays")
+        ended.append(Result(left.decision_id or "", left.subject, left.state, left.detail or "its run was killed"))
+    return ended

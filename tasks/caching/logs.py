@@ -26,6 +26,7 @@ from tasks.caching.decide.requests import Requests
 COLUMNS = ("ts", "site", "object", "bytes")
 CHUNK_BYTES = 1 << 25
 NAMED = 5  # lines left out that are named
+DAY_S, AHEAD_DAYS = 86_400.0, 30  # a site that is so far ahead outweighs all others
 MOST_BYTES, LAST_S = 10**15, 4_102_444_800  # a petabyte; the year 2100
 _COMBINED = r'^\S+ \S+ \S+ \[([^\]]+)\] "(\S+) (\S+)[^"]*" (\d{3}) (\d+|-)'
 _QUOTED = r'("(?:[^"]|"")*"|[^,"]*)(?:,|$)'
@@ -90,6 +91,18 @@ class AccessLog:
         """Bytes of all objects together."""
         return int(self.requests.size.sum())
 
+    def notes(self) -> list[str]:
+        """What people should know of the log: lines left out, sites whose clock seems to be ahead."""
+        told = [f"{many} lines left out: {words}" for words, many in sorted(self.left_out.items())]
+        told += [f"left out, e.g. {line}" for line in self.first]
+        last_s = np.zeros(len(self.sites))
+        np.maximum.at(last_s, self.requests.site, self.requests.ts_s)
+        ahead_s = last_s - np.median(last_s)
+        for site in np.flatnonzero(ahead_s > AHEAD_DAYS * DAY_S).tolist():
+            told.append(f"site {self.sites[site]}: its newest request is {ahead_s[site] / DAY_S:.1f} days after most "
+                        "sites': see to its clock, or leave it out")  # fmt: skip
+        return told
+
     def record(self) -> dict[str, Any]:
         """What was read, for a JSON document."""
         return {"requests": len(self.requests), "sites": len(self.sites), "objects": len(self.objects),
@@ -143,9 +156,13 @@ def read_log(path: Path, told: Told = lambda _: None) -> AccessLog:
     ------
     InvalidInput: no such file, no format that we know, a column is absent, or no line fits.
     """
-    files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+    files = (
+        sorted(each for each in path.iterdir() if each.is_file() and each.name[0] != ".") if path.is_dir() else [path]
+    )
     if not files or not files[0].is_file():
-        raise InvalidInput("there is no log here", where=str(path), fix="give a CSV, Parquet or access log")
+        raise InvalidInput(
+            "there is no log here", where=str(path), fix="give a CSV, Parquet or access log, or a folder of them"
+        )
     rows, connection = _Rows(), duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
     for number, file in enumerate(files):
@@ -256,7 +273,10 @@ def _sql_of(file: Path, lines: list[str]) -> tuple[str, int]:
         if re.match(_COMBINED, line):
             site = file.name.split(".")[0].replace("'", "''")
             return _LINES.format(site=site, pattern=_COMBINED), number
-        header = [name.strip().lower() for name in next(csv.reader([line]))]
+        try:
+            header = [name.strip().lower() for name in next(csv.reader([line]))]
+        except (csv.Error, StopIteration):
+            raise _no_column(file, COLUMNS[0], [repr(line[:40])]) from None
         absent = [name for name in COLUMNS if name not in header]
         if absent:
             raise _no_column(file, absent[0], header)

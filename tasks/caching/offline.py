@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ class Played:
                  "verdict": ARMS[gate.verdict[site]].name,
                  "hit_ratio": {policy: score.site_hits[site] / max(int(done.site_requests[site]), 1)
                                for policy, score in done.scores.items()},
-                 "gate": {arm.name: gains[number, site] for number, arm in enumerate(ARMS)}}
+                 "gate": {arm.name: gains[0, number, site] for number, arm in enumerate(ARMS)}}
                 for site, name in enumerate(self.sites.names)
             ],
             "flushed": {"requests": flushed.requests, "cold": flushed.cold / max(flushed.requests, 1),
@@ -86,8 +86,8 @@ def check_horizon(horizon_s: int, sites: Sites) -> None:
 def sample(requests: Requests, budget: list[int], horizon_s: int) -> tuple[Requests, list[int], float]:
     """All of a log, or where playing that would take long the requests for some of its objects, and the share of bytes.
 
-    A cache of a share of the bytes, asked for objects drawn at that share, hits about as the whole does (Waldspurger
-    et al., "Efficient MRC construction with SHARDS", FAST 2015). Drawn by a hash, so that each run draws the same.
+    A cache of a share of the bytes, asked for objects drawn at that share, hits about as the whole does (Waldspurger et
+    al., "Efficient MRC construction with SHARDS", FAST 2015). Drawn by a hash, so that each run draws the same.
     """
     slots = sum(budget) / float(requests.size.mean())
     work = slots * ((requests.ts_s[-1] - requests.ts_s[0]) / horizon_s + 1)
@@ -108,10 +108,18 @@ def play(log: AccessLog, sites: Sites, horizon_s: int, policies: dict[str, Made]
     return Played(log, sites, done, cpu_s, share)
 
 
-def verdicts(log: AccessLog, sites: Sites, horizon_s: int, told: Told) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """(sites,) what the gate says at the log's end; numbers of `ARMS`."""
+def verdicts(log: AccessLog, sites: Sites, horizon_s: int, told: Told) -> Replayed:
+    """A replay for what its gate says at the log's end."""
     requests, budget, _ = sample(_of(log, sites), sites.budget, horizon_s)
-    return replay(requests, budget, horizon_s, policies={}, can_pin=sites.can_pin, told=told).gate.verdict
+    return replay(requests, budget, horizon_s, policies={}, can_pin=sites.can_pin, told=told)
+
+
+def with_handed_back(made: Placement, replayed: Replayed) -> Placement:
+    """The plan, and for sites that it no longer fills what their own policy would hold by now."""
+    sites = list(made.sites)
+    for site, items in replayed.handed_back.items():
+        sites[site] = Chosen(items, np.zeros(len(items)), np.zeros(len(items)))
+    return replace(made, sites=sites)
 
 
 def plan(
@@ -154,11 +162,13 @@ def _rows(log: AccessLog, name: str, tier: str, each: Chosen, made: Placement, h
         ttl_s = np.minimum(ttl_s, longest_s)
     columns = (each.items.tolist(), each.value.tolist(), each.own.tolist(), ttl_s.tolist(), sure.tolist())
     for item, expected, own, ttl, confidence in zip(*columns, strict=True):
-        why = (
-            "asked for across the region"
-            if tier == "regional"
-            else f"{own / expected:.0%} by its own users, the rest by all"
-        )
+        why = "asked for across the region"
+        if tier == "site":
+            why = (
+                f"{own / expected:.0%} by its own users, the rest by all"
+                if expected
+                else "its own policy would hold it"
+            )
         yield (name, log.object_name(item), int(log.requests.size[item]), tier, ttl, round(expected, 6),
                round(confidence, 4), why)  # fmt: skip
 

@@ -20,12 +20,12 @@ class Peer:
         import libcachesim
 
         self._cache = getattr(libcachesim, kind)(cache_size=capacity, hashpower=HASH_POWER)
-        self._request, self._size = libcachesim.Request(), size
+        self._request, self._size, self._capacity = libcachesim.Request(), size, capacity
 
     def request(self, item: int) -> bool:
         """See `Asked.request`."""
         self._request.obj_id, self._request.obj_size = item + 1, self._size[item]
-        return bool(self._cache.get(self._request))
+        return self._size[item] <= self._capacity and bool(self._cache.get(self._request))
 
 
 def is_installed() -> bool:

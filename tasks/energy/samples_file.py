@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,10 @@ from blocks.tables import watts_per_thread
 from tasks.energy.decide.instance_types import machine_of
 from tasks.energy.decide.power import Machine
 from tasks.energy.decide.samples import HOUR_S, Pool, Samples, Shares
-from tasks.forecasting.cells import NO_TIME, numbers, seconds
-from tasks.forecasting.tables import load_table
+from tasks.forecasting.columns import Codes, Columns
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Codes = NDArray[np.int32]
 
 NEEDED = ("ts", "cluster", "pool", "instance_type", "cpu_ratio")
 OPTIONAL = ("node", "machines", "watts", "gpu_ratio", "zone", "pue", "cpu_family", "threads", "memory_gib")
@@ -39,63 +36,6 @@ class SamplesFile:
     refused: list[str] = field(default_factory=list)
 
 
-@dataclass
-class _Table:
-    """Columns of a file as numbers; text as a code and its names."""
-
-    table: pa.Table
-    lines: Ints
-    path: Path
-    refused: list[str]
-    wrong: NDArray[np.bool_]
-
-    @classmethod
-    def read(cls, path: Path, needed: Sequence[str]) -> _Table:
-        refused: list[str] = []
-        table, lines = load_table(path, refused)
-        for name in needed:
-            if name not in table.column_names:
-                raise InvalidInput(f"it has no column {name!r}", where=str(path), fix=f"give {', '.join(needed)}")
-        return cls(table, lines, path, refused, np.zeros(len(table), bool))
-
-    def names(self, *columns: str) -> tuple[Codes, list[tuple[str, ...]]]:
-        """(N,) number of each row's cells in those columns, and the cells by number; a missing column is ""."""
-        code: Codes = np.zeros(len(self.table), np.int32)
-        found: list[tuple[str, ...]] = [()]
-        for column in columns:
-            if column in self.table.column_names:
-                cells = self.table.column(column)
-                cells = cells if pa.types.is_dictionary(cells.type) else cells.cast(pa.string()).dictionary_encode()
-                text = cells.unify_dictionaries().combine_chunks()
-                text = text.chunk(0) if isinstance(text, pa.ChunkedArray) else text
-                values = [str(each or "").strip() for each in [*text.dictionary.to_pylist(), ""]]
-                mine = text.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False).astype(np.int32)
-            else:
-                values, mine = [""], np.zeros(1, np.int32)
-            both, code = _compact(code * len(values) + mine, len(found) * len(values))
-            found = [(*found[each // len(values)], values[each % len(values)]) for each in both.tolist()]
-        return code, found
-
-    def number(self, column: str, low: float, high: float) -> Floats | None:
-        """(N,) numbers, NaN where a cell is empty or refused; None where there is no such column."""
-        if column not in self.table.column_names:
-            return None
-        values, wrong, said = numbers(self.table.column(column), column, self.lines)
-        out = (values < low) | (values > high)
-        said += [f"line {self.lines[row]}, column {column}: {values[row]:g} is not within {low:g} to {high:g}: "
-                 "row left out" for row in np.flatnonzero(out)]  # fmt: skip
-        self.refused += said
-        self.wrong |= wrong | out
-        values[out] = np.nan
-        return values
-
-    def times(self) -> Ints:
-        found, said, _ = seconds(self.table.column("ts"), "ts", self.lines)
-        self.refused += said
-        self.wrong |= found == NO_TIME
-        return found
-
-
 def read_samples(path: Path, *, zone: str = "", pue: float | None = None) -> SamplesFile:
     """Samples of `ts, cluster, pool, instance_type, cpu_ratio[, node, machines, watts, gpu_ratio, zone, pue, ...]`.
 
@@ -110,7 +50,7 @@ def read_samples(path: Path, *, zone: str = "", pue: float | None = None) -> Sam
     ------
     InvalidInput: no such file, a column is missing, or nothing in it can be used.
     """
-    table = _Table.read(path, NEEDED)
+    table = Columns.read(path, NEEDED)
     kind, kinds = table.names("cluster", "pool", "instance_type", "zone", "pue", "cpu_family", "threads", "memory_gib")
     row, rows = table.names("cluster", "pool", "node")
     numeric = [
@@ -158,7 +98,7 @@ def read_shares(path: Path, samples: Samples) -> tuple[Shares, list[str]]:
 
     Several rows of an hour are averaged. Rows of pools or hours that the samples do not have are left out, and counted.
     """
-    table = _Table.read(path, SHARES)
+    table = Columns.read(path, SHARES)
     time = table.times()
     used, asked = table.number("cpu_used", 0, 1e9), table.number("cpu_requested", 0, 1e9)
     assert used is not None
@@ -178,12 +118,6 @@ def read_shares(path: Path, samples: Samples) -> tuple[Shares, list[str]]:
     rows = np.flatnonzero(pool >= 0)
     names = tuple(owners[each][2] or "(unnamed)" for each in rows.tolist())
     return Shares(pool[rows], names, mean[0, rows], mean[1, rows]), table.refused
-
-
-def _compact(code: Codes, limit: int) -> tuple[Ints, Codes]:
-    """The codes below `limit` that occur, ascending, and (N,) the place of each row's among them."""
-    there = np.bincount(code, minlength=limit) > 0
-    return np.flatnonzero(there).astype(np.int64), (np.cumsum(there) - 1).astype(np.int32)[code]
 
 
 def _carried(values: Floats) -> Floats:
@@ -217,7 +151,7 @@ def _grid(time: Ints, row: Codes, path: Path) -> tuple[int, int]:
     return step_s, start_s
 
 
-def _pools(kinds: list[tuple[str, ...]], zone: str, pue: float | None, table: _Table) -> tuple[tuple[Pool, ...], Ints]:
+def _pools(kinds: list[tuple[str, ...]], zone: str, pue: float | None, table: Columns) -> tuple[tuple[Pool, ...], Ints]:
     """The pools of the file's kinds of rows, and (K,) the pool of each kind; -1 where it is refused, which is named."""
     pools: list[Pool] = []
     place: dict[tuple[str, str], int] = {}

@@ -1,11 +1,11 @@
 """Made-up request logs; every law and number that shapes them is a parameter here, and none of it reaches a plan.
 
-Shape of the sparse trace: MovieLens-100k with 10 regions as sites: 97,914 requests over 165 days, 99 a 4-hour window,
-1,682 objects, 943 users who never ask twice for the same and come once. MovieLens forbids redistribution, so that users
-here are drawn: how many requests (lognormal, 20 at least, as its README says), when they come (uniform), what they like
-(a Zipf-Mandelbrot law of all objects, bent by their region and by their own taste), and when an object appears. The
-figures in `Shape` were picked, of some 150 random ones and on seed 101 alone, by how near five policies come to what
-was measured on MovieLens at 5 % of the bytes; none of the five is ours:
+Shape of the sparse trace: MovieLens-100k with 10 regions as sites, 97,914 requests over 165 days, 99 a 4-hour window,
+1,682 objects, 943 users who never ask twice for the same and come once. MovieLens forbids redistribution, so that
+users are drawn: how many requests (lognormal, 20 at least, as its README says), when they come (uniform), what they
+like (a Zipf-Mandelbrot law of all objects, bent by their region and by their own taste), and when an object appears.
+The figures in `Shape` were picked, of some 150 random ones and on seed 101 alone (the session's length then by hand),
+by how near five policies come to what was measured on MovieLens at 5 % of the bytes; none of the five is ours:
 
     hit ratio       LRU   S3-FIFO   30-day counts of the site   of all sites   oracle
     measured        .077  .206      .245                        .261           .687

@@ -10,7 +10,7 @@ from tasks.caching.decide.requests import Bools, Floats, Ints
 
 MARGIN = 0.005  # hit ratio that a plan must add
 MOST_FILLS = 1.0  # fetched ahead per request: above that the origin would be better off without the cache
-MEMORY_REQUESTS = 5_000.0  # half-life of the evidence: at 0.2 hits a request, half a point of noise
+MEMORY_REQUESTS = np.array([5_000.0, 500.0])  # half-lives of the evidence: what wins, and what still does
 FIRST_REQUESTS = 50.0  # of a site, before which there is no log to speak of
 
 
@@ -45,32 +45,50 @@ class Gate:
         self._allowed: Bools = np.ones((len(ARMS), sites), np.bool_)
         self._allowed[PINNED:] = can_pin
         self._unheard: Ints = np.where(can_pin, PINNED, WARMED)
-        self.hits: Floats = np.zeros((len(ARMS), sites))
-        self.fills: Floats = np.zeros((len(ARMS), sites))
-        self.heard: Floats = np.zeros(sites)
+        self._hits: Floats = np.zeros((2, len(ARMS), sites))
+        self._fills: Floats = np.zeros((2, len(ARMS), sites))
+        self._unlike: Floats = np.zeros((2, len(ARMS), sites))
+        self._heard: Floats = np.zeros((2, 1, sites))
         self.verdict = self._unheard
         self._judged: Bools = np.zeros(sites, np.bool_)
 
-    def learn(self, hits: Ints, fills: Ints, heard: Ints) -> None:
-        """What each arm did with the requests of one window: hits, fills (arms, sites), requests (sites,)."""
-        fade = 2.0 ** (-heard / MEMORY_REQUESTS)
-        for evidence, new in ((self.hits, hits), (self.fills, fills), (self.heard, heard)):
+    def learn(self, hits: Ints, unlike: Ints, fills: Ints, heard: Ints) -> None:
+        """What each arm did with the requests of one window.
+
+        Parameters
+        ----------
+        hits, unlike, fills: (arms, sites) hits, requests that it answered otherwise than the reactive arm, fetches.
+        heard: (sites,) requests.
+        """
+        fade = 2.0 ** (-heard / MEMORY_REQUESTS[:, None, None])
+        for evidence, new in ((self._hits, hits), (self._unlike, unlike), (self._fills, fills), (self._heard, heard)):
             evidence *= fade
             evidence += new
         self.verdict = self._judge()
 
+    @property
+    def heard(self) -> Floats:
+        """(sites,) requests that speak, older ones for less."""
+        return np.asarray(self._heard[0, 0])
+
     def gains(self) -> Floats:
-        """(arms, sites) hit ratio above that of the reactive arm."""
-        return np.asarray((self.hits - self.hits[REACTIVE]) / np.maximum(self.heard, 1.0))
+        """(2, arms, sites) hit ratio above that of the reactive arm: by long memory, and of late."""
+        return np.asarray((self._hits - self._hits[:, [REACTIVE]]) / np.maximum(self._heard, 1.0))
 
     def _judge(self) -> Ints:
-        gains, sites = self.gains(), np.arange(len(self.heard))
-        costly = self.fills > MOST_FILLS * np.maximum(self.heard, 1.0)
-        gains[~self._allowed | costly] = -np.inf
+        """The best arm by long memory, of those that do not lose of late.
+
+        One that is not in force must be better by the margin and by the standard error of a paired comparison, the root
+        of the requests that the two answered otherwise (McNemar, 1947): to change over costs a cache that must learn.
+        """
+        (gains, late), sites = self.gains(), np.arange(len(self.heard))
+        costly = self._fills[0] > MOST_FILLS * np.maximum(self.heard, 1.0)
+        gains[~self._allowed | costly | (late < -MARGIN)] = -np.inf
         gains[REACTIVE] = 0.0
         best = np.argmax(gains, axis=0)
-        best[gains[best, sites] < MARGIN] = REACTIVE
-        stay = self._judged & (self.verdict != REACTIVE) & (gains[self.verdict, sites] >= 0)
+        error = np.sqrt(self._unlike[0]) / np.maximum(self.heard, 1.0)
+        best[gains[best, sites] < MARGIN + error[best, sites]] = REACTIVE
+        stay = self._judged & (self.verdict != REACTIVE) & (gains[self.verdict, sites] >= MARGIN)
         stay &= gains[best, sites] - gains[self.verdict, sites] < MARGIN
         verdict = np.where(stay, self.verdict, best)
         self._judged = self.heard >= FIRST_REQUESTS

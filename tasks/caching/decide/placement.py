@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,10 +14,7 @@ from tasks.caching.decide.popularity import Popularity
 from tasks.caching.decide.requests import Bools, Floats, Ints, Pairs, Requests, pairs_of
 
 REGIONAL_WORTH = 0.5  # of a hit in the region's cache, against one at the site: it saves the origin, but not the way
-LAST_HORIZONS, PARTS = (
-    6,
-    0.5,
-)  # forecasts judged: the log's last horizons; and the share after which weights are learned
+LAST_HORIZONS, PARTS = 6, 8  # forecasts judged: the log's last horizons; and steps in which weights are learned
 LIKELY, LIKELY_TTL_S = 0.7, 24 * 3600  # the seed's rule: what is so likely to be asked for is kept a day
 HORIZONS_KEPT = 2  # an entry that dies with its horizon is gone before the next pass has come to it
 
@@ -126,9 +124,10 @@ def learned(requests: Requests, pairs: Pairs, horizon_s: float) -> tuple[Popular
     last_s = max(end_s - LAST_HORIZONS * horizon_s, (requests.ts_s[0] + end_s) / 2)
     horizons = int((end_s - last_s) // horizon_s)
     split = int(np.searchsorted(requests.ts_s, last_s))
-    middle = int(PARTS * split)
-    popularity.add(slice(0, middle), float(requests.ts_s[middle]))
-    popularity.add(slice(middle, split), last_s)
+    cuts = np.linspace(0, split, PARTS + 1).astype(int).tolist()
+    for begin, end in pairwise(cuts):
+        popularity.add(slice(begin, end), float(requests.ts_s[end - 1]) if end else popularity.now_s)
+    popularity.add(slice(split, split), last_s)
     if horizons:
         _judge(requests, popularity, confidence, split, last_s, horizons, horizon_s)
     popularity.add(slice(split, len(requests)), end_s)
@@ -175,8 +174,10 @@ def _fill(sites: Sequence[Chosen], regions: Sequence[Chosen], size: Floats, cach
     for site, each in enumerate(sites):
         region = caches.region[site]
         if region_first and region >= 0:
-            gain = np.where(held[region, each.items], (1 - REGIONAL_WORTH) * each.value, each.value)
-            kept = each.rows(greedy(gain, size[each.items], caches.budget[site]))
+            inside = held[region, each.items]
+            both = each.rows(np.concatenate([np.flatnonzero(~inside), np.flatnonzero(inside)]))  # two sorted runs
+            gain = np.where(held[region, both.items], (1 - REGIONAL_WORTH) * both.value, both.value)
+            kept = both.rows(greedy(gain, size[both.items], caches.budget[site]))
         else:
             kept = each.rows(fitting(size[each.items], caches.budget[site]))
         chosen.append(kept)

@@ -17,6 +17,7 @@ from tasks.caching.decide.requests import Floats, Pairs, Requests
 
 HALF_LIVES_S = (30 * 86_400.0, 5 * 86_400.0)
 PRIOR_REQUESTS = 20.0  # that the equal weights of a site not yet heard are worth
+MEMORY_REQUESTS = 300.0  # of a site, in which its credit halves
 _NONE = 1e-300
 
 
@@ -78,6 +79,8 @@ class Popularity:
         total = likely.sum(axis=(0, 1))
         known = total > 0
         parts = likely[:, :, known] / total[known]
+        # What is credited fades with what comes in: else the first guesses would be defended for ever.
+        self._credit *= 2.0 ** (-np.bincount(site[known], minlength=len(self._credit[0, 0])) / MEMORY_REQUESTS)
         for kind, life in np.ndindex(parts.shape[:2]):
             self._credit[kind, life] += np.bincount(site[known], parts[kind, life], len(self._credit[0, 0]))
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tasks.caching.decide.flush import Flushes, scored_rows
-from tasks.caching.decide.gate import ARMS, Arm, Gate
+from tasks.caching.decide.gate import ARMS, REACTIVE, Arm, Gate
 from tasks.caching.decide.plan import Pool, greedy, site_plan
 from tasks.caching.decide.popularity import Popularity
-from tasks.caching.decide.requests import Apart, Bools, Ints, Pairs, Requests, pairs_of
+from tasks.caching.decide.requests import Apart, Bools, Ints, Requests, pairs_of
 from tasks.caching.decide.simulators import EdgeCache, Made
 
 WARM_UP = 0.2  # share of the requests, from the first, that is not scored
@@ -34,6 +34,7 @@ class Replayed:
     Attributes
     ----------
     scored, scored_bytes: requests after the warm-up, and what they weigh. site_requests: (sites,) of them.
+    handed_back: by site, what a next pass gives back to those that the last verdict takes the plan from.
     """
 
     scores: dict[str, Score]
@@ -42,7 +43,7 @@ class Replayed:
     site_requests: Ints
     gate: Gate
     flushed: Flushes
-    pairs: Pairs
+    handed_back: dict[int, Ints]
 
 
 def windows(requests: Requests, horizon_s: float) -> Iterator[tuple[float, slice]]:
@@ -68,8 +69,7 @@ def replay(
     told: called with the share of the log that is done.
     """
     play = _Play(requests, budget, reactive, policies, Gate(can_pin))
-    pairs = pairs_of(requests)
-    popularity, done = Popularity(requests, pairs), slice(0, 0)
+    popularity, done = Popularity(requests, pairs_of(requests)), slice(0, 0)
     for begin_s, rows in windows(requests, horizon_s):
         popularity.add(done, begin_s)
         play.window(popularity, rows)
@@ -78,7 +78,7 @@ def replay(
     first = play.first_scored
     return Replayed(play.scores, len(requests) - first, int(requests.size[requests.object[first:]].sum()),
                     np.bincount(requests.site[first:], minlength=requests.sites), play.gate, play.flushes,
-                    pairs)  # fmt: skip
+                    play.handed_back())  # fmt: skip
 
 
 @dataclass
@@ -101,6 +101,7 @@ class _Play:
         self.others = {name: [made(self.budget[site], self.size) for site in sites]
                        for name, made in self.policies.items()}  # fmt: skip
         self.oracle: list[set[int]] = [set() for _ in sites]
+        self.in_force = [REACTIVE for _ in sites]
         self.plans: list[Ints] = [np.zeros(0, np.int64)] * len(sites)
         self.scores = {name: Score(np.zeros(len(sites), np.int64)) for name in (*self.policies, "planned", "oracle")}
         self.first_scored = int(WARM_UP * len(self.requests))
@@ -119,6 +120,11 @@ class _Play:
         )
         return cache.fill(pins, warm, int(arm.pinned * self.budget[site]))
 
+    def handed_back(self) -> dict[int, Ints]:
+        """What sites need that are filled no more: what their own policy, by its replay, would hold; newest first."""
+        return {site: self.arms[site][REACTIVE].held()[::-1] for site, arm in enumerate(self.gate.verdict.tolist())
+                if arm == REACTIVE != self.in_force[site]}  # fmt: skip
+
     def fill_unheard(self, cache: EdgeCache, site: int, plan: Ints) -> int:
         """Fill the cache of a site that has no log to judge by."""
         return self.fill(cache, self.gate.unheard(site), site, plan)
@@ -129,7 +135,8 @@ class _Play:
         pool = Pool.of(popularity, size)
         by_site = np.argsort(self.requests.site[rows], kind="stable") + rows.start
         cuts = np.searchsorted(self.requests.site[by_site], np.arange(sites + 1))
-        hits, fills = np.zeros((2, len(ARMS), sites), np.int64)
+        hits, unlike, fills = np.zeros((3, len(ARMS), sites), np.int64)
+        usual = np.zeros(0, np.bool_)
         for site in range(sites):
             mine = by_site[cuts[site] : cuts[site + 1]]
             items = self.requests.object[mine].tolist()
@@ -137,14 +144,20 @@ class _Play:
             for number, (arm, cache) in enumerate(zip(ARMS, self.arms[site], strict=True)):
                 filled = self.fill(cache, arm, site, self.plans[site])
                 fills[number, site] = filled if self.gate.heard[site] else 0  # the first fill is no running cost
-                hits[number, site] = sum(map(cache.request, items))
+                hit = np.fromiter(map(cache.request, items), np.bool_, len(items))
+                usual = hit if number == REACTIVE else usual
+                hits[number, site], unlike[number, site] = hit.sum(), (hit != usual).sum()
             self._score(site, mine, items, scoring=rows.stop > self.first_scored)
             self.flushes.serve(site, mine, items, self.plans[site])
-        self.gate.learn(hits, fills, np.diff(cuts))
+        self.gate.learn(hits, unlike, fills, np.diff(cuts))
 
     def _score(self, site: int, rows: Ints, items: list[int], *, scoring: bool) -> None:
         cache, size = self.planned[site], self.requests.size
-        filled = self.fill(cache, ARMS[self.gate.verdict[site]], site, self.plans[site])
+        verdict = int(self.gate.verdict[site])
+        filled = self.fill(cache, ARMS[verdict], site, self.plans[site])
+        if site in self.handed_back():
+            filled += cache.fill(self.plans[site][:0], self.handed_back()[site], 0)
+        self.in_force[site] = verdict
         self._count("planned", site, rows, map(cache.request, items))
         for name, caches in self.others.items():
             self._count(name, site, rows, map(caches[site].request, items))

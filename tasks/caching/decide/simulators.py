@@ -176,6 +176,10 @@ class EdgeCache:
         """See `Asked.request`."""
         return item in self._pinned or self._rest.request(item)
 
+    def held(self) -> Ints:
+        """What the reactive part holds, the oldest first."""
+        return np.array(list(self._rest.held), np.int64)
+
     def fill(self, pins: Ints, warm: Ints, pinned_bytes: int) -> int:
         """Hold exactly `pins` in the pinned part and ask once, then verify, for each of `warm` that is not held.
 

@@ -96,14 +96,15 @@ class Origin:
 class Nginx:
     """Debian's nginx, caching that origin."""
 
-    def __init__(self, folder: Path, origin: Origin, max_size: str = "1g") -> None:
+    def __init__(self, folder: Path, origin: Origin, max_size: str = "1g", *, probes: bool = True) -> None:
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         user = "user root;" if os.geteuid() == 0 else ""
         for name in ("body", "temp", "f", "u", "s"):
             (folder / name).mkdir(parents=True, exist_ok=True)
+        config = CONFIG if probes else CONFIG.replace("only-if-cached ", "never ")
         (folder / "nginx.conf").write_text(
-            CONFIG.format(folder=folder, port=self.port, origin=origin.port, max_size=max_size, user=user))  # fmt: skip
+            config.format(folder=folder, port=self.port, origin=origin.port, max_size=max_size, user=user))  # fmt: skip
         command = [
             found() or "nginx",
             "-c",

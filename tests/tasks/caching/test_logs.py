@@ -121,8 +121,9 @@ def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
         (HEAD.encode(), "l.csv", "no line of it is a request"),
         (HEAD.encode() + b"x\ny\n", "l.csv", "l.csv:2: ts is no time"),
         (b"no gzip", "l.csv.gz", "cannot be read"),
-        (gzip.compress(b"a" * 9999)[:30], "l.csv.gz", "cannot be read"),
+        (gzip.compress(b"a" * 9999, mtime=0)[:30], "l.csv.gz", "cannot be read"),
         (b"PAR1", "l.parquet", "not a readable Parquet file"),
+        (b"\0\r\xfe\n\0", "l.csv", "no column `ts`"),
         (b"#Fields: date time\n", "l.log", "no column"),
     ],
 )
@@ -136,3 +137,11 @@ def test_what_is_no_log_is_one_line(tmp_path: Path, content: bytes, name: str, t
 def test_a_log_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="no log here"):
         read_log(tmp_path / "nowhere.csv")
+
+
+def test_a_site_whose_clock_is_ahead_is_named(tmp_path: Path) -> None:
+    days = [(1, "a"), (1.2, "b"), (1.3, "c"), (400, "d")]
+    log = read(tmp_path, HEAD + "".join(f"{day * 86_400},{site},/x,1\n" for day, site in days))
+    assert log.notes() == [
+        "site d: its newest request is 398.8 days after most sites': see to its clock, or leave it out"
+    ]

@@ -12,8 +12,8 @@ import pytest
 
 from blocks.caches.over_http import HttpCache
 from blocks.store import Journal, Store
-from tasks.caching.act import Wanted, Warmed, claim, warm
 from tasks.caching.origin import Limits
+from tasks.caching.warm import Wanted, Warmed, claim, warm
 from tests.tasks.caching.cache_servers import Nginx, Origin, found
 
 pytestmark = pytest.mark.skipif(found() is None, reason="no nginx on this machine")
@@ -134,6 +134,14 @@ def test_a_frozen_site_is_refused(nginx, url) -> None:
     assert "frozen" in done.detail
 
 
+def test_a_freeze_in_mid_warm_stops_it(origin, nginx, url) -> None:
+    origin.answer = lambda path, number: Journal(Store.open(url)).freeze("cache") and 200 if number == 40 else 200
+    (done,) = run(url, {"edge": nginx.url}, FEW)
+    assert done.state == "refused"
+    assert "frozen" in done.detail
+    assert origin.requests.total() < 120
+
+
 def test_two_runs_at_once_are_refused_and_a_done_plan_is_not_done_again(origin, nginx, url) -> None:
     other = Journal(Store.open(url))
     intent, _ = claim(other, "p1", "edge", 200)
@@ -174,3 +182,15 @@ def test_a_cache_smaller_than_the_plan_says_what_was_pushed_out(origin, url, tmp
         small.stop()
     assert done.verified + sum(done.unwarmable.values()) == 300
     assert max(origin.requests.values()) == 1
+
+
+def test_a_cache_that_cannot_be_probed_is_not_filled_past_the_cap(origin, url, tmp_path) -> None:
+    plain = Nginx(tmp_path / "plain", origin, probes=False)
+    try:
+        (done,) = run(url, {"edge": plain.url}, FEW[:100])
+        (again,) = run(url, {"edge": plain.url}, FEW[:100], plan="p2")
+    finally:
+        plain.stop()
+    assert (done.verified, again.held, again.verified) == (100, 100, 0)
+    assert origin.requests.total() == 100 + 2  # and each run's question for something that nobody has
+    assert origin.most_in_flight <= FAST.in_flight

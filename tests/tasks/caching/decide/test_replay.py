@@ -30,14 +30,26 @@ def ratio(done: Replayed, name: str) -> float:
     return done.scores[name].hits / done.scored
 
 
-def taught(gate: Gate, hits: list[int], fills: list[int], heard: int) -> int:
-    gate.learn(np.array(hits)[:, None], np.array(fills)[:, None], np.array([heard]))
+def taught(gate: Gate, hits: list[int], fills: list[int], heard: int, unlike: int = 0) -> int:
+    columns = (np.array(each)[:, None] for each in (hits, [0, *[unlike] * 3], fills))
+    gate.learn(*columns, np.array([heard]))
     return int(gate.verdict[0])
 
 
 def test_a_site_is_filled_only_where_a_plan_won_by_the_margin() -> None:
     assert taught(Gate(np.ones(1, bool)), [400, 300, 404, 390], [0, 0, 0, 0], 1000) == REACTIVE
     assert taught(Gate(np.ones(1, bool)), [400, 300, 406, 390], [0, 0, 0, 0], 1000) == PINNED
+
+
+def test_a_win_that_may_be_chance_is_none() -> None:
+    assert taught(Gate(np.ones(1, bool)), [400, 300, 410, 390], [0] * 4, 1000, unlike=100) == REACTIVE
+    assert taught(Gate(np.ones(1, bool)), [400, 300, 416, 390], [0] * 4, 1000, unlike=100) == PINNED
+
+
+def test_a_plan_that_loses_of_late_is_taken_back_at_once() -> None:
+    gate = Gate(np.ones(1, bool))
+    assert taught(gate, [1000, 900, 1300, 900], [0] * 4, 5000) == PINNED
+    assert taught(gate, [300, 0, 150, 0], [0] * 4, 600) == REACTIVE
 
 
 def test_a_cache_that_cannot_pin_is_warmed_or_left_alone() -> None:
@@ -105,4 +117,17 @@ def test_a_log_is_played_the_same_twice() -> None:
     first, second = (played(sparse(25, SMALL)) for _ in range(2))
     assert [score.hits for score in first.scores.values()] == [score.hits for score in second.scores.values()]
     assert first.gate.verdict.tolist() == second.gate.verdict.tolist()
-    assert len(ARMS) == len(first.gate.hits)
+    assert len(ARMS) == len(first.gate.gains()[0])
+
+
+def test_a_site_that_is_filled_no_more_gets_back_what_its_own_policy_would_hold() -> None:
+    requests = independent(26, requests=6000, sites=1, objects=500, days=2)
+    play = _Play(requests, [20_000_000], "s3fifo", {}, Gate(np.ones(1, bool)))
+    play.in_force[0], play.gate.verdict = PINNED, np.array([REACTIVE])
+    for item in requests.object[:2000].tolist():
+        play.arms[0][REACTIVE].request(item)
+    (given,) = play.handed_back().values()
+    play._score(0, np.zeros(0, int), [], scoring=True)
+    assert set(given.tolist()) == set(play.planned[0].held().tolist())
+    assert play.scores["planned"].fills == len(given)
+    assert play.handed_back() == {}

@@ -1,0 +1,59 @@
+"""Fill edge caches with what their users will ask for, where that wins, without hurting the origin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+from pydantic import Field
+
+from tasks.acting import ActingRequest, approve, decided_before, keep_decisions, publish_acts
+from tasks.caching.act import act_on, finish_left_over, plan_fills
+from tasks.caching.decide.fills import CHANGES, no_longer_wins
+from tasks.caching.observe import observe_log
+from tasks.caching.origin import Limits
+from tasks.caching.report import cache_sections, explain, explain_all
+from tasks.carbon.files import seconds_of
+from tasks.run import open_run
+
+
+class CacheRequest(ActingRequest):
+    """Which log and caches, and how much of the origin may be used."""
+
+    log: str = Field("", description="access log of the caches, a file or a folder: see tasks/caching/README.md")
+    caches: str = Field("", description="CSV site, kind, url[, host][, origin]: how each cache is asked")
+    sites: str = Field("", description="CSV site[, region][, budget][, pins][, ttl]: what differs from site to site")
+    budget: str = Field("5%", description="bytes of each site: a share of the log's distinct bytes, or 500MB")
+    horizon: str = Field("4h", description="how far ahead a plan looks")
+    origin_requests_per_s: float = Field(50.0, gt=0, description="most that the origin gets, of all sites together")
+    origin_bytes_per_s: float = Field(50e6, gt=0, description="the same in bytes")
+    origin_in_flight: int = Field(8, ge=1, le=1000, description="the same at once")
+
+
+@flow(name="cache-prepopulation", description=__doc__)
+def cache_prepopulation(request: CacheRequest = CacheRequest()) -> dict[str, Any]:
+    """Mend what a killed run left; then read and play the log, plan, record, approve, warm, report."""
+    run = open_run("cache-prepopulation", request.fleet, request.mode)
+    ttl_s, horizon_s = float(request.approval_timeout_s), seconds_of(request.horizon, "horizon")
+
+    left_over = finish_left_over(run)
+    view = observe_log(request.log, request.sites, request.budget, horizon_s)
+
+    rows = decided_before(run)
+    if not rows:
+        entries = plan_fills(run, view, horizon_s)
+        rows = keep_decisions(run, entries, as_of=view.as_of, ttl_s=ttl_s, changes=CHANGES)
+    approved = approve(
+        run, rows, as_of=view.as_of, timeout_s=ttl_s, plan=explain_all,
+        check=lambda changes: no_longer_wins([row.subject for row in changes], view.played.refused),
+    )  # fmt: skip
+
+    limits = Limits(request.origin_requests_per_s, request.origin_bytes_per_s, request.origin_in_flight)
+    results = act_on(run, approved, request.caches, limits)
+
+    told = cache_sections([row.content for row in rows], view.played.record()["flushed"])
+    return publish_acts(run, told, rows, results, left_over, explain, view.trouble)
+
+
+if __name__ == "__main__":
+    cache_prepopulation()

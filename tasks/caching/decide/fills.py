@@ -1,0 +1,65 @@
+"""Which sites are filled: an entry a site, with what a plan is to bring there and why it is filled or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+CHANGES = ("warm",)
+
+
+@dataclass(frozen=True)
+class SitePlan:
+    """What is known of one site's plan.
+
+    Attributes
+    ----------
+    verdict: the gate's, an arm's name. hit_ratio, without: of the replay, planned and left alone.
+    expected_hits: within the horizon. gain: hit ratio that the verdict's arm adds by the gate's evidence.
+    """
+
+    site: str
+    verdict: str
+    filled: bool
+    objects: int
+    bytes: int
+    expected_hits: float
+    gain: float
+    hit_ratio: float
+    without: float
+
+
+def decide_fills(plans: Sequence[SitePlan], plan_file: str) -> list[dict[str, Any]]:
+    """An entry a site, in the order given: `warm` where there is something to ask for, `refuse` where no plan wins.
+
+    >>> entry, = decide_fills([SitePlan("fra", "reactive", False, 0, 0, 0.0, 0.0, 0.4, 0.41)], "p.csv")
+    >>> entry["action"], entry["reasons"]
+    ('refuse', [{'code': 'plan-does-not-win', 'with': 0.4, 'without': 0.41}])
+    """
+    entries = []
+    for each in plans:
+        compared = {"with": each.hit_ratio, "without": each.without}
+        if each.objects:
+            action = "warm"
+            reasons = [{"code": "plan-wins" if each.filled else "handed-back", "gain": each.gain, **compared}]
+        else:
+            action = "hold" if each.filled else "refuse"
+            reasons = [{"code": "nothing-to-fill" if each.filled else "plan-does-not-win", **compared}]
+        entries.append({
+            "unique_id": f"cache/{each.site}", "site": each.site, "action": action, "reasons": reasons,
+            "plan_file": plan_file, "objects": each.objects, "bytes": each.bytes, "way": each.verdict,
+            "hit_ratio": each.hit_ratio, "hit_ratio_without": each.without,
+            "promised": {"hits": each.expected_hits, "hit_ratio": each.hit_ratio},
+        })  # fmt: skip
+    return entries
+
+
+def no_longer_wins(subjects: Sequence[str], refused: Sequence[str]) -> dict[str, str]:
+    """By subject, why it is not filled after all: the log has grown since, and its gate says no.
+
+    >>> no_longer_wins(["cache/fra", "cache/ams"], ["ams"])
+    {'cache/ams': 'its plan no longer wins on its log'}
+    """
+    lost = {f"cache/{site}" for site in refused}
+    return {subject: "its plan no longer wins on its log" for subject in subjects if subject in lost}

@@ -1,0 +1,1 @@
+"""Workloads moved from one cluster to another."""

@@ -1,0 +1,1 @@
+"""Which workloads pay to move, and what each policy would have cost. Pure."""

@@ -1,0 +1,125 @@
+"""Which workloads move, and where to: smoothed costs, what comes, what a move costs, and a cap; a row a workload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.migration.decide.policies import Policy
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+# Why a workload stays or goes; the first that holds.
+GOES, FAILING, NOWHERE, BEST, LITTLE, DEAR, COOLING, CAPPED, UNKNOWN = (
+    "pays", "source-failing", "no-candidate", "best-already", "gain-too-small", "move-costs-too-much", "cooling-down",
+    "capped", "not-measured",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Costs:
+    """(W, S) of a slot at each site, in slots of the workload's usual cost; NaN where not known, inf where not allowed.
+
+    Attributes
+    ----------
+    total: what is weighed. latency, money: its parts, unweighted, for the seed's thresholds. errors: ratio, 0-1.
+    """
+
+    total: Floats
+    latency: Floats
+    money: Floats
+    errors: Floats
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """(W,) the target of each workload (its own place where it stays), why, and the terms of the comparison."""
+
+    target: Ints
+    reason: NDArray[np.object_]
+    benefit: Floats
+    overhead: Floats
+
+
+def smoothed(before: Floats | None, now: Floats, alpha: float) -> Floats:
+    """EWMA of measurements; one that is missing leaves the smoothed value as it is."""
+    if before is None or alpha >= 1:
+        return now
+    mixed = before + np.float32(alpha) * (now - before)
+    return np.where(np.isnan(now), before, np.where(np.isnan(before), now, mixed))
+
+
+def decide_moves(
+    place: Ints, costs: Costs, move_cost: Floats, idle_slots: Floats, policy: Policy, slot_s: float,
+    ahead: Floats | None = None, came_from: Ints | None = None,
+) -> Chosen:  # fmt: skip
+    """Choose moves.
+
+    Parameters
+    ----------
+    place: (W,) site of each workload now.
+    move_cost: (W,) data, disruption and coordination of one move, in slots.
+    idle_slots: (W,) slots since the workload moved last.
+    came_from: (W,) site before the last move, -1 where there was none.
+    ahead: (W, S) mean change of the total over the policy's horizon from now on; None: it stays as it is.
+
+    Returns
+    -------
+    At most `policy.cap` of the workloads go, those that fail first, then those that gain most. A workload whose place
+    is not measured stays, and no workload goes where nothing is measured: missing is not cheap.
+    """
+    rows = np.arange(len(place))
+    total = costs.total if ahead is None else costs.total + ahead
+    known = np.where(np.isnan(total), np.float32(np.inf), total)
+    here = known[rows, place]
+    failing = np.nan_to_num(costs.errors[rows, place]) > policy.error_limit
+    if came_from is not None and policy.no_return_s:
+        barred = np.flatnonzero((idle_slots * slot_s < policy.no_return_s) & (came_from >= 0) & ~failing)
+        known[barred, came_from[barred]] = np.inf
+    best = known.argmin(axis=1)
+    there = known[rows, best]
+    slots = np.float32(policy.horizon_s / slot_s)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        benefit = np.where(np.isfinite(here) & np.isfinite(there), (here - there) * slots, 0).astype(np.float32)
+        gain = np.where(here > 0, 1 - there / here, 0)
+        latency = 1 - costs.latency[rows, best] / costs.latency[rows, place]
+        money = 1 - costs.money[rows, best] / costs.money[rows, place]
+    triggered = (latency > policy.latency_gain) | (money > policy.cost_gain) | failing
+    if policy.greedy:
+        triggered = benefit > 0
+    reason = np.full(len(place), GOES, object)
+    if not policy.greedy:
+        reason[(idle_slots * slot_s < policy.cooldown_s) & ~failing] = COOLING
+        reason[move_cost >= policy.overhead * benefit] = DEAR
+    reason[(~triggered | (gain < policy.least_gain)) & ~failing] = LITTLE
+    reason[best == place] = BEST
+    reason[~np.isfinite(there)] = NOWHERE
+    reason[~np.isfinite(here)] = UNKNOWN
+    if not policy.moves:
+        reason[:] = BEST
+    goes = reason == GOES
+    most = int(policy.cap * len(place))
+    if goes.sum() > most:
+        urgent = np.where(goes, benefit - move_cost + np.where(failing, np.float32(1e9), 0), -np.inf)
+        kept = np.argsort(-urgent, kind="stable")[:most]
+        reason[goes] = CAPPED
+        reason[kept] = GOES
+        goes = reason == GOES
+    reason[goes & failing] = FAILING
+    return Chosen(np.where(goes, best, place), reason, benefit, move_cost)
+
+
+def entries(names: list[str], sites: list[str], place: Ints, chosen: Chosen) -> list[dict[str, Any]]:
+    """A record a workload, as decisions keep it."""
+    return [
+        {"unique_id": name, "action": "move" if chosen.target[row] != place[row] else "stay",
+         "source": sites[place[row]], "target": sites[chosen.target[row]],
+         "reasons": [{"code": str(chosen.reason[row]), "benefit": float(chosen.benefit[row]),
+                      "overhead": float(chosen.overhead[row])}]}
+        for row, name in enumerate(names)
+    ]  # fmt: skip

@@ -1,0 +1,17 @@
+"""Moving a running workload to another cluster: reserve, start, prove, shift, drain, remove; and back from anywhere.
+
+No Prefect in here: a process that carries out moves is forked and killed by the hundred in the fault campaign.
+"""
+
+from __future__ import annotations
+
+from tasks.migration.moves.closure import Closure, closure_of
+from tasks.migration.moves.mover import KIND, Mover, settle_left_over
+from tasks.migration.moves.plan import MovePlan, Route, plan_move
+from tasks.migration.moves.stages import STAGES
+from tasks.migration.moves.steps import Pace, World
+
+__all__ = [
+    "KIND", "STAGES", "Closure", "MovePlan", "Mover", "Pace", "Route", "World", "closure_of", "plan_move",
+    "settle_left_over",
+]  # fmt: skip

@@ -1,0 +1,67 @@
+"""The way back from any stage: the source whole again, the requests back, nothing left of the move in the target."""
+
+from __future__ import annotations
+
+from blocks.errors import TimedOut
+from blocks.kubernetes import KubernetesApi
+from tasks.migration.moves import objects
+from tasks.migration.moves.closure import LATE
+from tasks.migration.moves.plan import MovePlan
+from tasks.migration.moves.stages import DRAINED, HEALTHY, SHIFTING, STAGES
+from tasks.migration.moves.steps import Step, give_back_lease
+
+
+def go_back(step: Step) -> None:
+    """Make the source whole, send the requests back, then remove what the move made.
+
+    A source that somebody else removed is not made again: that was their wish. One that we removed is.
+
+    Raises
+    ------
+    TimedOut: the source does not get its pods back; the copy stays, and serves, until it does.
+    """
+    plan, there = step.plan, step.of(step.source)
+    if there is None and _reached(step, DRAINED):
+        manifest = {**plan.manifest, "apiVersion": "apps/v1", "kind": "Deployment"}
+        manifest["spec"] = {**manifest["spec"], "replicas": step.want}
+        for resource, each in plan.closure:
+            objects.put(step.source, resource, each, plan.namespace)
+        objects.put(step.source, "deployments", manifest, plan.namespace)
+        there = step.of(step.source)
+    if there is not None and _reached(step, SHIFTING):
+        if int(there["spec"].get("replicas", 1)) < step.want:
+            objects.scale(step.source, there, step.want)
+        _wait_until_whole(step)
+    if plan.route and step.world.route and _reached(step, HEALTHY):
+        step.world.route(plan.route, 0)
+    remove_made(step.target, plan, step.intent_id)
+    there = step.of(step.source)
+    if there is not None and objects.fence_of(there).get("intent") == step.intent_id:
+        objects.set_fence(step.source, there, None)
+    give_back_lease(step)
+
+
+def _reached(step: Step, stage: str) -> bool:
+    return STAGES.index(step.about["stage"]) >= STAGES.index(stage)
+
+
+def _wait_until_whole(step: Step) -> None:
+    ready = 0
+    for _ in step.world.looks(step.world.pace.patience_s):
+        there = step.of(step.source)
+        ready = objects.ready(there)
+        if there is None or ready >= step.want:
+            return
+    raise TimedOut(f"{ready} of {step.want} pods of the source are Ready again", where=step.plan.subject,
+                   fix="see their events; the copy stays until they are")  # fmt: skip
+
+
+def remove_made(api: KubernetesApi, plan: MovePlan, intent_id: str) -> None:
+    """Remove all that a move made in the target; nothing that was there before it."""
+    for resource, each in reversed(plan.closure):
+        if resource in LATE:
+            objects.remove_ours(api, resource, each["metadata"]["name"], plan.namespace, intent_id)
+    for name in (plan.name, objects.hold_name(plan)):
+        objects.remove_ours(api, "deployments", name, plan.namespace, intent_id)
+    for resource, each in reversed(plan.closure):
+        objects.remove_ours(api, resource, each["metadata"]["name"], plan.namespace, intent_id)

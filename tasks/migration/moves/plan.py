@@ -1,0 +1,143 @@
+"""What a move would do, checked before anything is touched: the workload, what goes along, its floor, and refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import ceil, floor
+from typing import Any
+
+from blocks.errors import NotFound, Refused
+from blocks.kubernetes import KubernetesApi, owner
+from tasks.migration.moves.closure import Closure, Object, bare, closure_of
+
+
+@dataclass(frozen=True)
+class Route:
+    """A weighted route whose requests follow the workload, and its backends of the two clusters."""
+
+    subject: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class MovePlan:
+    """A move as its intent keeps it; plain data.
+
+    Attributes
+    ----------
+    digest: of the pod template that was planned with: an edit in mid-move is seen by it.
+    replicas, floor: pods it had, and how many must be Ready fleet-wide at every moment.
+    """
+
+    source: str
+    target: str
+    namespace: str
+    name: str
+    cause: str
+    manifest: Object
+    closure: tuple[tuple[str, Object], ...]
+    digest: str
+    replicas: int
+    floor: int
+    route: Route | None = None
+
+    @property
+    def subject(self) -> str:
+        """`cluster/namespace/name`, as the journal names it."""
+        return f"{self.source}/{self.namespace}/{self.name}"
+
+    def payload(self) -> dict[str, Any]:
+        """As an intent's `do`."""
+        return {"move": asdict(self)}
+
+    @classmethod
+    def of(cls, payload: Mapping[str, Any]) -> MovePlan:
+        """From an intent's `do`."""
+        told = dict(payload["move"])
+        told["closure"] = tuple((resource, each) for resource, each in told["closure"])
+        told["route"] = Route(**told["route"]) if told["route"] else None
+        return cls(**told)
+
+
+def plan_move(
+    source: KubernetesApi, target: KubernetesApi, namespace: str, name: str, *, cause: str, route: Route | None = None
+) -> MovePlan:
+    """Look at a Deployment and all that it needs, and refuse what cannot end well.
+
+    Raises
+    ------
+    Refused: it is where it would go, somebody else owns it, it has no pods, it keeps data, its budget forbids any move,
+        what it needs is not there, or the target has another workload of that name. NotFound: there is no such thing.
+    """
+    where = f"workload {source.name}/{namespace}/{name}"
+    if source.name == target.name:
+        raise Refused("source and target are the same cluster", where=where, fix="name another target")
+    found = source.get("deployments", name, namespace)
+    replicas = int(found["spec"].get("replicas", 1))
+    if whose := owner(found):
+        raise Refused(f"{whose} owns it", where=where, fix="change its place there")
+    if replicas < 1:
+        raise Refused("it has no replicas", where=where, fix="nothing has to be moved")
+    closure = closure_of(source, found)
+    if closure.absent:
+        raise Refused(
+            f"its pods need {', '.join(closure.absent)}, which is not there", where=where, fix="mend it first"
+        )
+    _refuse_budgets(closure, replicas, where)
+    _refuse_taken(target, namespace, name)
+    return MovePlan(
+        source=source.name, target=target.name, namespace=namespace, name=name, cause=cause, manifest=bare(found),
+        closure=closure.objects, digest=digest_of(found), replicas=replicas, floor=floor_of(found), route=route,
+    )  # fmt: skip
+
+
+def digest_of(deployment: Mapping[str, Any]) -> str:
+    """Of its pod template: 16 hex digits that change with every edit of what its pods are."""
+    text = json.dumps(deployment["spec"]["template"], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def floor_of(deployment: Mapping[str, Any]) -> int:
+    """Replicas less those that its own strategy lets be unavailable.
+
+    >>> floor_of({"spec": {"replicas": 4}}), floor_of({"spec": {"replicas": 1}})
+    (3, 1)
+    """
+    spec = deployment["spec"]
+    replicas = int(spec.get("replicas", 1))
+    rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
+    return replicas - _amount(rolling.get("maxUnavailable", "25%"), replicas, up=False)
+
+
+def _amount(value: Any, replicas: int, *, up: bool) -> int:
+    """Pods that a number or a percentage of a budget or a strategy means."""
+    if isinstance(value, str) and value.endswith("%"):
+        exact = replicas * float(value[:-1]) / 100
+        return ceil(exact) if up else floor(exact)
+    return int(value)
+
+
+def _refuse_budgets(closure: Closure, replicas: int, where: str) -> None:
+    """A budget that forbids every disruption forbids a move too."""
+    for resource, each in closure.objects:
+        spec = each.get("spec") or {}
+        if resource != "poddisruptionbudgets":
+            continue
+        least = replicas - _amount(spec["maxUnavailable"], replicas, up=True) if "maxUnavailable" in spec else (
+            _amount(spec.get("minAvailable", 0), replicas, up=True))  # fmt: skip
+        if least >= replicas:
+            name = each["metadata"]["name"]
+            raise Refused(f"its budget {name} lets no pod go", where=where, fix=f"let {name} allow one pod to be away")
+
+
+def _refuse_taken(target: KubernetesApi, namespace: str, name: str) -> None:
+    try:
+        target.get("deployments", name, namespace)
+    except NotFound:
+        return
+    raise Refused("there is a workload of that name already", where=f"workload {target.name}/{namespace}/{name}",
+                  fix="move it away, or name another target")  # fmt: skip

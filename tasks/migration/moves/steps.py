@@ -1,0 +1,271 @@
+"""The stages of a move, forward: each looks at the world first, and does nothing where it is so already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from blocks.errors import Conflict, Refused
+from blocks.kubernetes import KubernetesApi
+from blocks.kubernetes.connection import path_of
+from tasks.migration.moves import objects
+from tasks.migration.moves.closure import EARLY, LATE, Object
+from tasks.migration.moves.plan import MovePlan, Route, digest_of
+from tasks.migration.moves.stages import DRAINED, HEALTHY, PLANNED, REMOVED, RESERVED, SHIFTING, STARTED, next_weight
+
+Clusters = Callable[[str], KubernetesApi]
+Check = Callable[[MovePlan], str]  # why the target does not serve as it should; "" where it does
+SetWeight = Callable[[Route, int], None]  # percent of the requests that the route's target gets
+
+
+class TurnedRound(Refused):
+    """The move goes back: what it needs did not come true, or somebody else changed the workload."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long things may take, seconds.
+
+    Attributes
+    ----------
+    patience_s: for pods to be Ready, or gone. away_s: for an API that does not answer.
+    soak_s: that the copy must stay Ready before it gets requests. check_s: between two shares of the requests.
+    """
+
+    patience_s: float = 600.0
+    soak_s: float = 60.0
+    check_s: float = 30.0
+    away_s: float = 120.0
+    poll_s: float = 2.0
+    lease_s: int = 120
+
+
+@dataclass(frozen=True)
+class World:
+    """All that a move reaches out to, so that it can be played.
+
+    Attributes
+    ----------
+    check: looked at in every stage from Ready on. route: sets the share of a weighted route.
+    still_wanted: whether the cause still holds; asked until the requests begin to shift.
+    clock, sleep: seconds.
+    """
+
+    clusters: Clusters
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    pace: Pace = field(default_factory=Pace)
+    check: Check = lambda _: ""
+    route: SetWeight | None = None
+    still_wanted: Callable[[MovePlan], bool] = lambda _: True
+
+    def looks(self, patience_s: float) -> Iterator[None]:
+        """Look once, then again and again until patience ends."""
+        until = self.clock() + patience_s
+        while True:
+            yield
+            if self.clock() >= until:
+                return
+            self.sleep(self.pace.poll_s)
+
+
+@dataclass
+class Step:
+    """A stage about to be left: the move, its two clusters, and what its intent remembers."""
+
+    world: World
+    plan: MovePlan
+    intent_id: str
+    about: dict[str, Any]
+
+    @property
+    def source(self) -> KubernetesApi:
+        """Where it is."""
+        return self.world.clusters(self.plan.source)
+
+    @property
+    def target(self) -> KubernetesApi:
+        """Where it goes."""
+        return self.world.clusters(self.plan.target)
+
+    @property
+    def want(self) -> int:
+        """Pods that the target must have: what the source had at most since the move began."""
+        return int(self.about["want"])
+
+    def of(self, api: KubernetesApi) -> Object | None:
+        """The workload in a cluster."""
+        return objects.found(api, "deployments", self.plan.name, self.plan.namespace)
+
+    def source_as_planned(self) -> Object:
+        """The source, unedited; its number of pods may have changed meanwhile, and then so many are wanted.
+
+        Raises
+        ------
+        TurnedRound: somebody removed or edited it.
+        """
+        there = self.of(self.source)
+        if there is None:
+            raise TurnedRound("the workload was removed by somebody else", where=self.plan.subject)
+        if digest_of(there) != self.plan.digest:
+            raise TurnedRound("the workload was edited by somebody else", where=self.plan.subject, fix="plan it anew")
+        self.about["want"] = max(self.want, int(there["spec"].get("replicas", 1)))
+        return there
+
+    def copy(self) -> Object:
+        """The target's copy that this move made.
+
+        Raises
+        ------
+        TurnedRound: it is not there, or somebody else's.
+        """
+        there = self.of(self.target)
+        if there is None or not objects.is_ours(there, self.intent_id):
+            raise TurnedRound("the copy was removed or replaced by somebody else", where=self.place)
+        return there
+
+    @property
+    def place(self) -> str:
+        """The workload's place in the target, as messages name it."""
+        return f"{self.plan.target}/{self.plan.namespace}/{self.plan.name}"
+
+    def holds(self) -> None:
+        """See that the copy has all of its pods Ready, and serves.
+
+        Raises
+        ------
+        TurnedRound: it does not.
+        """
+        copy = self.copy()
+        if int(copy["spec"].get("replicas", 1)) < self.want:
+            objects.scale(self.target, copy, self.want)
+        if objects.ready(self.copy()) < self.want:
+            self._until_ready()
+        if said := self.world.check(self.plan):
+            raise TurnedRound(f"it does not serve as it should: {said}", where=self.place)
+
+    def _until_ready(self) -> None:
+        ready = 0
+        for _ in self.world.looks(self.world.pace.patience_s):
+            ready = objects.ready(self.copy())
+            if ready >= self.want:
+                return
+        raise TurnedRound(f"{ready} of {self.want} pods are Ready", where=self.place, fix="see their events")
+
+
+def _reserve(step: Step) -> str:
+    plan, world = step.plan, step.world
+    step.source_as_planned()
+    if not world.still_wanted(plan):
+        raise TurnedRound("its cause has passed", where=plan.subject)
+    there = step.of(step.target)
+    if there is not None and not objects.is_ours(there, step.intent_id):
+        raise TurnedRound("the target has another workload of that name", where=step.place)
+    objects.put(step.target, "deployments", objects.placeholder(plan, step.intent_id), plan.namespace, step.intent_id)
+    ready = 0
+    for _ in world.looks(world.pace.patience_s):
+        ready = objects.ready(objects.found(step.target, "deployments", objects.hold_name(plan), plan.namespace))
+        if ready >= plan.replicas:
+            return RESERVED
+    raise TurnedRound(f"the target has room for {ready} of {plan.replicas} pods", where=step.place, fix="name another")
+
+
+def _start(step: Step) -> str:
+    plan = step.plan
+    step.source_as_planned()
+    for resource, each in plan.closure:
+        if resource in EARLY:
+            objects.put(step.target, resource, each, plan.namespace, step.intent_id)
+    manifest = {**plan.manifest, "apiVersion": "apps/v1", "kind": "Deployment"}
+    manifest["spec"] = {**manifest["spec"], "replicas": step.want}
+    objects.put(step.target, "deployments", manifest, plan.namespace, step.intent_id)
+    step.copy()
+    objects.remove_ours(step.target, "deployments", objects.hold_name(plan), plan.namespace, step.intent_id)
+    return STARTED
+
+
+def _prove(step: Step) -> str:
+    """Ready, and Ready still after every look of the soak."""
+    step.source_as_planned()
+    step.holds()
+    for _ in step.world.looks(step.world.pace.soak_s):
+        if objects.ready(step.copy()) < step.want:
+            raise TurnedRound("its pods do not stay Ready", where=step.place, fix="see their events")
+    step.holds()
+    if not step.world.still_wanted(step.plan):
+        raise TurnedRound("its cause has passed", where=step.plan.subject)
+    return HEALTHY
+
+
+def _shift(step: Step) -> str:
+    """The next share of the requests; without a route they follow the pods, and all is shifted at once."""
+    step.source_as_planned()
+    step.holds()
+    weight = next_weight(step.about["weight"]) if step.plan.route and step.world.route else 100
+    if weight is not None and step.plan.route and step.world.route:
+        step.world.route(step.plan.route, weight)
+    step.about["weight"] = weight or 100
+    step.world.sleep(step.world.pace.check_s)
+    step.holds()
+    return SHIFTING
+
+
+def _shift_or_drain(step: Step) -> str:
+    return _shift(step) if step.about["weight"] < 100 else _drain(step)
+
+
+def _drain(step: Step) -> str:
+    """The source's pods go, now that the copy has the requests; its budget is kept by the copy's pods."""
+    there = step.source_as_planned()
+    for resource, each in step.plan.closure:
+        if resource in LATE:
+            objects.put(step.target, resource, each, step.plan.namespace, step.intent_id)
+    step.holds()
+    if int(there["spec"].get("replicas", 1)) > 0:
+        objects.scale(step.source, there, 0)
+    for _ in step.world.looks(step.world.pace.patience_s):
+        there = step.of(step.source) or {}
+        if not int((there.get("status") or {}).get("replicas") or 0):
+            return DRAINED
+    raise TurnedRound("the source's pods do not end", where=step.plan.subject, fix="see their grace periods")
+
+
+def _remove(step: Step) -> str:
+    step.holds()
+    there = step.of(step.source)
+    if there is not None:
+        if digest_of(there) != step.plan.digest or int(there["spec"].get("replicas", 1)) > 0:
+            raise TurnedRound("the workload was edited by somebody else", where=step.plan.subject, fix="plan it anew")
+        objects.delete(step.source, there)
+    for resource, each in step.plan.closure:  # what was about this workload alone
+        if resource in (*LATE, "poddisruptionbudgets"):
+            step.source.delete_at(path_of(resource, namespace=step.plan.namespace), each["metadata"]["name"])
+    return REMOVED
+
+
+def _conclude(step: Step) -> str:
+    """A last look at what is left alone now."""
+    step.holds()
+    give_back_lease(step)
+    return "done"
+
+
+def lease_name(plan: MovePlan) -> str:
+    """Name of the Lease that keeps two movers off one workload."""
+    return f"continuum-move-{plan.name}"[:63].rstrip("-.")
+
+
+def give_back_lease(step: Step) -> None:
+    """Let others move the workload again."""
+    with suppress(Conflict):
+        lease = step.source.lease(lease_name(step.plan), step.plan.namespace)
+        if lease is not None and lease.holder == step.intent_id:
+            step.source.release_lease(lease)
+
+
+FORWARD: dict[str, Callable[[Step], str]] = {
+    PLANNED: _reserve, RESERVED: _start, STARTED: _prove, HEALTHY: _shift, SHIFTING: _shift_or_drain, DRAINED: _remove,
+    REMOVED: _conclude,
+}  # fmt: skip

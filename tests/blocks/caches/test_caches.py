@@ -1,0 +1,196 @@
+"""What answers say of caches, and shelves that are filled from the origin."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from blocks.aws import aws_client
+from blocks.caches import is_hit, unwarmable
+from blocks.caches.over_http import HttpCache
+from blocks.caches.stores import Redis, S3Bucket, StoreSite
+from blocks.errors import InvalidInput, NotConfigured, OperationFailed, Refused, Unreachable
+from blocks.fleet import CloudAccess
+
+
+class Server:
+    """Answers by path; a PUT or a DELETE changes what a path gives."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, bytes] = {}
+        self.headers: dict[str, dict[str, str]] = {}
+        self.asked: list[tuple[str, str]] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                server.asked.append((self.command, self.path))
+                path = self.path.split("?")[0]
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status = 200 if path in server.bodies else 404
+                if self.command == "PUT":
+                    server.bodies[path], status = body, 200
+                elif self.command in ("DELETE", "PURGE"):
+                    server.bodies.pop(path, None)
+                    status = 204
+                told = server.bodies.get(path, b"") if self.command == "GET" else b""
+                self.send_response(status)
+                for name, value in server.headers.get(path, {}).items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(told)))
+                self.end_headers()
+                self.wfile.write(told)
+
+            do_HEAD = do_PUT = do_DELETE = do_PURGE = do_GET
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({"x-cache-status": "HIT"}, True), ({"x-cache-status": "EXPIRED"}, False), ({"x-cache": "MISS of a"}, False),
+        ({"x-cache": "HIT, MISS"}, False), ({"x-cache": "RefreshHit from c"}, True), ({"x-varnish": "7"}, False),
+        ({"cf-cache-status": "HIT"}, True), ({"cache-status": "edge; hit; ttl=30"}, True), ({"age": "7"}, None),
+    ],
+)  # fmt: skip
+def test_the_nearest_cache_says_whether_it_was_a_hit(headers: dict[str, str], told: bool | None) -> None:
+    assert is_hit(headers) is told
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "why"),
+    [
+        (200, {"cache-control": "public, max-age=5", "vary": "Accept-Encoding"}, ""), (404, {}, "status 404"),
+        (200, {"cache-control": "Private, max-age=5"}, "Cache-Control: private"), (403, {}, "status 403"),
+        (200, {"vary": "Accept-Encoding, Cookie"}, "Vary: Cookie"), (200, {"set-cookie": "a=b"}, "Set-Cookie"),
+    ],
+)  # fmt: skip
+def test_what_is_not_for_others_is_named(status: int, headers: dict[str, str], why: str) -> None:
+    assert unwarmable(status, headers) == why
+
+
+def test_varnish_is_purged_by_its_method_and_nginx_has_none(server: Server) -> None:
+    server.bodies["/a"] = b"x"
+
+    async def go() -> None:
+        varnish, nginx = (HttpCache(kind, kind, server.url) for kind in ("varnish", "nginx"))
+        await varnish.purge("/a")
+        with pytest.raises(NotConfigured, match="no purge"):
+            await nginx.purge("/a")
+        await varnish.close()
+        await nginx.close()
+
+    asyncio.run(go())
+    assert server.asked == [("PURGE", "/a")]
+
+
+def test_bad_urls_and_kinds_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="no kind of cache is called `disk`"):
+        HttpCache("edge", "disk", "http://h")
+    with pytest.raises(InvalidInput, match="malformed"):
+        HttpCache("edge", "nginx", "ftp://h")
+
+
+def test_a_bucket_is_filled_from_the_origin_and_asked_by_head(server: Server) -> None:
+    server.bodies |= {"/a.mp4": b"film", "/mine": b"secret"}
+    server.headers["/mine"] = {"Cache-Control": "private"}
+    access = CloudAccess(endpoint_url=server.url, region="eu-central-1")
+    bucket = S3Bucket(aws_client("s3", access, "here"), "edge")
+
+    async def go() -> list[Any]:
+        site = StoreSite("munich", bucket, server.url)
+        told = [await site.probe("/a.mp4"), (await site.fetch("/a.mp4", 60)).size, await site.probe("/a.mp4")]
+        told += [(await site.fetch("/mine", 60)).unwarmable, await site.probe("/mine")]
+        await site.purge("/a.mp4")
+        told.append(await site.probe("/a.mp4"))
+        await site.close()
+        return told
+
+    assert asyncio.run(go()) == [False, 4, True, "Cache-Control: private", False, False]
+
+
+def test_what_is_too_large_for_a_shelf_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.bodies["/a"] = b"film"
+    monkeypatch.setattr("blocks.caches.stores.MOST_BYTES", 3)
+
+    async def go() -> None:
+        site = StoreSite("munich", Redis("127.0.0.1", 1), server.url)
+        try:
+            with pytest.raises(Refused, match="larger than 3 bytes"):
+                await site.fetch("/a", 60)
+            with pytest.raises(Unreachable):
+                await site.probe("/a")
+        finally:
+            await site.close()
+
+    asyncio.run(go())
+
+
+async def redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: dict[bytes, bytes]) -> None:
+    """As much of Redis as is asked here; it is full from the third key on."""
+    while head := await reader.readline():
+        words = []
+        for _ in range(int(head[1:])):
+            size = int((await reader.readline())[1:])
+            words.append((await reader.readexactly(size + 2))[:-2])
+        match words:
+            case [b"EXISTS", key]:
+                answer = b":%d" % (key in kept)
+            case [b"DEL", key]:
+                answer = b":%d" % (kept.pop(key, None) is not None)
+            case [b"SET", key, body, b"EX", _] if len(kept) < 2:
+                kept[key] = body
+                answer = b"+OK"
+            case _:
+                answer = b"-OOM command not allowed when used memory > 'maxmemory'."
+        writer.write(answer + b"\r\n")
+        await writer.drain()
+    writer.close()
+
+
+def test_redis_keeps_bodies_whatever_bytes_they_hold_and_says_when_it_is_full(server: Server) -> None:
+    server.bodies |= {"/a": b"\r\n$5\r\n\0", "/b": b"", "/c": b"c"}
+
+    async def go() -> dict[bytes, bytes]:
+        kept: dict[bytes, bytes] = {}
+        listening = await asyncio.start_server(lambda reader, writer: redis(reader, writer, kept), "127.0.0.1", 0)
+        site = StoreSite(
+            "munich", Redis("127.0.0.1", listening.sockets[0].getsockname()[1]), server.url, prefix="edge:"
+        )
+        assert not await site.probe("/a")
+        await site.fetch("/a", 60)
+        await site.fetch("/b", 60)
+        assert await site.probe("/a")
+        with pytest.raises(OperationFailed, match="OOM"):
+            await site.fetch("/c", 60)
+        await site.purge("/b")
+        await site.close()
+        listening.close()
+        return kept
+
+    assert asyncio.run(go()) == {b"edge:/a": b"\r\n$5\r\n\0"}

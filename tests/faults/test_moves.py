@@ -1,0 +1,163 @@
+"""One workload moved between two simulated clusters: as it should be, refused, turned round."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from blocks.errors import Refused
+from blocks.fleet import Fleet
+from blocks.kubernetes.connection import path_of
+from blocks.store.tables import State
+from tasks.migration.moves import MovePlan, Route, closure_of, plan_move, settle_left_over
+from tests.faults.move_scenes import (
+    NAMESPACE,
+    REPLICAS,
+    SOURCE,
+    TARGET,
+    Clusters,
+    Watcher,
+    deploy,
+    look,
+    mover_of,
+    planned,
+    ready_pods,
+)
+
+pytestmark = pytest.mark.server
+numbers = itertools.count()
+
+
+@pytest.fixture
+def clusters(fleet: Fleet) -> Clusters:
+    return Clusters(fleet)
+
+
+@pytest.fixture
+def name(clusters: Clusters) -> str:
+    """A workload of its own, Ready in the source."""
+    made = f"shop-{next(numbers)}"
+    deploy(clusters(SOURCE), made)
+    return made
+
+
+def test_a_move_takes_all_along_and_is_never_below_the_floor(fleet: Fleet, clusters: Clusters, name: str) -> None:
+    mover, plan = mover_of(clusters), planned(clusters, name)
+    assert sorted(kind for kind, _ in plan.closure) == [
+        "configmaps",
+        "poddisruptionbudgets",
+        "serviceaccounts",
+        "services",
+    ]
+    with Watcher(fleet, name) as watcher:
+        ended = mover.carry_out(mover.begin(plan, key=name))
+    assert ended.state == State.DONE, ended.detail
+    found = look(clusters, name, ended)
+    assert (found.source, found.target, found.left) == (0, REPLICAS, ())
+    assert clusters(TARGET).get("configmaps", name, NAMESPACE)["data"] == {"mode": "shop"}
+    assert watcher.least >= plan.floor, (watcher.least, watcher.looks)
+    steps = [step.detail.split(",")[0] for step in mover.journal.steps(ended.id) if step.event == "noted"]
+    assert steps == ["reserved", "started", "healthy", "shifting", "drained", "removed"]
+    assert ready_pods(clusters(TARGET), name) == REPLICAS
+
+
+def test_a_done_move_can_be_taken_back_by_the_same_way(clusters: Clusters, name: str) -> None:
+    mover = mover_of(clusters)
+    mover.carry_out(mover.begin(planned(clusters, name), key=name))
+    back = plan_move(clusters(TARGET), clusters(SOURCE), NAMESPACE, name, cause="undo")
+    ended = mover.carry_out(mover.begin(back, key=f"{name}/back"))
+    assert ended.state == State.DONE, ended.detail
+    assert (ready_pods(clusters(SOURCE), name), ready_pods(clusters(TARGET), name)) == (REPLICAS, 0)
+
+
+def test_the_requests_follow_in_three_steps_and_come_back_when_a_check_fails(clusters: Clusters, name: str) -> None:
+    weights: list[int] = []
+    plan = planned(clusters, name, route=Route("eu-eks/gateway/default/shop", "here", "there"))
+
+    def check(_: MovePlan) -> str:
+        return "5 % errors" if weights[-1:] == [50] else ""
+
+    mover = mover_of(clusters, route=lambda _, weight: weights.append(weight), check=check)
+    ended = mover.carry_out(mover.begin(plan, key=name))
+    assert (ended.state, weights) == (State.UNDONE, [10, 50, 0])
+    assert "5 % errors" in ended.detail
+    found = look(clusters, name, ended)
+    assert (found.source, found.target, found.left) == (REPLICAS, 0, ())
+
+
+def test_a_move_whose_cause_has_passed_is_cancelled_before_the_requests_shift(clusters: Clusters, name: str) -> None:
+    mover = mover_of(clusters, still_wanted=lambda _: False)
+    ended = mover.carry_out(mover.begin(planned(clusters, name), key=name))
+    assert (ended.state, ended.detail.endswith("its cause has passed")) == (State.UNDONE, True)
+    assert look(clusters, name, ended).left == ()
+
+
+def test_a_second_move_of_the_same_workload_is_refused_while_the_first_is_open(clusters: Clusters, name: str) -> None:
+    first, plan = mover_of(clusters), planned(clusters, name)
+    first.begin(plan, key=name)
+    with pytest.raises(Refused, match="another unfinished change holds it"):
+        mover_of(clusters).begin(plan, key=f"{name}/second")
+
+
+def test_a_freeze_of_the_target_stops_a_move_where_it_is_and_a_thaw_lets_it_go_on(
+    clusters: Clusters, name: str
+) -> None:
+    mover, plan = mover_of(clusters), planned(clusters, name)
+    intent = mover.begin(plan, key=name)
+    mover.journal.freeze(TARGET)
+    with pytest.raises(Refused, match="frozen"):
+        mover.begin(plan, key=f"{name}/other")
+    assert mover.carry_out(intent).state == State.STARTED
+    assert ready_pods(clusters(TARGET), name) == 0
+    mover.journal.thaw(TARGET)
+    (ended,) = settle_left_over(mover_of(clusters))
+    assert ended.state == State.DONE
+
+
+def annotated(clusters: Clusters, name: str, **annotations: str) -> None:
+    clusters(SOURCE).patch("deployments", name, {"metadata": {"annotations": annotations}}, NAMESPACE)
+
+
+class TestRefusals:
+    """What cannot end well is refused before anything is touched."""
+
+    def test_what_somebody_else_owns(self, clusters: Clusters, name: str) -> None:
+        annotated(clusters, name, **{"argocd.argoproj.io/tracking-id": "shop"})
+        with pytest.raises(Refused, match="argo-cd owns it"):
+            planned(clusters, name)
+
+    def test_a_name_that_is_taken_in_the_target(self, clusters: Clusters, name: str) -> None:
+        deploy(clusters(TARGET), name)
+        with pytest.raises(Refused, match="there is a workload of that name already"):
+            planned(clusters, name)
+
+    def test_a_budget_that_lets_no_pod_go(self, clusters: Clusters, name: str) -> None:
+        clusters(SOURCE).patch("poddisruptionbudgets", name, {"spec": {"maxUnavailable": 0}}, NAMESPACE)
+        with pytest.raises(Refused, match="lets no pod go"):
+            planned(clusters, name)
+
+    def test_a_workload_without_what_its_pods_need(self, clusters: Clusters, name: str) -> None:
+        clusters(SOURCE).delete_at(path_of("configmaps", namespace=NAMESPACE), name)
+        with pytest.raises(Refused, match=f"configmaps/{name}"):
+            planned(clusters, name)
+
+    def test_data_in_volume_claims_unless_somebody_says_that_it_may_stay(self, clusters: Clusters, name: str) -> None:
+        volume = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+        found = clusters(SOURCE).get("deployments", name, NAMESPACE)
+        found["spec"]["template"]["spec"]["volumes"] = [volume]
+        with pytest.raises(Refused, match="keep data in data"):
+            closure_of(clusters(SOURCE), found)
+        found["metadata"]["annotations"] = {"continuum.io/stateless": "true"}
+        assert closure_of(clusters(SOURCE), found).absent == ()
+
+    def test_another_object_of_that_name_in_the_target_turns_the_move_round(
+        self, clusters: Clusters, name: str
+    ) -> None:
+        other = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"mode": "other"}}
+        clusters(TARGET).create("configmaps", other, NAMESPACE)
+        mover = mover_of(clusters)
+        ended = mover.carry_out(mover.begin(planned(clusters, name), key=name))
+        assert (ended.state, "there is another ConfigMap" in ended.detail) == (State.UNDONE, True)
+        assert clusters(TARGET).get("configmaps", name, NAMESPACE)["data"] == {"mode": "other"}
+        assert ready_pods(clusters(SOURCE), name) == REPLICAS

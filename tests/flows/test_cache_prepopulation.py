@@ -1,0 +1,93 @@
+"""Edge caches filled by the flow: nothing in shadow, a real nginx in act, refused sites named, killed runs ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from blocks.errors import NotConfigured
+from blocks.fleet import Fleet
+from blocks.store import Journal, Store
+from blocks.store.tables import Mode, Verdict
+from flows.cache_prepopulation import CacheRequest, cache_prepopulation
+from tasks.caching.warm import claim
+from tests.tasks.caching.cache_servers import Nginx, Origin, found
+
+pytestmark = [pytest.mark.server, pytest.mark.skipif(found() is None, reason="no nginx on this machine")]
+
+
+SITES = ("a0", "a1", "a2", "a3", "a4", "b")
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    made = Origin(size=100)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def request_of(tmp_path: Path, origin: Origin) -> Iterator[CacheRequest]:
+    """Sites a0 to a4 ask now and then for what all like; each object of b is asked for three times, and never again."""
+    rng, like = np.random.default_rng(5), np.arange(1, 601) ** -0.8
+    rows = [(at, f"a{site}", f"/a/{rng.choice(600, p=like / like.sum())}")
+            for site in range(5) for at in range(site, 1_700_000, 1500)]  # fmt: skip
+    rows += [(at, "b", f"/b/{at // 600}") for at in range(0, 1_700_000, 200)]
+    (tmp_path / "log.csv").write_text(
+        "ts,site,object,bytes\n" + "".join(f"{at},{site},{item},100\n" for at, site, item in sorted(rows))
+    )
+    nginx = Nginx(tmp_path / "nginx", origin)
+    (tmp_path / "caches.csv").write_text("site,kind,url\n" + "".join(f"{name},nginx,{nginx.url}\n" for name in SITES))
+    yield CacheRequest(log=str(tmp_path / "log.csv"), caches=str(tmp_path / "caches.csv"), budget="3kB",
+                       origin_requests_per_s=1000)  # fmt: skip
+    nginx.stop()
+
+
+def test_without_a_log_there_is_nothing_to_plan(fleet: Fleet) -> None:
+    with pytest.raises(NotConfigured, match="no access log is named"):
+        cache_prepopulation()
+
+
+def test_shadow_plans_and_act_fills_only_where_plans_win(
+    fleet: Fleet, origin: Origin, request_of: CacheRequest
+) -> None:
+    told = cache_prepopulation(request_of)
+    assert {each["site"]: each["action"] for each in told["decisions"]} == dict.fromkeys(SITES, "warm") | {
+        "b": "refuse"
+    }
+    assert origin.requests.total() == 0
+
+    told = cache_prepopulation(request_of.model_copy(update={"mode": Mode.ACT}))
+    filled = [each for each in told["decisions"] if each["action"] == "warm"]
+    assert [each["result"]["state"] for each in filled] == ["done"] * 5
+    asked = {path for path in origin.requests if not path.startswith("/.continuum")}
+    assert {path[:3] for path in asked} == {"/a/"}
+    assert 0 < len(asked) <= sum(each["objects"] for each in filled)
+    assert {Store.open().decision(each["id"]).state for each in filled} == {Verdict.ACTED}
+
+    again = cache_prepopulation(request_of.model_copy(update={"mode": Mode.ACT}))
+    assert all(
+        f" 0 objects fetched and verified, {each['objects']} were there" in f" {each['result']['detail']}"
+        for each in again["decisions"]
+        if each["result"]
+    )
+
+
+def test_what_a_killed_run_was_warming_is_ended_first(fleet: Fleet, request_of: CacheRequest) -> None:
+    dead = Journal(Store.open(), "elsewhere:1:1:dead", lease_s=-1)
+    claim(dead, "p0", "a0", 5, fleet="default")
+    told = cache_prepopulation(request_of.model_copy(update={"mode": Mode.ACT}))
+    (left,) = told["left_over"]
+    assert (left["subject"], left["state"]) == ("cache/a0", "failed")
+    assert [each["result"]["state"] for each in told["decisions"] if each["result"]] == ["done"] * 5
+
+
+def test_a_site_without_a_cache_is_refused_by_name(fleet: Fleet, request_of: CacheRequest, tmp_path: Path) -> None:
+    (tmp_path / "none.csv").write_text("site,kind,url\nz,nginx,http://127.0.0.1:1\n")
+    told = cache_prepopulation(request_of.model_copy(update={"mode": Mode.ACT, "caches": str(tmp_path / "none.csv")}))
+    refused = [each["result"] for each in told["decisions"] if each["action"] == "warm"]
+    assert {each["state"] for each in refused} == {"refused"}
+    assert "has no line for this site" in refused[0]["detail"]
