@@ -69,6 +69,7 @@ bench-plan: venv ## a 24-hour plan of 10,000 pools
 	@$(BIN)/python tests/benchmarks/bench_plan.py
 bench-migration: venv ## migration policies beside the offline optimum, a decision pass of a large fleet
 	@$(BIN)/python tests/benchmarks/bench_migration.py
+	@$(BIN)/python tests/benchmarks/bench_migration_flow.py
 bench-energy: venv ## how far the power model is off measured watts, beside the seed's formula
 	@$(BIN)/python tests/benchmarks/bench_energy.py
 bench-placement: venv ## workloads, sites, replicas, GPUs, traffic and latency, beside other ways

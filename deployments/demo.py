@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 START = "2026-03-12T07:00:00+00:00"  # a Thursday: the morning wave rises in Europe, Asia goes home
 PASSES = (4, 10)  # fewest and most passes; it ends between them when all that it promises has been seen
 PASS_S = 600
+MOVED = "checkout"  # the workload that the demo moves
 LOOK_AHEAD_S = 2400  # after the last pass: long enough for the demand that was scaled for to arrive
 
 # The demo tells of failures itself, in one line each; Prefect's log would tell them again, as tracebacks.
@@ -67,6 +68,8 @@ def run_demo(*, resume: bool, speed: float, seed: int, progress: Progress) -> Ou
         progress("letting the forecast demand arrive")
         simulation.advance(LOOK_AHEAD_S)
         evidence.look(fleet, simulation.operations(), outcome)
+        progress("moving a workload off a cluster where its pods fail, and back")
+        _move(fleet, simulation, outcome)
         progress("accounting the energy, and moving a flexible run to a cleaner hour")
         _energy(outcome)
         if not (outcome.complete() or resume):
@@ -112,6 +115,47 @@ def _passes(fleet: Fleet, simulation: Simulation, outcome: Outcome, progress: Pr
         now = datetime.fromisoformat(simulation.status()["time"])
         if (wait_s := PASS_S - (now - before).total_seconds()) > 0:
             simulation.advance(wait_s)
+
+
+def _move(fleet: Fleet, simulation: Simulation, outcome: Outcome) -> None:
+    """Let a workload's pods fail where it runs: two passes later it runs elsewhere; `undo` brings it back after that.
+
+    The first pass waits: pods that fail once may be a roll-out.
+    """
+    from blocks.kubernetes import KubernetesApi
+    from blocks.store import Journal
+    from deployments.command.journal import appliers, undo_decision
+    from flows.workload_migration import MigrationRequest, workload_migration
+
+    source, target = "us-gke", "eu-eks"
+    clusters = {each.name: KubernetesApi.connect(each) for each in fleet.clusters if each.name in (source, target)}
+    labels = {"app": MOVED}
+    container = {"name": MOVED, "image": "registry.example/checkout:1", "resources": {"requests": {"cpu": "100m"}}}
+    clusters[source].create("deployments", {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": MOVED, "namespace": "default"},
+        "spec": {"replicas": 2, "selector": {"matchLabels": labels},
+                 "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}}},
+    }, "default")  # fmt: skip
+    fault = {"kind": "pod-never-ready", "cluster": source, "namespace": "default", "name": f"{MOVED}-*"}
+    simulation.add_fault(fault)
+    simulation.advance(120)
+    request = MigrationRequest.model_validate({
+        "mode": "act", "workloads": [{"name": MOVED, "allowed": [source, target]}], "soak_s": 1, "check_s": 0,
+    })  # fmt: skip
+    simulation.set_speed(outcome.speed)
+    for _ in range(2):
+        told = _run("workload-migration", lambda: workload_migration(request, return_state=True), outcome)
+    simulation.lift_fault()
+    for row in told.get("decisions", []):
+        if (row["result"] or {}).get("state") != "done":
+            continue
+        outcome.moved.append({"words": row["words"], "detail": row["result"]["detail"]})
+        store = Store.open()
+        (undone,) = undo_decision(store, Journal(store), row["id"], appliers(), force=False)
+        outcome.moved.append({"words": f"{MOVED} is back in {source}", "detail": undone.detail})
+    simulation.set_speed(1.0)
+    if len(outcome.moved) != 2:
+        outcome.problems.append(f"workload {MOVED} did not move and come back; look at the journal")
 
 
 def _energy(outcome: Outcome) -> None:

@@ -39,6 +39,7 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
     energy: dict[str, Any] = field(default_factory=dict)
     cleaner: dict[str, Any] = field(default_factory=dict)
+    moved: list[dict[str, Any]] = field(default_factory=list)
     report: str = ""
     home: str = ""
 

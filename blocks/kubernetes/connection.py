@@ -25,6 +25,7 @@ Objects = list[Object]
 
 PAGE = 500
 READ_TIMEOUT_S = 30.0
+CONNECTIONS = 32  # kept open: moves of one wave share a cluster's API
 RESTARTS = 3  # of a list whose continue token expired
 
 # Resource (plural) -> API prefix and whether it lives in a namespace.
@@ -339,5 +340,6 @@ def _client(cluster: Cluster) -> Any:
             made.api_key = {"BearerToken": f"Bearer {token}"}
         made.ssl_ca_cert = str(Path(access.ca_file).expanduser()) if access.ca_file else None
     made.retries = retry_policy()
+    made.connection_pool_maxsize = CONNECTIONS
     made.no_proxy = ",".join(filter(None, [made.no_proxy, *LOOPBACK]))
     return client.ApiClient(made)

@@ -70,6 +70,8 @@ def _print(outcome: Outcome) -> None:
         )  # fmt: skip
     for row in outcome.held:
         out.print(f"[green]held up[/green]  {row['pool']}: {row['setting']} (before: {row['before']})", highlight=False)
+    for row in outcome.moved:
+        out.print(f"[green]moved[/green]  {row['words']}; {row['detail']}", highlight=False, soft_wrap=True)
     if outcome.energy:
         out.print(f"[green]last hour[/green]  {outcome.energy['summary']}", highlight=False, soft_wrap=True)
     if outcome.cleaner:
