@@ -70,12 +70,13 @@ def read_trace(path: Path) -> tuple[Trace, list[str]]:
     when = table.times()
     latency, cost, errors, moved = (table.number(name, 0, most) for name, most in (
         ("latency_ms", 1e7), ("cost_usd", 1e9), ("error_ratio", 1), ("moved_bytes", 1e18)))  # fmt: skip
-    who, workloads = table.names("workload")
-    where, sites = table.names("site")
+    names = table.names("workload")[0], table.names("site")[0]
     good = ~table.wrong
     assert latency is not None and cost is not None and errors is not None and moved is not None  # noqa: PT018
-    good &= np.isfinite(latency) & np.isfinite(cost)
+    good &= np.isfinite(latency) & np.isfinite(cost) & np.isfinite(errors)
     moments = np.unique(when[good])
+    # a name that only refused rows have is nobody
+    (who, workloads), (where, sites) = (_named(each, good) for each in names)
     if len(moments) < 2 or len(sites) < 2:
         why = f" ({table.refused[0]})" if table.refused else ""
         raise InvalidInput(f"it has {len(moments)} slots and {len(sites)} sites{why}", where=str(path),
@@ -100,8 +101,14 @@ def read_trace(path: Path) -> tuple[Trace, list[str]]:
     doubled = int(good.sum()) - len(np.unique((slot * len(workloads) + who)[good] * len(sites) + where[good]))
     if doubled:
         table.refused.append(f"{doubled} rows repeat a slot of their workload and site: the last one counts")
-    trace = Trace(truth[0], truth[1], dense(np.nan_to_num(errors), 0.0), *seen, (size / GB).astype(np.float32), slot_s)
+    trace = Trace(truth[0], truth[1], dense(errors, 0.0), *seen, (size / GB).astype(np.float32), slot_s)
     return trace, table.refused
+
+
+def _named(codes: NDArray[np.int32], good: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Codes from 0 on of what good rows have, and those codes as they were."""
+    found = np.unique(codes[good])
+    return np.searchsorted(found, codes), found
 
 
 def _carried(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ class Policy:
     horizon_s: for how long a better place is taken to stay better. overhead: of the benefit that a move may cost.
     cooldown_s: after a move, until the next of the same workload.
     no_return_s: after a move, until the workload may go back to where it came from, unless its place fails.
-    cap: share of all workloads that move in one pass.
+    cap: share of all workloads that move in one pass; above 0, one at least.
     ahead: whether yesterday's course is looked at for what comes within the horizon.
     """
 

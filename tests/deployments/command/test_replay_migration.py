@@ -59,6 +59,15 @@ def test_garbage_is_named_and_the_rest_is_played(trace: Path) -> None:
     assert "soon" in told.stderr
 
 
+def test_a_workload_that_comes_late_and_one_with_refused_rows_alone_leave_a_ratio_that_is_one(trace: Path) -> None:
+    late = [line.replace("shop", "late") for line in lines()[40:]]
+    with trace.open("a") as file:
+        file.write("\n".join([*late, "2026-03-01T00:00Z,ghost,nowhere,soon,1,0,1"]) + "\n")
+    told = json.loads(replay(trace, "--json").stdout)
+    assert (told["workloads"], told["sites"]) == (2, 2)
+    assert all(score["cost_ratio"] >= 1 for score in told["policies"].values())
+
+
 @pytest.mark.parametrize(("words", "said"), [
     ((), "one of a trace and --synthetic"), (("--synthetic", "1", "--policy", "best"), "no policy 'best'"),
     (("nowhere.csv",), "nowhere.csv"),
