@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from blocks.errors import InvalidInput
 from tasks.forecasting.columns import Columns
 from tasks.migration.decide.policies import POLICIES
-from tasks.migration.decide.replay import Score, course_of, first_places, play
+from tasks.migration.decide.replay import Score, course_of, first_places, optimum, play
 from tasks.migration.decide.world import Trace, made_up
 
 NEEDED = ("ts", "workload", "site", "latency_ms", "cost_usd", "error_ratio", "moved_bytes")
@@ -50,6 +50,9 @@ def replay(
     trace, refused = (made_up(seed), []) if path is None else read_trace(path)
     course = course_of(trace)
     places = first_places(course)
+    if optimum(course, places) <= 0:
+        raise InvalidInput("the best course costs nothing, and a ratio to nothing says nothing", where=str(path),
+                           fix="give latencies and costs above 0")  # fmt: skip
     slots, workloads, sites = course.truth.shape
     scores = {name: play(course, POLICIES[name], places, lambda slot, name=name: told(name, slot, slots))  # type: ignore[misc]
               for name in names or POLICIES}  # fmt: skip
@@ -86,7 +89,9 @@ def read_trace(path: Path) -> tuple[Trace, list[str]]:
     slots = int(slot[good].max()) + 1
     if slots * len(workloads) * len(sites) > MOST_CELLS:
         much = f"{slots} slots x {len(workloads)} workloads x {len(sites)} sites"
-        raise InvalidInput(f"{much} are too many", where=str(path), fix="give fewer days, or a part of the fleet")
+        first, last = (np.datetime64(int(each), "s") for each in moments[[0, -1]])
+        raise InvalidInput(f"{much} are too many, from {first} to {last}", where=str(path),
+                           fix="give fewer days, or a part of the fleet")  # fmt: skip
     shape = slots, len(workloads), len(sites)
 
     def dense(values: NDArray[np.float64], missing: float) -> NDArray[np.float32]:

@@ -82,3 +82,16 @@ def test_an_empty_trace_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "empty.csv"
     path.write_text(HEAD + "\n")
     assert "0 slots" in replay(path, fails=True).stderr
+
+
+def test_a_trace_in_which_nothing_costs_anything_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "free.csv"
+    rows = [f"2026-03-01T0{hour}:00Z,shop,{site},0,0,0,0" for hour in range(3) for site in "ab"]
+    path.write_text("\n".join([HEAD, *rows]) + "\n")
+    assert "costs nothing" in replay(path, fails=True).stderr
+
+
+def test_a_date_that_is_far_off_is_told_by_the_span(trace: Path) -> None:
+    with trace.open("a") as file:
+        file.write("9999-03-01T00:00Z,shop,a,5,1,0,1\n")
+    assert "to 9999-03-01T00:00:00" in replay(trace, fails=True).stderr
