@@ -43,6 +43,6 @@ POLICIES: Mapping[str, Policy] = {
     "always-best": Policy(greedy=True),
     "seed-raw": Policy(),
     "seed-smoothed": Policy(alpha=0.2),
-    "default": Policy(alpha=0.2, latency_gain=0.0, cost_gain=0.0, least_gain=0.05, overhead=0.35, cooldown_s=2 * 3600.0,
+    "default": Policy(alpha=0.25, latency_gain=0.0, cost_gain=0.0, least_gain=0.05, overhead=0.3, cooldown_s=2 * 3600.0,
                       no_return_s=6 * 3600.0, cap=0.05, ahead=True),
 }  # fmt: skip

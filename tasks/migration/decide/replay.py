@@ -13,7 +13,7 @@ from tasks.migration.decide.world import Trace
 
 LATENCY_WEIGHT, MONEY_WEIGHT, ERROR_WEIGHT = 0.5, 0.5, 4.0
 TRANSFER_USD_PER_GB = 0.05
-DISRUPTION, COORDINATION = 0.7, 0.2  # slots of usual cost: requests that fail or wait in a move, and the work of it
+DISRUPTION, COORDINATION = 0.65, 0.2  # slots of usual cost: requests that fail or wait in a move, and the work of it
 BACK_S = 6 * 3600.0
 DAY_S = 86_400.0
 
