@@ -91,7 +91,6 @@ def cache_plan(
             check_horizon,
             plan,
             plan_rows,
-            refused_sites,
             share_of,
             verdicts,
             with_handed_back,
@@ -103,12 +102,12 @@ def cache_plan(
         with _progress() as steps:
             log, sites = _read(log_file, sites_file, budget, steps)
             check_horizon(horizon_s, sites)
-            regional = bytes_of(regional_budget, log.distinct_bytes, "--regional-budget")
+            regional = bytes_of(regional_budget, log.distinct_bytes, "--regional-budget") if any(sites.region) else 0
             judged = verdicts(log, sites, horizon_s, steps("judging it")) if gate else None
         share = share_of(judged.gate.verdict) if judged else np.ones(len(sites.names))
         made, cpu_s = plan(log, sites, horizon_s, share, regional_bytes=regional, least_confidence=confidence)
         made = with_handed_back(made, judged) if judged else made
-        refused = refused_sites(sites, judged.gate.verdict) if judged else []
+        refused = [sites.names[site] for site in judged.gate.refused()] if judged else []
         rows = plan_rows(log, sites, made, horizon_s)
         summary = {"sites_refused": refused, "expected_hits": made.worth, "bound_hits": made.bound, "plan_cpu_s": cpu_s,
                    "horizon_s": horizon_s, "log": log.record()}  # fmt: skip

@@ -51,6 +51,7 @@ def federate_simulate(
                                       "DP, average with it")] = "auto",
     dp: Annotated[str, typer.Option(metavar="Z,C", help="central DP-FedAvg: noise multiplier, clip norm")] = "",
     budget: Annotated[float | None, typer.Option("--epsilon-budget", help="rounds beyond it are refused")] = None,
+    secure: Annotated[bool, typer.Option("--secure", help="secure aggregation: the server learns sums only")] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     record: Annotated[Path | None, typer.Option(metavar="FILE", help="write the rounds' records as JSON lines")] = None,
     out_file: Annotated[Path | None, typer.Option("--out", metavar="FILE.onnx", help="write the model")] = None,
@@ -58,7 +59,7 @@ def federate_simulate(
 ) -> None:  # fmt: skip
     """Train over simulated devices, round by round, each round checked by the gate; nothing leaves this machine."""
     with refusals():
-        from tasks.federation.simulation import Asked
+        from tasks.federation.world import Asked
 
         _choice("--model", model, MODELS)
         for name, share, least in (("--fraction", fraction, 1e-6), ("--assume-hostile", assume_hostile, 0.0),
@@ -67,8 +68,9 @@ def federate_simulate(
         _between("--alpha", alpha, 1e-3, 1e6)
         kind, hostile_share = _attack(attack)
         privacy, spend = _privacy(dp, budget)
+        _alone(secure, aggregator, dp, assume_hostile)
         asked = Asked(devices, alpha, rounds, model, fraction, kind, hostile_share, assume_hostile, dropout,
-                      _aggregator(aggregator, dp), _step(step), privacy, spend, seed)  # fmt: skip
+                      _aggregator(aggregator, dp), _step(step), privacy, spend, secure, seed)  # fmt: skip
         found = _simulate(dataset, label, asked)
         _write(found, record, out_file)
     if as_json:
@@ -130,7 +132,7 @@ def _number(where: str, text: str, fix: str) -> float:
 
 
 def _attack(text: str) -> tuple[str, float]:
-    from tasks.federation.simulation import ATTACKS
+    from tasks.federation.world import ATTACKS
 
     if not text:
         return "", 0.0
@@ -160,6 +162,12 @@ def _aggregator(name: str, dp: str) -> str:
     return name
 
 
+def _alone(secure: bool, aggregator: str, dp: str, assume_hostile: float) -> None:
+    if secure and (aggregator != "auto" or dp or assume_hostile):
+        raise InvalidInput("a server that sees sums alone has no other rule", where="--secure",
+                           fix="leave out --aggregator, --assume-hostile and --dp, or --secure")  # fmt: skip
+
+
 def _step(name: str) -> str:
     from tasks.federation.decide.server import STEPS
 
@@ -182,7 +190,8 @@ def _show(found: Simulated, asked: Any) -> None:
         f"{found.data_bytes:,} bytes once: federated training "
         f"{'saves' if told['bytes_up'] + told['bytes_down'] < found.data_bytes else 'costs'} bytes here.",
         "Epsilon: " + ("no DP." if not asked.privacy else f"{told['epsilon']}, delta {1 / (50 * asked.devices):g}."),
-        "Secure aggregation is off: the server sees each update.",
+        f"Secure aggregation is {told['secure_aggregation']}: the server sees "
+        f"{'sums alone' if asked.secure else 'each update'}.",
         f"Model {told['digest']}",
     ]  # fmt: skip
     for line in lines:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from blocks.errors import InvalidInput, Refused
-from tasks.caching.decide.gate import ARMS, REACTIVE
+from blocks.native_output import on_stderr
+from tasks.caching.decide.gate import ARMS
 from tasks.caching.decide.placement import Caches, Chosen, Placement, decide_placement
 from tasks.caching.decide.replay import Replayed, replay
 from tasks.caching.decide.requests import Requests, pairs_of
@@ -103,7 +104,8 @@ def sample(requests: Requests, budget: list[int], horizon_s: int) -> tuple[Reque
 def play(log: AccessLog, sites: Sites, horizon_s: int, policies: dict[str, Made], told: Told) -> Played:
     """Replay a log: what it would have hit with each policy, and with plans behind the gate."""
     requests, budget, share = sample(_of(log, sites), sites.budget, horizon_s)
-    done = replay(requests, budget, horizon_s, policies=policies, can_pin=sites.can_pin, told=told)
+    with on_stderr():  # libcachesim talks
+        done = replay(requests, budget, horizon_s, policies=policies, can_pin=sites.can_pin, told=told)
     _, cpu_s = plan(log, sites, horizon_s, np.ones(len(sites.names)))
     return Played(log, sites, done, cpu_s, share)
 
@@ -177,8 +179,3 @@ def _of(log: AccessLog, sites: Sites) -> Requests:
     """The requests, with room for sites that the log does not have."""
     told = log.requests
     return Requests(told.ts_s, told.site, told.object, told.size, len(sites.names))
-
-
-def refused_sites(sites: Sites, verdict: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[str]:
-    """Names of the sites that are not filled."""
-    return [name for name, arm in zip(sites.names, verdict.tolist(), strict=True) if arm == REACTIVE]

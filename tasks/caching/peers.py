@@ -10,6 +10,7 @@ from tasks.caching.decide.simulators import REACTIVE, Made
 
 PEERS = {"arc": "ARC", "sieve": "Sieve", "twoq": "TwoQ", "wtinylfu": "WTinyLFU"}
 ALWAYS = ("lru", "s3fifo", "planned", "oracle")
+LEAST_BYTES = 10  # of a cache: below that W-TinyLFU ends the process
 HASH_POWER = 12  # 2^12 buckets to begin with; their default of 2^24 takes 128 MB a cache
 
 
@@ -19,13 +20,13 @@ class Peer:
     def __init__(self, kind: str, capacity: int, size: Sequence[int]) -> None:
         import libcachesim
 
-        self._cache = getattr(libcachesim, kind)(cache_size=capacity, hashpower=HASH_POWER)
+        self._cache = getattr(libcachesim, kind)(cache_size=max(capacity, LEAST_BYTES), hashpower=HASH_POWER)
         self._request, self._size, self._capacity = libcachesim.Request(), size, capacity
 
     def request(self, item: int) -> bool:
         """See `Asked.request`."""
         self._request.obj_id, self._request.obj_size = item + 1, self._size[item]
-        return self._size[item] <= self._capacity and bool(self._cache.get(self._request))
+        return LEAST_BYTES <= self._capacity >= self._size[item] and bool(self._cache.get(self._request))
 
 
 def is_installed() -> bool:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from blocks.errors import InvalidInput
 from tasks.federation.decide.aggregate import rule_of
-from tasks.federation.decide.models import Labels, Rows, Shape, Vector, accuracy, first_model
+from tasks.federation.decide.models import Vector, first_model
 from tasks.federation.decide.privacy import FEW, Privacy, epsilon_after, rounds_within
-from tasks.federation.decide.rounds import Rules, Standing, decide_close, decide_round
+from tasks.federation.decide.rounds import Closed, Rules, Standing, decide_close, decide_round, decide_sum
+from tasks.federation.decide.secure import SHARE_BYTES, Member, decide_threshold, from_ring, to_ring, unmask
 from tasks.federation.decide.selection import (
     UNIFORM,
     Cohort,
@@ -25,39 +27,25 @@ from tasks.federation.decide.selection import (
     poisson_selection,
 )
 from tasks.federation.decide.server import step_of
-from tasks.federation.decide.split import LEAST, Ints, held_back, split_by_label, split_by_unit
-from tasks.federation.decide.training import Training, train
+from tasks.federation.decide.split import Ints
 from tasks.federation.decide.updates import Call, Update, pack, unpack
 from tasks.federation.export import Trained
 from tasks.federation.files import Dataset
+from tasks.federation.world import (
+    DROP,
+    FARTHEST,
+    NOISE,
+    SECRET,
+    SELECT,
+    Asked,
+    World,
+    build_world,
+    centralised,
+    learnt,
+    local_alone,
+)
 
-GATE_SHARE, TEST_SHARE = 0.15, 0.25  # of the rows; the devices hold the rest
-HIDDEN = 64
-FARTHEST = 5.0  # standard deviations: a pixel that is nearly always 0 must not outshout the others
-CENTRAL_EPOCHS = 50
-CENTRAL_RATES = (0.03, 0.1, 0.3)  # the best on the held-back rows is the baseline
-# Streams of random numbers from one seed, so that changing one thing leaves the others as they are.
-HOLD, SPLIT, SELECT, DROP, TRAIN, HOSTILE, NOISE, ATTACK = range(1, 9)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a person asks of a simulation; words are those of `continuum federate simulate`."""
-
-    devices: int = 20
-    alpha: float = 0.5
-    rounds: int = 50
-    model: str = "softmax"
-    fraction: float = 0.3
-    attack: str = ""
-    hostile_share: float = 0.0
-    assumed_hostile: float = 0.0
-    dropout: float = 0.0
-    aggregator: str = "auto"
-    step: str = "auto"
-    privacy: tuple[float, float] | None = None
-    budget: float = float("inf")
-    seed: int = 0
+SECURE = (3, 200)  # devices in a secure sum: with two, each could tell the other's; the work grows with their square
 
 
 @dataclass
@@ -71,32 +59,13 @@ class Tally:
     scores: list[float] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
 
-
-@dataclass(frozen=True)
-class World:
-    """Rows as the devices, the gate and the test have them; scaled by moments of the gate's rows."""
-
-    shape: Shape
-    rows: Rows
-    labels: Labels
-    parts: list[Ints]
-    gate: Ints
-    test: Ints
-    hostile: frozenset[int]
-    middle: Vector
-    spread: Vector
-
-    def score(self, model: Vector, rows: Ints) -> float:
-        """Accuracy on these rows."""
-        return accuracy(self.shape, model, self.rows[rows], self.labels[rows])
-
-
-Attack = Callable[[Vector, np.random.Generator], Vector]
-ATTACKS: dict[str, Attack] = {
-    "sign-flip": lambda delta, _: -5 * delta,
-    "noise": lambda delta, draw: draw.normal(0, 5 * np.sqrt((delta**2).mean()), delta.shape).astype(np.float32),
-    "nan": lambda delta, _: np.full_like(delta, np.nan),
-}
+    def closed(self, over: Closed) -> Standing:
+        """Count a round; what stands after it."""
+        self.records.append(over.record)
+        self.refused_updates += sum(bool(each["refused"]) for each in over.record["updates"])
+        if over.record["accepted"]:
+            self.worst_drop = max(self.worst_drop, over.record["best_before"] - over.record["score"])
+        return over.standing
 
 
 @dataclass(frozen=True)
@@ -123,7 +92,8 @@ class Simulated:
             "epsilon": self.epsilon, "bytes_up": tally.bytes_up, "bytes_down": tally.bytes_down,
             "digest": self.trained.shape.digest(self.trained.vector), "rounds": self.rounds,
             "accepted_rounds": accepted, "rule": self.rule,
-            "cohort": asdict(self.cohort), "majority_ratio": self.majority, "secure_aggregation": "off",
+            "cohort": asdict(self.cohort), "majority_ratio": self.majority,
+            "secure_aggregation": "on" if self.rule == "secure-mean" else "off",
         }  # fmt: skip
 
 
@@ -144,8 +114,8 @@ def simulate(
         world = build_world(dataset, asked)
         plan = _plan(asked, warn)
         tally, standing = _run(world, plan, told)
-        scores = {"centralised": _centralised(world, asked),
-                  "federated": world.score(standing.model, world.test), "local": _local(world, asked)}  # fmt: skip
+        scores = {"centralised": centralised(world, asked),
+                  "federated": world.score(standing.model, world.test), "local": local_alone(world, asked)}  # fmt: skip
     epsilon = epsilon_after(plan.rounds, plan.privacy) if plan.privacy else None
     counts = np.bincount(world.labels[world.test])
     trained = Trained(world.shape, standing.model, world.middle, world.spread, FARTHEST, dataset.classes)
@@ -153,24 +123,6 @@ def simulate(
                      None if epsilon is None or np.isinf(epsilon) else epsilon, plan.rounds,
                      float(counts.max() / counts.sum()), 4 * world.shape.size,
                      sum(map(len, world.parts)) * world.shape.features * 4)  # fmt: skip
-
-
-def build_world(dataset: Dataset, asked: Asked) -> World:
-    """Hold rows back for the gate and the test, deal the rest to the devices, and pick who is hostile."""
-    kept, gate, test = held_back(dataset.units, (GATE_SHARE, TEST_SHARE), [asked.seed, HOLD])
-    if len(kept) < LEAST * asked.devices or not len(gate) or not len(test):
-        raise InvalidInput(f"{len(kept)} rows to train on are too few for {asked.devices} devices",
-                           where=f"--devices {asked.devices}", fix="take fewer devices, or more data")  # fmt: skip
-    middle, spread = dataset.rows[gate].mean(axis=0), dataset.rows[gate].std(axis=0)
-    spread = np.where(spread > 0, spread, np.float32(1))
-    rows = np.clip((dataset.rows - middle) / spread, -FARTHEST, FARTHEST)
-    split, by = (split_by_unit, dataset.units) if dataset.by_unit else (split_by_label, dataset.labels)
-    parts = [kept[part] for part in split(by[kept], asked.devices, asked.alpha, [asked.seed, SPLIT])]
-    draw = np.random.default_rng([asked.seed, HOSTILE])
-    hostile = draw.permutation(asked.devices)[: round(asked.hostile_share * asked.devices)]
-    shape = Shape(rows.shape[1], len(dataset.classes), HIDDEN if asked.model == "mlp" else 0)
-    return World(shape, rows.astype(np.float32), dataset.labels, parts, gate, test, frozenset(hostile.tolist()),
-                 middle, spread)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -192,6 +144,12 @@ def _plan(asked: Asked, warn: Callable[[str], None]) -> _Plan:
     elif cohort.size > decide_cohort(asked.devices, asked.fraction, 0).size:
         warn(f"{cohort.size} devices a round instead of {asked.fraction:g} of {asked.devices}: up to {cohort.hostile} "
              "of them may be hostile, and Multi-Krum needs n >= 2 f + 3")  # fmt: skip
+    if asked.secure:
+        if not SECURE[0] <= cohort.size <= SECURE[1]:
+            raise InvalidInput(f"{cohort.size} devices a round are too few to hide in, or too many", where="--secure",
+                               fix=f"choose --devices and --fraction for {SECURE[0]} to {SECURE[1]}")  # fmt: skip
+        rule = "secure-mean"
+        warn("the server sees no single update, so it checks none and no robust rule applies: only the gate helps")
     if asked.privacy:
         noise, clip = asked.privacy
         privacy = Privacy(noise, clip, asked.fraction, asked.devices, 1 / (50 * asked.devices), asked.budget)
@@ -234,6 +192,8 @@ def _round(
     asked = plan.asked
     call = Call(number, world.shape.digest(standing.model), tuple(selected.tolist()), world.shape.size)
     answers = np.random.default_rng([asked.seed, DROP, number]).random(len(selected)) >= asked.dropout
+    if asked.secure:
+        return _secure_round(world, asked, call, answers, standing, tally)
     updates = [_answer(world, asked, device, call, standing.model, tally) for device in selected[answers].tolist()]
     step = step_of(asked.step, private=plan.privacy is not None)
     rules = Rules(plan.rule, plan.cohort.hostile, step, plan.privacy, (asked.seed, NOISE, number))
@@ -241,43 +201,38 @@ def _round(
     if not plan.privacy and decide_close(1.0, 1.0, len(selected), len(updates)) == "abort":
         updates = []
     closed = decide_round(world.shape, standing, call, updates, rules, lambda model: world.score(model, world.gate))
-    tally.records.append(closed.record)
-    tally.refused_updates += sum(bool(each["refused"]) for each in closed.record["updates"])
-    if closed.record["accepted"]:
-        tally.worst_drop = max(tally.worst_drop, closed.record["best_before"] - closed.record["score"])
-    return closed.standing
+    return tally.closed(closed)
+
+
+def _secure_round(
+    world: World, asked: Asked, call: Call, answers: NDArray[np.bool_], standing: Standing, tally: Tally
+) -> Standing:  # fmt: skip
+    """Every asked device hands out shares; then some die, and the server learns the sum of the others, or nothing."""
+    draw, devices = np.random.default_rng([asked.seed, SECRET, call.round]), len(call.selected)
+    members = [Member(device + 1, draw.bytes(32), f"round {call.round}".encode()) for device in call.selected]
+    roster, threshold = [each.public() for each in members], decide_threshold(devices)
+    sealed = {each.number: each.hand_out(roster, threshold) for each in members}
+    alive = [each for each, there in zip(members, answers.tolist(), strict=True) if there]
+    tally.bytes_up += sum(len(share) for given in sealed.values() for share in given.values())
+    mean = None
+    if len(alive) >= threshold:
+        deltas = {each: learnt(world, asked, each.number - 1, call.round, standing.model) for each in alive}
+        masked = {each.number: each.mask(to_ring(delta, devices), roster) for each, delta in deltas.items()}
+        inbox = {to.number: {by: given[to.number] for by, given in sealed.items()} for to in alive}
+        revealed = {each.number: each.reveal(inbox[each.number], roster, masked, threshold) for each in alive}
+        tally.bytes_up += len(alive) * (4 * world.shape.size + SHARE_BYTES * devices)
+        mean = from_ring(unmask(masked, roster, revealed, threshold), devices) / np.float32(len(alive))
+    return tally.closed(decide_sum(world.shape, standing, call, mean, step_of(asked.step, private=False),
+                                   lambda model: world.score(model, world.gate)))  # fmt: skip
 
 
 def _answer(world: World, asked: Asked, device: int, call: Call, base: Vector, tally: Tally) -> Update:
-    """What a device sends, through its int8 form; hostile ones send what their attack makes of it."""
-    part = world.parts[device]
-    trained = train(world.shape, base, world.rows[part], world.labels[part], Training(),
-                    [asked.seed, TRAIN, call.round, device])  # fmt: skip
-    delta = trained - base
-    if device in world.hostile:
-        delta = ATTACKS[asked.attack](delta, np.random.default_rng([asked.seed, ATTACK, call.round, device]))
+    """What a device sends, through its int8 form."""
+    delta = learnt(world, asked, device, call.round, base)
     if np.isfinite(delta).all():  # NaN has no int8 form: a device that sends it sends float32
         packed = pack(world.shape, delta)
         tally.bytes_up += packed.size_bytes
         delta = unpack(world.shape, packed)
     else:
         tally.bytes_up += delta.nbytes
-    return Update(device, call.round, call.base, len(part), delta)
-
-
-def _centralised(world: World, asked: Asked) -> float:
-    """All rows in one place, as many epochs as rounds (50 at least), the rate that is best on the held-back rows."""
-    rows = np.sort(np.concatenate(world.parts))
-    how = Training(epochs=max(CENTRAL_EPOCHS, asked.rounds))
-    models = [train(world.shape, first_model(world.shape, asked.seed), world.rows[rows], world.labels[rows],
-                    replace(how, rate=rate), [asked.seed, TRAIN]) for rate in CENTRAL_RATES]  # fmt: skip
-    return world.score(max(models, key=lambda model: world.score(model, world.gate)), world.test)
-
-
-def _local(world: World, asked: Asked) -> float:
-    """Mean over the devices of what their own model, from their own rows alone, reaches on the same test set."""
-    how, first = Training(epochs=max(CENTRAL_EPOCHS, asked.rounds)), first_model(world.shape, asked.seed)
-    reached = [world.score(train(world.shape, first, world.rows[part], world.labels[part], how,
-                                 [asked.seed, TRAIN, device]), world.test)
-               for device, part in enumerate(world.parts)]  # fmt: skip
-    return float(np.mean(reached))
+    return Update(device, call.round, call.base, len(world.parts[device]), delta)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import tempfile
 from collections import Counter
@@ -47,8 +48,8 @@ def load_table(path: Path, refused: list[str]) -> tuple[pa.Table, NDArray[np.int
     if twice:
         raise InvalidInput(f"two columns are called {twice[0]!r}", where=str(path), fix="give each its own name")
     if len(columns) < 2:
-        raise InvalidInput(f"one column ({columns[0] if columns else ''!r}) is no history", where=str(path),
-                           fix="separate columns by commas: unique_id, ds, y")  # fmt: skip
+        raise InvalidInput(f"one column ({columns[0] if columns else ''!r}) is no table", where=str(path),
+                           fix="separate columns by commas")  # fmt: skip
     return _without_blank_rows(table.rename_columns(columns), lines)
 
 
@@ -75,6 +76,7 @@ def _load_parquet(path: Path) -> tuple[pa.Table, NDArray[np.int64]]:
 
 def _load_csv(path: Path, refused: list[str]) -> tuple[pa.Table, NDArray[np.int64]]:
     uneven: list[int] = []
+    _refuse_bytes(path)
 
     def skip(row: pa_csv.InvalidRow) -> str:
         uneven.append(row.number)
@@ -94,6 +96,24 @@ def _load_csv(path: Path, refused: list[str]) -> tuple[pa.Table, NDArray[np.int6
                            fix="save it as UTF-8 text with commas and one header line") from error  # fmt: skip
     lines = np.setdiff1d(np.arange(2, len(table) + len(uneven) + 2), uneven)
     return table, lines
+
+
+def _refuse_bytes(path: Path) -> None:
+    """Refuse what is no text before Arrow tells of it in its own words.
+
+    Raises
+    ------
+    InvalidInput: a byte that UTF-8 does not know, and where.
+    """
+    decoder, place = codecs.getincrementaldecoder("utf-8")(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError as error:
+                raise InvalidInput(f"not a readable CSV file (byte {place + error.start} is no UTF-8)", where=str(path),
+                                   fix="save it as UTF-8 text with commas and one header line") from None  # fmt: skip
+            place += len(chunk)
 
 
 def _first_line(error: BaseException) -> str:

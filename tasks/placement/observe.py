@@ -58,7 +58,7 @@ def observe_room(run: Run, workloads: Sequence[NewWorkload]) -> View:
     _check_names(run.fleet, workloads)
     as_of = now()
     answers = dict(zip((cluster.name for cluster in run.fleet.clusters),
-                       side_by_side(_read, run.fleet.clusters), strict=True))  # fmt: skip
+                       side_by_side(read_room, run.fleet.clusters), strict=True))  # fmt: skip
     sites = [_site(run.fleet, cluster, answers[cluster.name].free, as_of)
              for cluster in run.fleet.clusters if not answers[cluster.name].trouble]  # fmt: skip
     if not sites:
@@ -84,7 +84,7 @@ def observe_room(run: Run, workloads: Sequence[NewWorkload]) -> View:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class ClusterRoom:
     """What a cluster has free by resource in all and on each of its nodes, what we have placed there; or its trouble.
 
     `nodes`: free CPU cores, GiB and pods of each node that takes pods without a toleration.
@@ -116,7 +116,7 @@ class _Room:
     owner: NDArray[np.int64]
 
 
-def _room(answers: Mapping[str, _Answer]) -> _Room:
+def _room(answers: Mapping[str, ClusterRoom]) -> _Room:
     known = {name: answer for name, answer in answers.items() if not answer.trouble}
     nodes = [node for answer in known.values() for node in answer.nodes]
     return _Room(
@@ -154,7 +154,8 @@ def takes_any_pod(node: dict[str, Any]) -> bool:
     return is_ready(node) and is_schedulable(node) and not any(each.get("effect") in REPELLING for each in taints)
 
 
-def _read(cluster: Cluster) -> _Answer:
+def read_room(cluster: Cluster) -> ClusterRoom:
+    """What one cluster has free, in all and on each node; its trouble where it does not answer."""
     try:
         api = KubernetesApi.connect(resolve_secrets(cluster))
         nodes = {node["metadata"]["name"]: node for node in api.nodes() if takes_any_pod(node)}
@@ -162,7 +163,7 @@ def _read(cluster: Cluster) -> _Answer:
         placed = api.list("deployments", label_selector=f"{MANAGED_BY}={OURS}")
     except ContinuumError as error:
         logger.warning("%s", error)
-        return _Answer({}, trouble=f"{error}; nothing is placed there")
+        return ClusterRoom({}, trouble=f"{error}; nothing is placed there")
     by_node: dict[str, list[Requests]] = {name: [] for name in ("", *nodes)}  # "": waits for a node
     for pod in pods:
         if (found := by_node.get(pod["spec"].get("nodeName") or "")) is not None:
@@ -177,7 +178,7 @@ def _read(cluster: Cluster) -> _Answer:
     free = {"cpu": max(sum(each[0] for each in left) - waiting.cpu_cores, 0.0),
             "memory_gb": max(sum(each[1] for each in left) - waiting.memory_bytes / GIB, 0.0)}  # fmt: skip
     keys = (f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in placed)
-    return _Answer(free, tuple(left), tuple(keys))
+    return ClusterRoom(free, tuple(left), tuple(keys))
 
 
 def _site(fleet: Fleet, cluster: Cluster, free: dict[str, float], as_of: datetime) -> dict[str, Any]:

@@ -35,7 +35,8 @@ from sklearn.svm import SVC
 
 from tasks.federation.decide.aggregate import RULES, Stand, norms_of
 from tasks.federation.files import read_dataset
-from tasks.federation.simulation import Asked, simulate
+from tasks.federation.simulation import simulate
+from tasks.federation.world import Asked
 from tasks.inference.decide.threshold import Predictions, decide_threshold
 
 ATTACKED = {"attack": "sign-flip", "hostile_share": 0.2, "assumed_hostile": 0.2}

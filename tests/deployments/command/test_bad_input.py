@@ -62,7 +62,7 @@ def refusal(result) -> str:
         (b"unique_id\tds\ty\na\t2026-01-01T00:00:00Z\t1\n", "line 1: its columns are separated by tabs"),
         (b'unique_id,ds,y\na,2026-01-01T00:00:00Z,"1,5"\n', "line 2, column y: '1,5' has a comma, decimals take a"),
         (b"unique_id,ds,y\na,yesterday,1\n", "line 2, column ds: 'yesterday' is no ISO 8601 time"),
-        (b"unique_id,ds,y\na,2026-01-01T00:00:00Z,\xff\n", "invalid UTF8 data"),
+        (b"unique_id,ds,y\na,2026-01-01T00:00:00Z,\xff\n", "is no UTF-8"),
         (b"unique_id,ds\na,2026-01-01T00:00:00Z\n", "column y is not there"),
     ],
 )

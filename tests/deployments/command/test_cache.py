@@ -138,3 +138,9 @@ def test_a_bad_file_of_sites_is_one_line(log: Path, tmp_path: Path, text: str, t
     sites.write_text(text)
     answer = run("cache", "plan", log, "--sites", sites)
     assert (answer.exit_code, told in answer.stderr) == (1, True), answer.stderr
+
+
+def test_caches_of_a_byte_end_no_process(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("ts,site,object,bytes\n1,a,x,1\n2,a,x,1\n9,a,y,5\n")
+    assert document("replay", "cache", path, "--budget", "1B")["policies"]["lru"]["hit_ratio"] == pytest.approx(1 / 3)

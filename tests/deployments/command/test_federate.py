@@ -88,6 +88,14 @@ def test_each_round_can_be_written_down(tmp_path: Path) -> None:
     assert records[-1]["digest"] == answer["digest"]
 
 
+def test_a_secure_sum_learns_as_well_and_a_round_of_too_few_answers_is_not_opened() -> None:
+    answer = told("--secure", "--dropout", 0.2)
+    assert (answer["rule"], answer["secure_aggregation"]) == ("secure-mean", "on")
+    assert told("--rounds", 1)["secure_aggregation"] == "off"
+    assert answer["accuracy"]["federated"] >= 0.93
+    assert told("--secure", "--dropout", 0.9, "--rounds", 3)["accepted_rounds"] == 0
+
+
 def frame(rows: int = 200) -> pd.DataFrame:
     draw = np.random.default_rng(1)
     x = draw.normal(size=(rows, 2))
@@ -146,6 +154,8 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line(
         (("--aggregator", "sum"), "use auto"),
         (("--dp", "1"), "noise multiplier and clip norm"),
         (("--epsilon-budget", 1), "give --dp"),
+        (("--secure", "--assume-hostile", 0.2), "sums alone"),
+        (("--secure", "--devices", 2), "too few to hide in"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused_in_one_line(words: tuple[object, ...], says: str) -> None:

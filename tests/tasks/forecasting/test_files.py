@@ -153,7 +153,7 @@ def test_scrape_jitter_stays_on_the_grid(read):
         (HEAD + "a,2026-01-01T00:00:00Z,1\n", "pass --freq"),
         (HEAD + "a,2026-01-01T00:00:00Z,\na,2026-01-01T00:05:00Z,\n", "no value at all"),
         ("unique_id,ds\na,2026-01-01T00:00:00Z\n", "column y is not there"),
-        ("words\nhello\n", "is no history"),
+        ("words\nhello\n", "is no table"),
         ("t,a,a\n1,2,3\n", "two columns are called 'a'"),
         ("t_s,a\n0,1\n300,2\n90000000000,3\n", "more than 300,000,000 values"),
     ],

@@ -84,6 +84,15 @@ def test_the_gate_measures_from_the_best_accepted_model_and_not_from_the_last() 
     assert not passes(float("nan"), 0.5)
 
 
+def test_accepted_models_cannot_slide_down_step_by_step() -> None:
+    standing = closed(*GOOD, score=0.9).standing
+    for reached, best in ((0.885, 0.9), (0.881, 0.9), (0.95, 0.95), (0.935, 0.95)):
+        call = replace(CALL, base=SHAPE.digest(standing.model))
+        answers = [replace(each, base=call.base) for each in GOOD]
+        standing = decide_round(SHAPE, standing, call, answers, RULES, lambda _, reached=reached: reached).standing
+        assert (standing.score, standing.best) == (reached, best)
+
+
 def test_a_refused_round_leaves_the_servers_momentum_as_it_was() -> None:
     rules = replace(RULES, step="momentum")
     first = closed(*GOOD, rules=rules).standing

@@ -1,0 +1,60 @@
+"""Move workloads where they are cheaper, nearer or safer; make before break, and back where anything fails."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from prefect import flow
+from pydantic import Field
+
+from tasks.acting import ActingRequest, approve, decided_before, keep_decisions, publish_acts
+from tasks.migration.act import act_on, finish_left_over
+from tasks.migration.movable import Movable
+from tasks.migration.moves import Pace
+from tasks.migration.observe import observe_workloads
+from tasks.migration.record import CHANGES, decide, no_longer_fits
+from tasks.migration.report import explain, explain_all, migration_sections
+from tasks.run import open_run
+
+
+class MigrationRequest(ActingRequest):
+    """What may move, by which rule, and how far to go."""
+
+    workloads: list[Movable] = Field([], max_length=10_000, description="Deployments that may move")
+    leave: list[str] = Field([], description="clusters that are to be left, as for maintenance")
+    policy: Literal["default", "seed-smoothed", "seed-raw", "always-best", "never"] = Field(
+        "default", description="default: smoothed, with a cool-down and a cap. seed-...: the seed's thresholds"
+    )
+    cap_percent: float = Field(5.0, ge=0, le=100, description="workloads that may move in one pass, one at least")
+    soak_s: float = Field(60.0, ge=0, le=3600, description="seconds that a copy must stay Ready before requests")
+    check_s: float = Field(30.0, ge=0, le=3600, description="seconds between two shares of the requests")
+    patience_s: float = Field(600.0, ge=1, le=7200, description="seconds until pods not Ready turn a move round")
+
+
+@flow(name="workload-migration", description=__doc__)
+def workload_migration(request: MigrationRequest = MigrationRequest()) -> dict[str, Any]:
+    """Finish what a killed run left; then observe, decide, record, approve, move in waves, report."""
+    run = open_run("workload-migration", request.fleet, request.mode)
+    ttl_s = float(request.approval_timeout_s)
+    pace = Pace(patience_s=request.patience_s, soak_s=request.soak_s, check_s=request.check_s)
+
+    left_over = finish_left_over(run, pace)
+    view = observe_workloads(run, request.workloads, request.leave)
+
+    rows = decided_before(run)
+    if not rows:
+        entries = decide(view, request.policy, request.cap_percent / 100)
+        rows = keep_decisions(run, entries, as_of=view.as_of, ttl_s=ttl_s, changes=CHANGES)
+    approved = approve(
+        run, rows, as_of=view.as_of, timeout_s=ttl_s, plan=explain_all,
+        check=lambda changes: no_longer_fits(view, {row.subject: row.content for row in changes}),
+    )  # fmt: skip
+
+    results = act_on(run, approved, pace)
+
+    told = migration_sections([row.content for row in rows], request.policy)
+    return publish_acts(run, told, rows, results, left_over, explain, view.trouble)
+
+
+if __name__ == "__main__":
+    workload_migration()

@@ -1,0 +1,97 @@
+"""Workloads of the simulated fleet moved by the flow: told, done, taken back, drained, and what cannot be."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from blocks.errors import InvalidInput
+from blocks.fleet import Fleet
+from blocks.kubernetes.connection import path_of
+from blocks.store import Journal, Store
+from blocks.store.tables import Verdict
+from deployments.command import journal
+from flows.workload_migration import MigrationRequest, workload_migration
+from tests.faults.move_scenes import MADE, NAMESPACE, REPLICAS, Clusters, deploy, ready_pods
+
+pytestmark = pytest.mark.server
+numbers = itertools.count()
+
+
+@pytest.fixture
+def clusters(fleet: Fleet) -> Clusters:
+    return Clusters(fleet)
+
+
+@pytest.fixture
+def name(clusters: Clusters) -> Iterator[str]:
+    """A workload in the United States whose users are in Munich."""
+    made = f"far-{next(numbers)}"
+    deploy(clusters("us-gke"), made)
+    yield made
+    for cluster in clusters.fleet.clusters:
+        for resource in MADE:
+            clusters(cluster.name).delete_at(path_of(resource, namespace=NAMESPACE), made)
+
+
+def asked(name: str, mode: str = "shadow", **changed: object) -> MigrationRequest:
+    workload = {"name": name, "users": {"munich": 50}, "allowed": ["us-gke", "eu-eks"]}
+    return MigrationRequest.model_validate(
+        {"mode": mode, "workloads": [workload], "soak_s": 0, "check_s": 0, "patience_s": 60} | changed)  # fmt: skip
+
+
+def pods(clusters: Clusters, name: str) -> dict[str, int]:
+    return {each: ready_pods(clusters(each), name) for each in ("us-gke", "eu-eks")}
+
+
+def test_shadow_tells_what_would_move_and_moves_nothing(clusters: Clusters, name: str) -> None:
+    (row,) = workload_migration(asked(name))["decisions"]
+    assert (row["action"], row["source"], row["target"]) == ("move", "us-gke", "eu-eks")
+    assert row["latency_ms"][1] < row["latency_ms"][0]
+    assert "us-gke -> eu-eks" in row["words"]
+    assert pods(clusters, name) == {"us-gke": REPLICAS, "eu-eks": 0}
+    (section,) = Store.open().sections(flow="workload-migration")
+    assert section.content["table"]["rows"][0][:3] == [f"default/{name}", "us-gke", "eu-eks"]
+
+
+def test_act_moves_it_once_and_undo_brings_it_back(clusters: Clusters, name: str) -> None:
+    (row,) = workload_migration(asked(name, "act"))["decisions"]
+    assert row["result"]["state"] == "done", row["result"]
+    assert pods(clusters, name) == {"us-gke": 0, "eu-eks": REPLICAS}
+    (again,) = workload_migration(asked(name, "act"))["decisions"]
+    assert (again["action"], again["reasons"][0]["code"]) == ("stay", "best-already")
+    store = Store.open()
+    assert store.decision(row["id"]).state == Verdict.ACTED
+    journal.undo_decision(store, Journal(store), row["id"], journal.appliers(), force=False)
+    assert pods(clusters, name) == {"us-gke": REPLICAS, "eu-eks": 0}
+    (rest,) = workload_migration(asked(name, "act"))["decisions"]
+    assert rest["reasons"][0]["code"] == "cooling-down"
+
+
+def test_a_cluster_that_is_to_be_left_is_left(clusters: Clusters, name: str) -> None:
+    home = next(cluster.site for cluster in clusters.fleet.clusters if cluster.name == "us-gke")
+    near = {"workloads": [{"name": name, "users": {home: 9}, "allowed": ["us-gke", "eu-eks"]}]}
+    (row,) = workload_migration(asked(name, **near))["decisions"]
+    assert row["action"] == "stay"
+    (row,) = workload_migration(asked(name, leave=["us-gke"], **near))["decisions"]
+    assert (row["action"], row["reasons"][0]["code"]) == ("move", "source-failing")
+
+
+def test_a_workload_that_stands_nowhere_or_twice_is_told_and_left(clusters: Clusters, name: str) -> None:
+    deploy(clusters("eu-eks"), name)
+    told = workload_migration(asked(name, "act"))
+    assert told["decisions"] == []
+    assert any("stands in" in line and "one has to go first" in line for line in told["trouble"])
+    assert pods(clusters, name) == {"us-gke": REPLICAS, "eu-eks": REPLICAS}
+
+
+@pytest.mark.parametrize(("changed", "words"), [
+    ({"workloads": []}, "no workload is given"), ({"leave": ["eu-esk"]}, "no cluster `eu-esk`"),
+    ({"workloads": [{"name": "a", "users": {"atlantis": 1}}]}, "no site `atlantis`"),
+    ({"workloads": [{"name": "a"}, {"name": "a"}]}, "it is there twice"),
+])  # fmt: skip
+def test_what_cannot_be_is_refused_by_name(fleet: Fleet, changed: dict, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        workload_migration(asked("a", **changed))
