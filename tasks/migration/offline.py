@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from blocks.errors import InvalidInput
 from tasks.forecasting.columns import Columns
 from tasks.migration.decide.policies import POLICIES
-from tasks.migration.decide.replay import Score, course_of, first_places, play
+from tasks.migration.decide.replay import Score, course_of, first_places, optimum, play
 from tasks.migration.decide.world import Trace, made_up
 
 NEEDED = ("ts", "workload", "site", "latency_ms", "cost_usd", "error_ratio", "moved_bytes")
@@ -50,6 +50,9 @@ def replay(
     trace, refused = (made_up(seed), []) if path is None else read_trace(path)
     course = course_of(trace)
     places = first_places(course)
+    if optimum(course, places) <= 0:
+        raise InvalidInput("the best course costs nothing, and a ratio to nothing says nothing", where=str(path),
+                           fix="give latencies and costs above 0")  # fmt: skip
     slots, workloads, sites = course.truth.shape
     scores = {name: play(course, POLICIES[name], places, lambda slot, name=name: told(name, slot, slots))  # type: ignore[misc]
               for name in names or POLICIES}  # fmt: skip
@@ -70,12 +73,13 @@ def read_trace(path: Path) -> tuple[Trace, list[str]]:
     when = table.times()
     latency, cost, errors, moved = (table.number(name, 0, most) for name, most in (
         ("latency_ms", 1e7), ("cost_usd", 1e9), ("error_ratio", 1), ("moved_bytes", 1e18)))  # fmt: skip
-    who, workloads = table.names("workload")
-    where, sites = table.names("site")
+    names = table.names("workload")[0], table.names("site")[0]
     good = ~table.wrong
     assert latency is not None and cost is not None and errors is not None and moved is not None  # noqa: PT018
-    good &= np.isfinite(latency) & np.isfinite(cost)
+    good &= np.isfinite(latency) & np.isfinite(cost) & np.isfinite(errors)
     moments = np.unique(when[good])
+    # a name that only refused rows have is nobody
+    (who, workloads), (where, sites) = (_named(each, good) for each in names)
     if len(moments) < 2 or len(sites) < 2:
         why = f" ({table.refused[0]})" if table.refused else ""
         raise InvalidInput(f"it has {len(moments)} slots and {len(sites)} sites{why}", where=str(path),
@@ -85,7 +89,9 @@ def read_trace(path: Path) -> tuple[Trace, list[str]]:
     slots = int(slot[good].max()) + 1
     if slots * len(workloads) * len(sites) > MOST_CELLS:
         much = f"{slots} slots x {len(workloads)} workloads x {len(sites)} sites"
-        raise InvalidInput(f"{much} are too many", where=str(path), fix="give fewer days, or a part of the fleet")
+        first, last = (np.datetime64(int(each), "s") for each in moments[[0, -1]])
+        raise InvalidInput(f"{much} are too many, from {first} to {last}", where=str(path),
+                           fix="give fewer days, or a part of the fleet")  # fmt: skip
     shape = slots, len(workloads), len(sites)
 
     def dense(values: NDArray[np.float64], missing: float) -> NDArray[np.float32]:
@@ -100,8 +106,14 @@ def read_trace(path: Path) -> tuple[Trace, list[str]]:
     doubled = int(good.sum()) - len(np.unique((slot * len(workloads) + who)[good] * len(sites) + where[good]))
     if doubled:
         table.refused.append(f"{doubled} rows repeat a slot of their workload and site: the last one counts")
-    trace = Trace(truth[0], truth[1], dense(np.nan_to_num(errors), 0.0), *seen, (size / GB).astype(np.float32), slot_s)
+    trace = Trace(truth[0], truth[1], dense(errors, 0.0), *seen, (size / GB).astype(np.float32), slot_s)
     return trace, table.refused
+
+
+def _named(codes: NDArray[np.int32], good: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Codes from 0 on of what good rows have, and those codes as they were."""
+    found = np.unique(codes[good])
+    return np.searchsorted(found, codes), found
 
 
 def _carried(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -15,9 +15,9 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 # Why a workload stays or goes; the first that holds.
-GOES, FAILING, NOWHERE, BEST, LITTLE, DEAR, COOLING, CAPPED, UNKNOWN = (
+GOES, FAILING, NOWHERE, BEST, LITTLE, DEAR, COOLING, CAPPED, FULL, UNKNOWN = (
     "pays", "source-failing", "no-candidate", "best-already", "gain-too-small", "move-costs-too-much", "cooling-down",
-    "capped", "not-measured",
+    "capped", "target-full", "not-measured",
 )  # fmt: skip
 
 
@@ -34,6 +34,14 @@ class Costs:
     latency: Floats
     money: Floats
     errors: Floats
+
+
+@dataclass(frozen=True)
+class Room:
+    """Capacity in R resources: `size` (W, R) that each workload takes, `free` (S, R) at each site."""
+
+    size: NDArray[np.float64]
+    free: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ def smoothed(before: Floats | None, now: Floats, alpha: float) -> Floats:
 
 def decide_moves(
     place: Ints, costs: Costs, move_cost: Floats, idle_slots: Floats, policy: Policy, slot_s: float,
-    ahead: Floats | None = None, came_from: Ints | None = None,
+    ahead: Floats | None = None, came_from: Ints | None = None, room: Room | None = None,
 ) -> Chosen:  # fmt: skip
     """Choose moves.
 
@@ -67,10 +75,12 @@ def decide_moves(
     idle_slots: (W,) slots since the workload moved last.
     came_from: (W,) site before the last move, -1 where there was none.
     ahead: (W, S) mean change of the total over the policy's horizon from now on; None: it stays as it is.
+    room: what the moves of this pass share at their targets; None: as much as they want.
 
     Returns
     -------
-    At most `policy.cap` of the workloads go, those that fail first, then those that gain most. A workload whose place
+    At most `policy.cap` of the workloads go, one at least, those that fail first, then those that gain most, each while
+    its target has room; room that this pass frees is not given away before it is free. A workload whose place
     is not measured stays, and no workload goes where nothing is measured: missing is not cheap.
     """
     rows = np.arange(len(place))
@@ -102,16 +112,27 @@ def decide_moves(
     reason[~np.isfinite(here)] = UNKNOWN
     if not policy.moves:
         reason[:] = BEST
+    _limit(reason, best, benefit - move_cost + np.where(failing, np.float32(1e9), 0), policy.cap, room)
     goes = reason == GOES
-    most = int(policy.cap * len(place))
-    if goes.sum() > most:
-        urgent = np.where(goes, benefit - move_cost + np.where(failing, np.float32(1e9), 0), -np.inf)
-        kept = np.argsort(-urgent, kind="stable")[:most]
-        reason[goes] = CAPPED
-        reason[kept] = GOES
-        goes = reason == GOES
     reason[goes & failing] = FAILING
     return Chosen(np.where(goes, best, place), reason, benefit, move_cost)
+
+
+def _limit(reason: NDArray[np.object_], best: Ints, urgent: Floats, cap: float, room: Room | None) -> None:
+    """Hold back, in `reason`, what goes beyond the cap or finds its target full; the most urgent go first."""
+    goes = np.flatnonzero(reason == GOES)
+    order = goes[np.argsort(-urgent[goes], kind="stable")]
+    most = max(int(cap * len(reason)), 1) if cap else 0
+    if room is not None:
+        free, kept = room.free.astype(np.float64), list[int]()
+        for row in order.tolist():
+            if len(kept) < most and (room.size[row] > free[best[row]]).any():
+                reason[row] = FULL
+                continue
+            kept.append(row)
+            free[best[row]] -= room.size[row]
+        order = np.array(kept, np.int64)
+    reason[order[most:]] = CAPPED
 
 
 def entries(names: list[str], sites: list[str], place: Ints, chosen: Chosen) -> list[dict[str, Any]]:

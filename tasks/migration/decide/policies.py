@@ -19,7 +19,7 @@ class Policy:
     horizon_s: for how long a better place is taken to stay better. overhead: of the benefit that a move may cost.
     cooldown_s: after a move, until the next of the same workload.
     no_return_s: after a move, until the workload may go back to where it came from, unless its place fails.
-    cap: share of all workloads that move in one pass.
+    cap: share of all workloads that move in one pass; above 0, one at least.
     ahead: whether yesterday's course is looked at for what comes within the horizon.
     """
 
@@ -43,6 +43,6 @@ POLICIES: Mapping[str, Policy] = {
     "always-best": Policy(greedy=True),
     "seed-raw": Policy(),
     "seed-smoothed": Policy(alpha=0.2),
-    "default": Policy(alpha=0.2, latency_gain=0.0, cost_gain=0.0, least_gain=0.05, overhead=0.35, cooldown_s=2 * 3600.0,
+    "default": Policy(alpha=0.25, latency_gain=0.0, cost_gain=0.0, least_gain=0.05, overhead=0.3, cooldown_s=2 * 3600.0,
                       no_return_s=6 * 3600.0, cap=0.05, ahead=True),
 }  # fmt: skip

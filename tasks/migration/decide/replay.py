@@ -13,7 +13,7 @@ from tasks.migration.decide.world import Trace
 
 LATENCY_WEIGHT, MONEY_WEIGHT, ERROR_WEIGHT = 0.5, 0.5, 4.0
 TRANSFER_USD_PER_GB = 0.05
-DISRUPTION, COORDINATION = 0.7, 0.2  # slots of usual cost: requests that fail or wait in a move, and the work of it
+DISRUPTION, COORDINATION = 0.65, 0.2  # slots of usual cost: requests that fail or wait in a move, and the work of it
 BACK_S = 6 * 3600.0
 DAY_S = 86_400.0
 
@@ -69,22 +69,32 @@ def course_of(trace: Trace) -> Course:
                   (data + DISRUPTION + COORDINATION).astype(np.float32), trace.slot_s)  # fmt: skip
 
 
+def first_slots(course: Course) -> Ints:
+    """(W,) when each workload is first measured anywhere; it costs nobody anything before."""
+    known = (~np.isnan(course.truth)).any(axis=2)
+    return np.asarray(np.where(known.any(axis=0), known.argmax(axis=0), len(course.truth)), np.int64)
+
+
 def first_places(course: Course) -> Ints:
-    """Where everybody begins: where it cost least in the first slot, as a scheduler would have placed them then."""
-    return np.asarray(np.where(np.isnan(course.truth[0]), np.inf, course.truth[0]).argmin(axis=1), np.int64)
+    """Where each begins: where it cost least in its first slot, as a scheduler would have placed it then."""
+    slot = np.minimum(first_slots(course), len(course.truth) - 1)
+    truth = course.truth[slot, np.arange(len(slot))]
+    return np.asarray(np.where(np.isnan(truth), np.inf, truth).argmin(axis=1), np.int64)
 
 
 def optimum(course: Course, begin: Ints) -> float:
     """The least that the whole course can cost, in slots: per workload, by dynamic programming over slots and sites.
 
-    V_t(j) = c_t(j) + min(V_t-1(j), min_i V_t-1(i) + move). Capacity is in no policy's way either.
+    V_t(j) = c_t(j) + min(V_t-1(j), min_i V_t-1(i) + move). Capacity is in no policy's way either, and neither it nor a
+    cap could make the optimum cheaper: the ratio to it flatters nobody.
     """
-    truth = np.where(np.isnan(course.truth), np.float32(np.inf), course.truth).astype(np.float64)
-    rows = np.arange(len(begin))
-    value = np.full(truth.shape[1:], np.inf)
+    rows, first = np.arange(len(begin)), first_slots(course)
+    value = np.full(course.truth.shape[1:], np.inf)
     value[rows, begin] = 0.0
-    for slot in truth:
-        value = slot + np.minimum(value, value.min(axis=1, keepdims=True) + course.move_cost[:, None])
+    for number, slot in enumerate(course.truth):
+        cost = np.where(np.isnan(slot), np.inf, slot).astype(np.float64)
+        after = cost + np.minimum(value, value.min(axis=1, keepdims=True) + course.move_cost[:, None])
+        value = np.where((first <= number)[:, None], after, value)
     return float(value.min(axis=1).sum())
 
 
@@ -111,7 +121,7 @@ def play(course: Course, policy: Policy, begin: Ints, told: Callable[[int], None
         total += float(np.nan_to_num(course.truth[slot, rows, place], nan=0.0).sum())
         if told:
             told(slot)
-    days = workloads * slots * course.slot_s / DAY_S
+    days = float((slots - first_slots(course)).sum()) * course.slot_s / DAY_S
     return Score(total / optimum(course, begin), moved / days, flips / moved if moved else 0.0, peak)
 
 
@@ -124,10 +134,12 @@ class _Smoothed:
         self._money: Floats | None = None
 
     def after(self, seen: Costs) -> Costs:
-        """The smoothed costs once the newest are in; errors are taken as they are."""
+        """The smoothed costs once the newest are in, unknown where there is no newest; errors as they are."""
         self._latency = smoothed(self._latency, seen.latency, self._alpha)
         self._money = smoothed(self._money, seen.money, self._alpha)
-        return Costs(total_of(self._latency, self._money, seen.errors), self._latency, self._money, seen.errors)
+        stale = np.isnan(seen.total)
+        latency, money = (np.where(stale, np.float32(np.nan), each) for each in (self._latency, self._money))
+        return Costs(total_of(latency, money, seen.errors), latency, money, seen.errors)
 
 
 class _Yesterday:

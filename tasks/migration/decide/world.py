@@ -48,7 +48,7 @@ def made_up(seed: int, workloads: int = 400, sites: int = 40, days: int = 5) -> 
     degrees = np.abs((ZONES[:, None] - longitude + 180) % 360 - 180)  # (Z, S)
     rtt = 6 + 0.9 * degrees + np.where(np.arange(sites + 1) == sites, 25.0, 0.0)
     share = rng.dirichlet(np.full(len(ZONES), 1.0), workloads)  # (W, Z)
-    drift = np.exp(np.cumsum(rng.normal(0, 0.02, (slots, workloads, len(ZONES))), axis=0))
+    drift = np.exp(np.cumsum(rng.normal(0, 0.06, (slots, workloads, len(ZONES))), axis=0))
     weight = awake[:, None, :] * share * drift
     latency = np.einsum("twz,zs->tws", weight / weight.sum(axis=2, keepdims=True), rtt)
     local_hour = (hours[:, None] + longitude / 15) % 24
@@ -58,7 +58,7 @@ def made_up(seed: int, workloads: int = 400, sites: int = 40, days: int = 5) -> 
     cost = price[:, None, :] * size[:, None] * fit
     errors = np.zeros((slots, sites + 1))
     for site in range(sites):
-        for begin in np.flatnonzero(rng.random(slots) < 1 / (96 * 6)):  # one in six days
+        for begin in np.flatnonzero(rng.random(slots) < 1 / (96 * 4)):  # one in four days
             errors[begin : begin + int(rng.integers(4, 16)), site] = rng.uniform(0.2, 1.0)
 
     def seen(truth: NDArray[np.float64]) -> Floats:

@@ -59,6 +59,15 @@ def test_garbage_is_named_and_the_rest_is_played(trace: Path) -> None:
     assert "soon" in told.stderr
 
 
+def test_a_workload_that_comes_late_and_one_with_refused_rows_alone_leave_a_ratio_that_is_one(trace: Path) -> None:
+    late = [line.replace("shop", "late") for line in lines()[40:]]
+    with trace.open("a") as file:
+        file.write("\n".join([*late, "2026-03-01T00:00Z,ghost,nowhere,soon,1,0,1"]) + "\n")
+    told = json.loads(replay(trace, "--json").stdout)
+    assert (told["workloads"], told["sites"]) == (2, 2)
+    assert all(score["cost_ratio"] >= 1 for score in told["policies"].values())
+
+
 @pytest.mark.parametrize(("words", "said"), [
     ((), "one of a trace and --synthetic"), (("--synthetic", "1", "--policy", "best"), "no policy 'best'"),
     (("nowhere.csv",), "nowhere.csv"),
@@ -73,3 +82,16 @@ def test_an_empty_trace_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "empty.csv"
     path.write_text(HEAD + "\n")
     assert "0 slots" in replay(path, fails=True).stderr
+
+
+def test_a_trace_in_which_nothing_costs_anything_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "free.csv"
+    rows = [f"2026-03-01T0{hour}:00Z,shop,{site},0,0,0,0" for hour in range(3) for site in "ab"]
+    path.write_text("\n".join([HEAD, *rows]) + "\n")
+    assert "costs nothing" in replay(path, fails=True).stderr
+
+
+def test_a_date_that_is_far_off_is_told_by_the_span(trace: Path) -> None:
+    with trace.open("a") as file:
+        file.write("9999-03-01T00:00Z,shop,a,5,1,0,1\n")
+    assert "to 9999-03-01T00:00:00" in replay(trace, fails=True).stderr

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tasks.migration.decide.moves import Chosen, Costs, decide_moves, smoothed
+from tasks.migration.decide.moves import Chosen, Costs, Room, decide_moves, smoothed
 from tasks.migration.decide.policies import POLICIES, Policy
 from tasks.migration.decide.replay import Course, course_of, first_places, optimum, play
 from tasks.migration.decide.world import made_up
@@ -67,6 +67,20 @@ def test_at_most_the_cap_moves_those_that_fail_first() -> None:
     assert (chosen.reason == "capped").sum() == 38
 
 
+def test_a_small_fleet_may_move_one_at_a_time_unless_the_cap_is_nought() -> None:
+    assert (decide([[2.0, 0.5]] * 4, [0] * 4, policy=DEFAULT).target != 0).sum() == 1
+    assert (decide([[2.0, 0.5]] * 4, [0] * 4, policy=replace(DEFAULT, cap=0.0)).target == 0).all()
+
+
+def test_those_that_gain_most_share_the_room_of_a_target_and_the_cap_counts_only_who_goes() -> None:
+    total = np.array([[2.0, 0.5], [4.0, 0.5], [3.0, 0.5]], np.float32)
+    room = Room(np.array([[1.0], [2.0], [1.0]]), np.array([[0.0], [1.5]]))
+    policy = replace(DEFAULT, cap=0.34)
+    chosen = decide_moves(np.zeros(3, np.int64), costs(total), np.ones(3, np.float32), np.full(3, 1e4, np.float32),
+                          policy, SLOT_S, room=room)  # fmt: skip
+    assert chosen.reason.tolist() == ["capped", "target-full", "pays"]
+
+
 @given(arrays(np.float32, (12, 5), elements=st.one_of(st.floats(0.125, 5, width=32), st.just(np.float32(np.nan)))),
        st.lists(st.integers(0, 4), min_size=12, max_size=12), st.sampled_from(sorted(POLICIES)))  # fmt: skip
 def test_a_move_goes_to_a_known_place_that_costs_less(total, place: list[int], name: str) -> None:
@@ -74,7 +88,7 @@ def test_a_move_goes_to_a_known_place_that_costs_less(total, place: list[int], n
     chosen = decide(total, place, policy=policy)
     moved = chosen.target != np.array(place)
     rows = np.flatnonzero(moved)
-    assert moved.sum() <= max(policy.cap * 12, 0)
+    assert moved.sum() <= max(policy.cap * 12, 1)
     assert np.isfinite(total[rows, chosen.target[rows]]).all()
     assert (total[rows, chosen.target[rows]] < total[rows, np.array(place)[rows]]).all()
 
@@ -105,3 +119,23 @@ def test_no_policy_beats_the_optimum_and_the_default_keeps_its_promises_on_a_fre
     assert default.cost_ratio < min(scores[name].cost_ratio for name in ("never", "always-best", "seed-raw"))
     assert default.peak_pass_ratio <= 0.05
     assert default.backflip_ratio <= 0.03
+
+
+def test_nobody_goes_to_a_site_that_is_measured_no_more_however_cheap_it_was() -> None:
+    seen = np.full((40, 1, 2), 0.2, np.float32)
+    seen[20:, 0, 0] = 2.0
+    told = Course(seen, seen, seen, seen * 0, np.array([0.1], np.float32), SLOT_S)
+    silent = seen.copy()
+    silent[20:, 0, 1] = np.nan
+    assert play(told, DEFAULT, np.array([0])).moves_per_workload_day > 0
+    gone = replace(told, seen_latency=silent, seen_money=silent)
+    assert play(gone, DEFAULT, np.array([0])).moves_per_workload_day == 0
+
+
+def test_a_workload_that_comes_later_costs_nobody_anything_before() -> None:
+    truth = np.ones((8, 2, 2), np.float32)
+    late = truth.copy()
+    late[:4, 1] = np.nan
+    whole, part = (Course(each, each, each, truth * 0, np.ones(2, np.float32), SLOT_S) for each in (truth, late))
+    assert (optimum(whole, first_places(whole)), optimum(part, first_places(part))) == (16.0, 12.0)
+    assert play(part, DEFAULT, first_places(part)).cost_ratio == 1
