@@ -20,7 +20,7 @@ from blocks.kubernetes import KubernetesApi
 from blocks.kubernetes.pod_requests import pod_requests
 from blocks.store.tables import Decision, Verdict, now
 from tasks.clusters import side_by_side
-from tasks.migration.decide.moves import Costs
+from tasks.migration.decide.moves import Costs, Room
 from tasks.migration.decide.replay import COORDINATION, DISRUPTION, MONEY_WEIGHT, TRANSFER_USD_PER_GB, total_of
 from tasks.migration.movable import Movable
 from tasks.placement.decide.latency_matrix import fibre_ms
@@ -59,6 +59,7 @@ class View:
     not_ready: Floats
     latency_ms: Floats
     usd_per_hour: Floats
+    room: Room
     trouble: tuple[str, ...]
 
 
@@ -116,7 +117,7 @@ def observe_workloads(run: Run, workloads: Sequence[Movable], leave: Collection[
     return View(
         as_of, tuple(kept), names, np.array(place, np.int64), costs,
         (data + DISRUPTION + COORDINATION).astype(np.float32), np.array(idle, np.float32), np.array(came, np.int64),
-        not_ready, latency, money, tuple(trouble),
+        not_ready, latency, money, Room(size[:, :1] * size[:, 1:], _free(names, found)), tuple(trouble),
     )  # fmt: skip
 
 
@@ -144,6 +145,11 @@ def _read(cluster: Cluster) -> _Cluster:
     except ContinuumError as error:
         return _Cluster(ClusterRoom({}, trouble=f"{error}; nothing is moved there, or from there"))
     return _Cluster(room, {f"{each['metadata']['namespace']}/{each['metadata']['name']}": each for each in found})
+
+
+def _free(names: Sequence[str], found: Mapping[str, _Cluster]) -> Floats:
+    """(S, 2) cores and GiB that each cluster has free in all."""
+    return np.array([[found[name].room.free[key] for key in ("cpu", "memory_gb")] for name in names]).reshape(-1, 2)
 
 
 def _size(deployment: Mapping[str, Any]) -> tuple[float, float, float]:

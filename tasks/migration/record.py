@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from tasks.migration.decide.moves import CAPPED, FAILING, GOES, Chosen, decide_moves
+from tasks.migration.decide.moves import Chosen, decide_moves
 from tasks.migration.decide.policies import POLICIES
 from tasks.migration.observe import SLOT, View
 
@@ -16,11 +17,9 @@ CHANGES = ("move",)
 
 def decide(view: View, policy: str, cap: float) -> list[dict[str, Any]]:
     """A record a workload: where it stands, where it would go, what the move costs and brings, in words' numbers."""
-    from dataclasses import replace
-
-    rule = replace(POLICIES[policy], cap=max(cap, 1 / max(len(view.workloads), 1)) if cap else 0.0)
+    rule = replace(POLICIES[policy], cap=cap)
     chosen = decide_moves(view.place, view.costs, view.move_cost, view.idle_slots, rule, SLOT.total_seconds(),
-                          came_from=view.came_from)  # fmt: skip
+                          came_from=view.came_from, room=view.room)  # fmt: skip
     return [_entry(view, chosen, row) for row in range(len(view.workloads))]
 
 
@@ -57,6 +56,3 @@ def no_longer_fits(view: View, changes: Mapping[str, Mapping[str, Any]]) -> dict
         elif np.isnan(view.costs.total[row, view.clusters.index(content["target"])]):
             why[subject] = f"{content['target']} has no room for it any more"
     return why
-
-
-__all__ = ["CAPPED", "CHANGES", "FAILING", "GOES", "decide", "no_longer_fits"]

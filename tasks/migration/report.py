@@ -18,6 +18,7 @@ REASONS = {
     "move-costs-too-much": "a move costs {overhead:.2f} slots, and brings {benefit:.2f}",
     "cooling-down": "it moved lately",
     "capped": "enough others move in this pass",
+    "target-full": "others that move in this pass take the room of its target",
     "not-measured": "what it costs here is not known",
 }
 
