@@ -39,7 +39,7 @@ test: venv ## every test
 
 .PHONY: test-faults
 test-faults: venv ## 500 faults against moves of workloads: a table, and build/faults.json
-	@CONTINUUM_MOVE_FAULTS=$${CONTINUUM_MOVE_FAULTS:-500} $(BIN)/pytest -s --show-capture=no tests/faults/test_move_campaign.py
+	@CONTINUUM_MOVE_FAULTS=$${CONTINUUM_MOVE_FAULTS:-500} $(BIN)/pytest -s --show-capture=no tests/faults/test_move_campaign.py tests/flows/test_workload_migration.py
 
 .PHONY: lint
 lint: venv ## format, style, types, import contracts, dependencies, spelling, insecure calls

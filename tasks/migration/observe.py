@@ -60,6 +60,7 @@ class View:
     latency_ms: Floats
     usd_per_hour: Floats
     room: Room
+    leave: frozenset[str]
     trouble: tuple[str, ...]
 
 
@@ -117,7 +118,8 @@ def observe_workloads(run: Run, workloads: Sequence[Movable], leave: Collection[
     return View(
         as_of, tuple(kept), names, np.array(place, np.int64), costs,
         (data + DISRUPTION + COORDINATION).astype(np.float32), np.array(idle, np.float32), np.array(came, np.int64),
-        not_ready, latency, money, Room(size[:, :1] * size[:, 1:], _free(names, found)), tuple(trouble),
+        not_ready, latency, money, Room(size[:, :1] * size[:, 1:], _free(names, found)), frozenset(leave),
+        tuple(trouble),
     )  # fmt: skip
 
 

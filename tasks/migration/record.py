@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.migration.decide.moves import Chosen, decide_moves
+from tasks.migration.decide.moves import FAILING, Chosen, decide_moves
 from tasks.migration.decide.policies import POLICIES
+from tasks.migration.decide.replay import COORDINATION, DISRUPTION
 from tasks.migration.observe import SLOT, View
 
 CHANGES = ("move",)
@@ -26,6 +27,10 @@ def decide(view: View, policy: str, cap: float) -> list[dict[str, Any]]:
 def _entry(view: View, chosen: Chosen, row: int) -> dict[str, Any]:
     each, here, there = view.workloads[row], int(view.place[row]), int(chosen.target[row])
     source, target = view.clusters[here], view.clusters[there]
+    code = str(chosen.reason[row])
+    if code == FAILING:
+        code = "maintenance" if source in view.leave else "pods-failing"
+    data = float(view.move_cost[row]) - DISRUPTION - COORDINATION
     numbers = {"benefit": round(float(chosen.benefit[row]), 3), "overhead": round(float(chosen.overhead[row]), 3)}
     return {
         "unique_id": f"{source}/{each.key}", "workload": each.key, "action": "move" if there != here else "stay",
@@ -33,7 +38,8 @@ def _entry(view: View, chosen: Chosen, row: int) -> dict[str, Any]:
         "route": each.route.model_dump() if each.route else None,
         "latency_ms": [round(float(view.latency_ms[row, at]), 2) for at in (here, there)],
         "usd_per_hour": [_known(view.usd_per_hour[row, at]) for at in (here, there)],
-        "reasons": [{"code": str(chosen.reason[row]), **numbers}],
+        "reasons": [{"code": code, **numbers}],
+        "move_cost_slots": {"data": round(max(data, 0.0), 3), "disruption": DISRUPTION, "coordination": COORDINATION},
         "promised": {"latency_ms": round(float(view.latency_ms[row, there] - view.latency_ms[row, here]), 3)}
         if there != here else {},
     }  # fmt: skip

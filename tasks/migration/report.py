@@ -11,7 +11,8 @@ from tasks.sections import section
 COLUMNS = ("workload", "in", "to", "ms", "USD/h", "benefit", "move costs", "why")
 REASONS = {
     "pays": "brings {benefit:.2f} slots of its usual cost over the horizon, costs {overhead:.2f}",
-    "source-failing": "its place fails, or is to be left",
+    "pods-failing": "pods of it are not Ready where it is, now and in the pass before",
+    "maintenance": "its cluster is to be left",
     "no-candidate": "no other cluster is allowed and has room",
     "best-already": "it stands at the best place",
     "gain-too-small": "nothing is better by enough",
@@ -47,11 +48,21 @@ def migration_sections(records: Sequence[Mapping[str, Any]], policy: str) -> lis
     return [section("Workload migration", [words], COLUMNS, rows)]
 
 
+def _told(parts: Mapping[str, float]) -> str:
+    """The terms of what a move costs.
+
+    >>> _told({"data": 0.1, "disruption": 0.65, "coordination": 0.2})
+    '0.95 (data 0.10, disruption 0.65, coordination 0.20)'
+    """
+    terms = ", ".join(f"{name} {value:.2f}" for name, value in parts.items())
+    return f"{sum(parts.values()):.2f} ({terms})"
+
+
 def _row(each: Mapping[str, Any]) -> list[str]:
     prices = ("unknown" if value is None else f"{value:.3f}" for value in dict.fromkeys(each["usd_per_hour"]))
     why = each["reasons"][0]
     return [
         each["workload"], each["source"], each["target"] if each["action"] == "move" else "",
         " -> ".join(f"{value:.0f}" for value in dict.fromkeys(each["latency_ms"])), " -> ".join(prices),
-        f"{why['benefit']:.2f}", f"{why['overhead']:.2f}", REASONS[why["code"]].format(**why),
+        f"{why['benefit']:.2f}", _told(each["move_cost_slots"]), REASONS[why["code"]].format(**why),
     ]  # fmt: skip

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 from blocks.errors import InvalidInput
 from blocks.fleet import Fleet
@@ -76,7 +81,7 @@ def test_a_cluster_that_is_to_be_left_is_left(clusters: Clusters, name: str) -> 
     (row,) = workload_migration(asked(name, **near))["decisions"]
     assert row["action"] == "stay"
     (row,) = workload_migration(asked(name, leave=["us-gke"], **near))["decisions"]
-    assert (row["action"], row["reasons"][0]["code"]) == ("move", "source-failing")
+    assert (row["action"], row["reasons"][0]["code"]) == ("move", "maintenance")
 
 
 def test_a_workload_that_stands_nowhere_or_twice_is_told_and_left(clusters: Clusters, name: str) -> None:
@@ -95,3 +100,21 @@ def test_a_workload_that_stands_nowhere_or_twice_is_told_and_left(clusters: Clus
 def test_what_cannot_be_is_refused_by_name(fleet: Fleet, changed: dict, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         workload_migration(asked("a", **changed))
+
+
+STAGES = ("reserved", "started", "healthy", "shifting", "drained", "removed")
+
+
+@pytest.mark.parametrize("stage", STAGES if os.environ.get("CONTINUUM_MOVE_FAULTS") else STAGES[4:5])
+def test_a_flow_run_killed_at_a_stage_is_carried_to_its_end_by_the_next(
+    clusters: Clusters, name: str, stage: str
+) -> None:
+    request = asked(name, "act")
+    command = [sys.executable, "-m", "tests.faults.kill_in_move_flow", stage, request.model_dump_json()]
+    env = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PREFECT_LOGGING_LEVEL": "ERROR"}
+    died = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
+    told = workload_migration(request)
+    assert [each["state"] for each in told["left_over"]] == ["done"], told["left_over"]
+    assert pods(clusters, name) == {"us-gke": 0, "eu-eks": REPLICAS}
+    assert [row["action"] for row in told["decisions"]] == ["stay"]
