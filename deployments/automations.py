@@ -106,7 +106,5 @@ def ensure(client: SyncPrefectClient, automations: Sequence[AutomationCore]) -> 
 
 
 def _content(automation: AutomationCore) -> dict[str, object]:
-    """What an automation does, in a form that two of them can be compared by."""
-    return automation.model_dump(
-        mode="json", include={"description", "trigger", "actions"}, exclude={"trigger": {"id"}}
-    )
+    """What an automation does, in a form that two of them can be compared by; not as JSON, where sets get an order."""
+    return automation.model_dump(include={"description", "trigger", "actions"}, exclude={"trigger": {"id"}})

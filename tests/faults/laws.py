@@ -176,7 +176,11 @@ def _asks_for(intent: Intent, entry: dict[str, Any]) -> bool:
     if intent.kind != SetFloor.kind:
         return False
     low, high = entry["bounds_to"]
-    return low == intent.do["value"]["min_nodes"] and entry["to"] == min(max(entry["from"], low), high)
+    sizes = {min(max(entry["from"], low), high)}
+    # AKS takes the count along with the bounds: as it was read, if an autoscaler has taken a node since. Never less.
+    seen = int(intent.planned_against.get("desired", 0))
+    sizes |= {min(max(seen, low), high)} if seen > entry["from"] else set()
+    return bool(low == intent.do["value"]["min_nodes"] and entry["to"] in sizes)
 
 
 def _after(size: int, intents: Iterable[Intent]) -> set[int]:
