@@ -21,6 +21,7 @@ from tests.faults.scenes import LATER
 
 SOURCE, TARGET, NAMESPACE = "eu-eks", "us-gke", "default"
 REPLICAS = 3
+SLOW_S = 300
 QUICK = Pace(patience_s=6.0, soak_s=0.1, check_s=0.02, away_s=1.5, poll_s=0.03, lease_s=60)
 MADE = ("deployments", "configmaps", "services", "poddisruptionbudgets", "serviceaccounts", "secrets")
 
@@ -51,8 +52,11 @@ def mover_of(clusters: Clusters, *, pace: Pace = QUICK, **more: Any) -> Mover:
     )
 
 
-def deploy(api: KubernetesApi, name: str, **changes: Any) -> None:
-    """A Deployment with a ConfigMap, a ServiceAccount, a Service and a budget; all Ready when this returns."""
+def deploy(api: KubernetesApi, name: str, start_s: int = 0, **changes: Any) -> None:
+    """A Deployment with a ConfigMap, a ServiceAccount, a Service and a budget; all Ready when this returns.
+
+    start_s: simulated seconds until a pod is Ready; with `SLOW_S` a watcher sees when too few are.
+    """
     labels = {"app": name}
     meta = {"name": name, "namespace": NAMESPACE}
     api.create(
@@ -64,8 +68,12 @@ def deploy(api: KubernetesApi, name: str, **changes: Any) -> None:
     budget = {"maxUnavailable": 1, "selector": {"matchLabels": labels}}
     api.create("poddisruptionbudgets", {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": meta,
                                         "spec": budget}, NAMESPACE)  # fmt: skip
-    container = {"name": "web", "image": "registry.example/web:1", "envFrom": [{"configMapRef": {"name": name}}],
-                 "resources": {"requests": {"cpu": "20m", "memory": "16Mi"}}}  # fmt: skip
+    container: dict[str, Any] = {
+        "name": "web", "image": "registry.example/web:1", "envFrom": [{"configMapRef": {"name": name}}],
+        "resources": {"requests": {"cpu": "20m", "memory": "16Mi"}},
+    }  # fmt: skip
+    if start_s:
+        container["readinessProbe"] = {"tcpSocket": {"port": 80}, "initialDelaySeconds": start_s, "periodSeconds": 5}
     pods = {"serviceAccountName": name, "terminationGracePeriodSeconds": 0, "containers": [container]}
     spec = {"replicas": REPLICAS, "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": pods | changes}}  # fmt: skip

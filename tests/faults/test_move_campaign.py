@@ -18,12 +18,13 @@ from blocks.fleet import Fleet
 from blocks.store.tables import State
 from deployments.simulation import Simulation
 from tests.faults.move_faults import FAULTS, STAGES, Scene, settle
-from tests.faults.move_scenes import REPLICAS, SOURCE, Clusters, Watcher, deploy, look, planned
+from tests.faults.move_scenes import REPLICAS, SLOW_S, SOURCE, Clusters, Watcher, deploy, look, planned
 
 pytestmark = pytest.mark.server
 
 WANTED = int(os.environ.get("CONTINUUM_MOVE_FAULTS", "0"))
 SEED = int(os.environ.get("CONTINUUM_MOVE_SEED", "11"))
+SLOWLY = 3  # every third workload starts so slowly that the watcher sees when its pods are too few
 FEW = 18  # in the default suite: each fault once, at a stage that the seed draws
 
 
@@ -50,7 +51,7 @@ def test_no_fault_loses_a_workload_or_leaves_something_behind(
     for number, faults in enumerate(series):
         monkeypatch.setenv("CONTINUUM_HOME", str(tmp_path / str(number)))
         name = f"shop-{number}"
-        deploy(clusters(SOURCE), name)
+        deploy(clusters(SOURCE), name, SLOW_S if number % SLOWLY == 0 else 0)
         scene = Scene(simulation, clusters, name, random.Random(SEED * 1000 + number), planned(clusters, name))
         with Watcher(fleet, name) as watcher:
             for fault, stage in faults:

@@ -14,6 +14,7 @@ from tasks.migration.moves import MovePlan, Route, closure_of, plan_move, settle
 from tests.faults.move_scenes import (
     NAMESPACE,
     REPLICAS,
+    SLOW_S,
     SOURCE,
     TARGET,
     Clusters,
@@ -42,7 +43,9 @@ def name(clusters: Clusters) -> str:
     return made
 
 
-def test_a_move_takes_all_along_and_is_never_below_the_floor(fleet: Fleet, clusters: Clusters, name: str) -> None:
+def test_a_move_takes_all_along_and_is_never_below_the_floor(fleet: Fleet, clusters: Clusters) -> None:
+    name = "slowly"
+    deploy(clusters(SOURCE), name, SLOW_S)
     mover, plan = mover_of(clusters), planned(clusters, name)
     assert sorted(kind for kind, _ in plan.closure) == [
         "configmaps",
