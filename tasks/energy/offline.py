@@ -67,8 +67,9 @@ def report_of(
             trouble.append(f"pools in zone {zone} are left out: {error}")
     kept = [number for number, pool in enumerate(samples.pools) if pool.zone in known]
     if not kept:
-        why = f": {trouble[0]}" if trouble else ""
-        raise InvalidInput(f"no pool has a grid zone that a source knows{why}", where="samples", fix="give --zone, as DE")
+        zones = ", ".join(sorted({pool.zone for pool in samples.pools})) or "none"
+        raise InvalidInput(f"no pool has a grid zone that a source knows; they have {zones}", where="samples",
+                           fix="see `continuum carbon forecast`, or give --zone, e.g. DE")  # fmt: skip
     samples = samples.of_pools(kept)
     samples = replace(samples, pools=tuple(_with_pue(pool, factors, year) for pool in samples.pools))
     if shares is not None:
