@@ -136,5 +136,5 @@ def finish_left_over(run: Run, pace: Pace) -> list[Result]:
         said = "left by a run that ended; the next run in act mode finishes it"
         return [Result(each.decision_id or "", each.subject, str(each.state), said) for each in left]
     with run.journal.holding():
-        ended = settle(mover_of(run.fleet, run.journal, pace), run.fleet_name)
+        ended = settle(mover_of(run.fleet, run.journal, pace), run.fleet_name, side_by_side)
     return [Result(each.decision_id or "", each.subject, str(each.state), each.detail) for each in ended]

@@ -24,6 +24,12 @@ from tasks.migration.moves.steps import FORWARD, Step, TurnedRound, World, lease
 KIND = "move-workload"
 AWAY = (Unreachable, Throttled, StoreUnavailable)  # asking again may help, and changes nothing
 _DONE = "done"
+AtOnce = Callable[[Callable[[Intent], Intent | None], list[Intent]], list[Intent | None]]
+
+
+def one_by_one(work: Callable[[Intent], Intent | None], moves: list[Intent]) -> list[Intent | None]:
+    """Each in its turn."""
+    return [work(each) for each in moves]
 
 
 @dataclass(frozen=True)
@@ -158,18 +164,20 @@ class Mover:
                           fix=f"continuum thaw '{frozen.scope}'")  # fmt: skip
 
 
-def settle_left_over(mover: Mover, fleet: str = "default") -> list[Intent]:
-    """Take up every move whose owner is gone, and carry it to its end, unless another run was quicker."""
-    ended = []
-    for intent in mover.journal.expired():
-        if intent.kind != KIND or intent.do.get("fleet") != fleet:
-            continue
-        try:
-            adopted = mover.journal.adopt(intent)
-        except Conflict:
-            continue
-        if adopted.state == State.PLANNED:
-            ended.append(mover.journal.undone(adopted, "its run ended before anything was asked for"))
-        else:
-            ended.append(mover.carry_out(adopted))
-    return ended
+def settle_left_over(mover: Mover, fleet: str = "default", at_once: AtOnce = one_by_one) -> list[Intent]:
+    """Take up every move whose owner is gone, and carry it to its end, unless another run was quicker.
+
+    at_once: does a piece of work for each of many; a move waits for minutes, and the others need not wait for it.
+    """
+    left = [each for each in mover.journal.expired() if each.kind == KIND and each.do.get("fleet") == fleet]
+    return [ended for ended in at_once(lambda each: _settle(mover, each), left) if ended is not None]
+
+
+def _settle(mover: Mover, intent: Intent) -> Intent | None:
+    try:
+        adopted = mover.journal.adopt(intent)
+    except Conflict:
+        return None
+    if adopted.state == State.PLANNED:
+        return mover.journal.undone(adopted, "its run ended before anything was asked for")
+    return mover.carry_out(adopted)
