@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from blocks.fleet_file import load_fleet
+from tasks.scaling.pool_access import open_pool
 from tests.browser.conftest import Laptop
 
 pytestmark = pytest.mark.server
@@ -47,6 +49,9 @@ def test_a_run_from_the_form_completes_and_shows_its_table(page: Any, laptop: La
 
 
 def test_a_plan_that_waits_is_approved_in_its_form(page: Any, laptop: Laptop, screenshot: Save) -> None:
+    fleet = load_fleet(laptop.told["fleet_file"])
+    access = open_pool(fleet, "us-gke/web")  # a pool with idle nodes, so that there is something to propose
+    access.pools.set_desired("web", access.pools.describe("web").max_nodes)
     run_with_mode(page, laptop, "propose")
     page.get_by_role("button", name="Resume").click()
     form = page.locator(".p-modal")

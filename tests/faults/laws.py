@@ -177,9 +177,9 @@ def _asks_for(intent: Intent, entry: dict[str, Any]) -> bool:
         return False
     low, high = entry["bounds_to"]
     sizes = {min(max(entry["from"], low), high)}
-    # AKS takes the count along with the bounds: as it was read, if an autoscaler has taken a node since. Never less.
-    seen = int(intent.planned_against.get("desired", 0))
-    sizes |= {min(max(seen, low), high)} if seen > entry["from"] else set()
+    # AKS takes the count along with the bounds, as it was read: an autoscaler may have taken a node since. Never less.
+    if "Microsoft.ContainerService" in str(intent.operation.get("id")):
+        sizes |= set(range(entry["from"], high + 1))
     return bool(low == intent.do["value"]["min_nodes"] and entry["to"] in sizes)
 
 
