@@ -38,10 +38,11 @@ class Port(NamedTuple):
 
 
 class Served:
-    """One version of one model in memory."""
+    """One version of one model in memory. usual_s: what a request takes; slow until it is seen to be quick."""
 
     def __init__(self, manifest: Manifest, digest: str, session: Any) -> None:
         self.name, self.version, self.digest, self._session = manifest.model, manifest.version, digest, session
+        self.usual_s = 1.0
         self.threshold = manifest.escalation_threshold
         self.inputs = tuple(_ports(session.get_inputs()))
         self.outputs = tuple(_ports(session.get_outputs()))

@@ -13,6 +13,7 @@ import pytest
 from blocks.errors import InvalidInput, NotFound, Unauthorized
 from blocks.inference import InferenceEndpoint, client
 from blocks.inference_probe import conforms, probe
+from deployments.edge.http import Request, Response
 from deployments.edge.meters import Meters
 from deployments.edge.oip import Service
 from deployments.edge.serving import Models
@@ -68,6 +69,20 @@ def test_metadata_tells_ports_digest_and_threshold(edge):
     assert said["versions"] == ["1"]
     digest = agent.models.get("digits").digest
     assert said["parameters"] == {"digest": f"sha256:{digest}", "escalation_threshold": 0.7}
+
+
+def test_only_a_model_that_is_seen_to_be_quick_is_answered_on_the_loop(edge):
+    running, agent = edge()
+    service, now = running.server.handler, iter(range(10**6))
+    request = Request("POST", "/v2/models/digits/infer", {}, json.dumps({"inputs": [GOOD]}).encode())
+    served = agent.models.get("digits")
+    assert not isinstance(service(request), Response)
+    served.usual_s = 0.0005
+    assert isinstance(service(request), Response)
+    assert not isinstance(service(request._replace(body=request.body + b" " * 20_000)), Response)
+    service._clock = lambda: next(now)
+    service(request)
+    assert not isinstance(service(request), Response)
 
 
 def test_the_id_comes_back_and_is_not_made_up(edge):
