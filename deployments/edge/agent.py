@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from blocks.errors import Conflict, ContinuumError, NotFound, Refused
-from deployments.edge.config import Config, read_secret
+from deployments.edge.config import Config, ServeSettings, read_secret
 from deployments.edge.http import HttpServer, Limits
 from deployments.edge.hub import Hub, object_of, seconds_until
 from deployments.edge.keeper import Keeper, read_wanted
@@ -229,18 +229,14 @@ async def serve(agent: Agent, started: Callable[[str], None]) -> None:
         body_bytes=settings.max_body_bytes, buffered_bytes=4 * settings.max_body_bytes, threads=settings.threads
     )
     server = HttpServer(service, failure, limits)
-    tls = None
-    if settings.certificate:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(settings.certificate, settings.key or None)
-    host, port = await server.start(settings.host, settings.port, tls)
+    host, port = await server.start(settings.host, settings.port, server_tls(settings))
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     threads = agent.loops()
     for thread in threads:
         thread.start()
-    started(f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}")
+    started(f"http{'s' if settings.certificate else ''}://{f'[{host}]' if ':' in host else host}:{port}")
     await ended.wait()
     agent.stop.set()
     with agent._asked:
@@ -248,6 +244,16 @@ async def serve(agent: Agent, started: Callable[[str], None]) -> None:
     await server.stop()
     for thread in threads:
         thread.join(2.0)
+
+
+def server_tls(settings: ServeSettings) -> ssl.SSLContext | None:
+    """How requests are taken by TLS, or nothing where no certificate is set."""
+    if not settings.certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.certificate, settings.key or None)
+    return context
 
 
 def _only_one(state: Path) -> Any:

@@ -83,14 +83,17 @@ class Hub:
             resumed = reply.status == 206 and (reply.getheader("Content-Range") or "").startswith(f"bytes {have}-")
             if not resumed:
                 have = 0
-            with into.open("ab" if resumed else "wb") as file:
+            with into.open("ab" if resumed else "wb", buffering=0) as file:
                 for part in self._parts(reply):
                     have += len(part)
                     if have > size_bytes:
                         break
-                    file.write(part)
-                file.flush()
-                os.fsync(file.fileno())
+                    with _on_disk(into):
+                        rest = memoryview(part)
+                        while rest:  # unbuffered, so a write may take a part of it
+                            rest = rest[file.write(rest) :]
+                with _on_disk(into):
+                    os.fsync(file.fileno())
             if have > size_bytes:
                 into.unlink()
                 raise Refused(f"longer than the {size_bytes} bytes of its manifest", where=f"blob {digest[:12]}")
@@ -198,6 +201,16 @@ class Hub:
         if status >= 500 or status in (408, 425, 429):
             raise Unreachable(said, where=self.where)
         raise Refused(said, where=self.where)
+
+
+@contextmanager
+def _on_disk(path: Path) -> Iterator[None]:
+    """Failures of our own disk are no failures of the hub."""
+    try:
+        yield
+    except OSError as error:
+        told = f"cannot be written ({error.strerror})"
+        raise Refused(told, where=f"file {path.name}", fix="make room on the disk") from None
 
 
 def seconds_until(deadline: str, answer: Answer, now_s: float) -> float:

@@ -33,9 +33,13 @@ class Wanted(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A version that could not be put in service: why, and when to try again (on the keeper's clock)."""
+    """A version that is not in service: why, and when to try again (on the keeper's clock).
+
+    state: `failed`, or `fetching` where the hub or the way to it is to blame.
+    """
 
     digest: str
+    state: str
     reason: str
     tries: int
     again_at_s: float
@@ -131,11 +135,11 @@ class Keeper:
         return rows
 
     def states(self) -> list[dict[str, str]]:
-        """For the hub: what is in service, and what was refused and why."""
+        """For the hub: what is in service, and what is not and why."""
         rows = [{"name": each.name, "digest": f"sha256:{each.digest}", "state": "serving"} for each in self._models]
         rows += [{"name": name, "digest": f"sha256:{pointer.current}", "state": "unloaded"}
                  for name, pointer in self._library.pointers().items() if name not in self._models]  # fmt: skip
-        return rows + [{"name": name, "digest": f"sha256:{each.digest}", "state": "refused", "reason": each.reason}
+        return rows + [{"name": name, "digest": f"sha256:{each.digest}", "state": f"{each.state}: {each.reason}"[:200]}
                        for name, each in self._failed.items()]  # fmt: skip
 
     def _bring(self, hub: Hub, wanted: Wanted) -> None:
@@ -192,7 +196,9 @@ class Keeper:
         last = self._failed.get(name)
         tries = last.tries + 1 if last is not None and last.digest == digest else 1
         wait = 0.0 if error.retryable else min(LONGEST_WAIT_S, first_wait_s * 2.0 ** min(tries - 1, 12))
-        self._failed[name] = Failed(digest, str(error), tries, self._clock() + wait)
+        self._failed[name] = Failed(
+            digest, "fetching" if error.retryable else "failed", str(error), tries, self._clock() + wait
+        )
         self._meters.count("continuum_edge_refusals_total", f'model="{name}"')
         log.warning("model %s: %s", name, error)
 

@@ -22,7 +22,7 @@ from blocks.errors import StoreUnavailable
 
 log = logging.getLogger("continuum.edge")
 
-GAP = "gap"  # stands for items that had to go while the hub was away: {"from": SEQ, "count": N}
+GAP = "gap"  # an item that had to go while the hub was away; one row stands for all: {"from": SEQ}
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY, ts TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS updates (round TEXT PRIMARY KEY, ts TEXT NOT NULL, body BLOB, answer TEXT);
@@ -79,19 +79,23 @@ class Outbox:
         return first + len(texts) - 1
 
     def batch(self, most: int = 500, most_bytes: int = 512 * 2**10) -> list[dict[str, Any]]:
-        """The oldest items that the hub does not hold, as it takes them: seq, kind, ts, body."""
+        """The oldest items that the hub does not hold, as it takes them: seq, kind, ts, body; gaps number by number."""
         with self._reading():
+            acked = int(self._meta("acked"))
             rows = self._db.execute(
-                "SELECT seq, kind, ts, body FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", [self._meta("acked"), most]
+                "SELECT seq, kind, ts, body FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", [acked, most]
             ).fetchall()
         taken: list[dict[str, Any]] = []
         size = 0
-        for seq, kind, ts, body in rows:
-            size += len(body)
+        for seq, kind, ts, text in rows:
+            size += len(text)
             if taken and size > most_bytes:
                 break
-            taken.append({"seq": seq, "kind": kind, "ts": ts, "body": json.loads(body)})
-        return taken
+            body = json.loads(text)
+            first = max(acked + 1, body["from"]) if kind == GAP else seq
+            gone = [{"seq": at, "kind": kind, "ts": ts, "body": {}} for at in range(first, min(seq, first + most))]
+            taken += [*gone, {"seq": seq, "kind": kind, "ts": ts, "body": {} if kind == GAP else body}]
+        return taken[:most]
 
     def acknowledge(self, acked: int) -> None:
         """The hub holds everything up to `acked`; less than before means that it was restored, and is sent again."""
@@ -144,18 +148,15 @@ class Outbox:
             self._db.close()
 
     def _shed(self) -> None:
-        """At the limit the oldest half of what waits becomes one item that says so. Totals lose nothing by it."""
+        """At the limit the oldest half of what waits becomes one row. Totals lose nothing by it."""
         count, first = self._db.execute(
             "SELECT count(*), min(seq) FROM outbox WHERE seq > ?", [self._meta("acked")]
         ).fetchone()
         if count <= self._kept.waiting:
             return
         last = int(self._meta("next")) - 1 - self._kept.waiting // 2
-        gone = self._db.execute(
-            "SELECT seq, kind, body FROM outbox WHERE seq BETWEEN ? AND ?", [first, last]
-        ).fetchall()
-        begin = min([first, *(json.loads(body)["from"] for _, kind, body in gone if kind == GAP)])
-        body = json.dumps({"from": begin, "count": last - begin + 1})
+        gaps = self._db.execute("SELECT body FROM outbox WHERE kind = ? AND seq BETWEEN ? AND ?", [GAP, first, last])
+        body = json.dumps({"from": min([first, *(json.loads(text)["from"] for (text,) in gaps.fetchall())])})
         self._db.execute("DELETE FROM outbox WHERE seq <= ?", [last])
         self._db.execute("INSERT INTO outbox VALUES (?, ?, ?, ?)", [last, self._now().isoformat(), GAP, body])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,13 +45,13 @@ def started(hub: Hub, tmp_path: Path) -> Iterator[Callable[..., Agent]]:
 class Running:
     """A server on a loop of its own thread."""
 
-    def __init__(self, handler: Any, limits: Limits) -> None:
+    def __init__(self, handler: Any, limits: Limits, tls: ssl.SSLContext | None) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         self.now_s = 0.0
         self.server = HttpServer(handler, failure, limits, lambda: self.now_s)
-        self.host, self.port = self._run(self.server.start("127.0.0.1", 0))
+        self.host, self.port = self.run(self.server.start("127.0.0.1", 0, tls))
         self.url = f"http://127.0.0.1:{self.port}"
 
     def passes(self, seconds: float) -> int:
@@ -60,7 +61,7 @@ class Running:
         async def sweep() -> int:
             return self.server.close_late()
 
-        return self._run(sweep())
+        return self.run(sweep())
 
     def open(self, sent: bytes = b"") -> socket.socket:
         """A connection on which `sent` has been sent."""
@@ -73,16 +74,16 @@ class Running:
         for _ in range(2_000):
             if true():
                 return
-            self._run(asyncio.sleep(0.005))
+            self.run(asyncio.sleep(0.005))
         raise AssertionError("it never came about")
 
     def end(self) -> None:
-        self._run(self.server.stop(0))
+        self.run(self.server.stop(0))
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
         self.loop.close()
 
-    def _run(self, work: Any) -> Any:
+    def run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
 
 
@@ -91,8 +92,8 @@ def serve() -> Iterator[Callable[..., Running]]:
     """Runs servers; `limits` are its bounds."""
     running_now: list[Running] = []
 
-    def start(handler: Any, limits: Limits = Limits()) -> Running:
-        running_now.append(Running(handler, limits))
+    def start(handler: Any, limits: Limits = Limits(), tls: ssl.SSLContext | None = None) -> Running:
+        running_now.append(Running(handler, limits, tls))
         return running_now[-1]
 
     yield start

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -115,8 +116,7 @@ class Hub:
         sent = json.loads(body)
         held = self.items.setdefault((edge, sent["epoch"]), [])
         for item in sent["items"]:
-            begin = item["body"]["from"] if item["kind"] == "gap" else item["seq"]
-            if begin <= (held[-1]["seq"] if held else 0) + 1 <= item["seq"]:
+            if item["seq"] == (held[-1]["seq"] if held else 0) + 1:
                 held.append(item)
         return 200, {}, json.dumps({"acked": held[-1]["seq"] if held else 0}).encode()
 
@@ -149,12 +149,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running() -> Iterator[Hub]:
+def running(tls: ssl.SSLContext | None = None) -> Iterator[Hub]:
     """A hub on a port of its own."""
     found = Hub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": found}))
     server.daemon_threads = True
-    found.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    found.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield found

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from blocks.inference import InferenceEndpoint, client
-from tests.deployments.edge.small_hub import configuration
+from tasks.federation.decide.models import Shape
+from tests.deployments.edge.small_hub import configuration, sha256
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
@@ -68,7 +69,8 @@ def until(true: Callable[[], Any], seconds: float = 60.0) -> Any:
 
 
 def test_an_edge_is_small_survives_kills_and_works_cut_off(hub, run, tmp_path):
-    config = configuration(hub, tmp_path / "edge-1")
+    config = configuration(hub, tmp_path / "edge-1", more='[training]\nrows = "rows.csv"')
+    (config.parent / "rows.csv").write_text("a,b,c,d,label\n1,2,3,4,0\n4,3,2,1,1\n")
     edge = run(config)
     until(edge.endpoint.ready)
     assert edge.resident_mb() <= IDLE_MB
@@ -88,10 +90,17 @@ def test_an_edge_is_small_survives_kills_and_works_cut_off(hub, run, tmp_path):
     until(lambda: len(hub.asked) > asked + 1)
     assert edge.endpoint.infer("digits", rows)["label"].tolist() == [0]
 
+    shape = Shape(4, 2)
+    blob = f"continuum.model/1 {shape.features} {shape.hidden} {shape.classes}\n".encode() + bytes(4 * shape.size)
+    hub.blobs[sha256(blob)] = blob
+    how = {"seed": 7, "epochs": 2, "batch": 8, "lr": 0.2, "kind": "softmax", "deadline": "2100-01-01T00:00:00+00:00"}
+    hub.desired["round"] = {"id": "r1", "model": "m", "base": f"sha256:{sha256(blob)}", **how}
     hub.odd = lambda *_: None  # back: what waited comes, in one epoch, each once
     until(lambda: any(hub.items.values()))
     (held,) = [items for items in hub.items.values() if items]
     assert [item["seq"] for item in held] == list(range(1, len(held) + 1))
+    until(lambda: hub.updates)
+    assert list(hub.updates) == [("r1", "edge-1")]
     assert edge.end(signal.SIGTERM) == 0
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import resource
 import signal
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +16,11 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from blocks.errors import ContinuumError, Unauthorized, Unreachable
+from blocks.errors import ContinuumError, TimedOut, Unauthorized, Unreachable
+from blocks.tensors import encode
+from deployments.edge.http import Request, Response
+from deployments.edge.keeper import Wanted
+from deployments.edge.oip import Service
 from tests.deployments.edge.small_hub import TOKEN, onnx_model, sha256
 
 pytest.importorskip("onnxruntime")
@@ -29,9 +35,9 @@ def serving(agent) -> str:
 
 
 def told(hub) -> dict[str, str]:
-    """The reason of each version that the last status calls refused."""
-    return {each["digest"].removeprefix("sha256:"): each["reason"] for each in hub.statuses[-1]["models"]
-            if each["state"] == "refused"}  # fmt: skip
+    """Why each version is not in service, by the last status."""
+    return {each["digest"].removeprefix("sha256:"): each["state"] for each in hub.statuses[-1]["models"]
+            if each["state"].startswith(("failed: ", "fetching: "))}  # fmt: skip
 
 
 def stepped(agent) -> None:
@@ -139,6 +145,63 @@ def test_a_cut_file_is_gone_on_with_where_it_was_cut(hub, started):
     agent.converge(agent.hub())
     assert serving(agent) == digest
     assert hub.headers[[at for at, line in enumerate(hub.asked) if blob in line][-1]]["range"] == "bytes=200-"
+
+
+def test_a_full_disk_keeps_the_old_version_and_is_told(hub, started):
+    agent, first = started(), hub.publish("1")
+    stepped(agent)
+    second = hub.publish("2", bias=1.0, more={"weights.bin": bytes(200_000)})
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (100_000, allowed[1])
+    )  # the system then refuses to write more, as a full disk
+    try:
+        stepped(agent)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert serving(agent) == first
+    assert "weights.bin: cannot be written" in told(hub)[second]
+    agent.keeper._clock = lambda: 10**9
+    stepped(agent)
+    assert serving(agent) == second
+
+
+def test_a_blob_that_trickles_is_given_up(hub, started):
+    agent, digest = started(), hub.publish("1")
+    connection = agent.hub()
+    connection._clock = iter(range(0, 10**6, 100)).__next__  # 100 s pass between two looks at the clock
+    with pytest.raises(TimedOut, match="trickles"):
+        agent.keeper.converge(connection, [Wanted("digits", "1", digest)])
+    assert serving(agent) == ""
+
+
+def test_each_request_is_answered_by_one_version_whole_while_versions_flip(hub, started):
+    agent = started()
+    digests = [hub.publish(str(at), bias=float(at)) for at in range(4)]
+    agent.converge(agent.hub())
+    share = {str(at): float(np.exp(at) / (np.exp(at) + 2)) for at in range(4)}
+    body, headers = encode(ROW, "1", binary=False)
+    request = Request("POST", "/v2/models/digits/infer", headers, body)
+    service, seen, ended = Service(agent.models, agent.keeper, agent.meters), set(), threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            found = service(request)
+            said = json.loads((found if isinstance(found, Response) else found()).body)
+            version, values = said["model_version"], {each["name"]: each["data"] for each in said["outputs"]}
+            seen.add((version, values["probabilities"][0] == pytest.approx(share[version], rel=1e-5)))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for at in (0, 1, 2, 3) * 5:
+        hub.want(("digits", str(at), digests[at]))
+        agent.converge(agent.hub())
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert {right for _, right in seen} == {True}
+    assert len(seen) > 1
 
 
 def test_a_signature_by_another_key_is_refused_before_any_file_is_asked_for(hub, started):
