@@ -58,6 +58,40 @@ def place_workloads(
         _show(each)
 
 
+@places.command("replicas")
+def place_replicas(
+    problem_file: ProblemFile,
+    budget: Annotated[float, typer.Option(min=0, help="USD per hour for all replicas together")],
+    most: Annotated[int, typer.Option(min=1, max=3, help="sites of one workload at most")] = 3,
+    time_limit_s: Annotated[float, typer.Option("--time-limit", min=0.1, max=3600, help="seconds of each exact "
+                                                "search")] = 5.0,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Choose how many replicas each workload has and where, so that its users wait least, within one budget."""
+    with refusals(), err.status(f"placing replicas of {problem_file}"):
+        from tasks.placement.decide.replica_problem import replicated_of
+        from tasks.placement.decide.replicated import decide_replicas
+        from tasks.placement.files import read_problem
+        from tasks.placement.offline import replicas_record, timed
+
+        problem = replicated_of(read_problem(problem_file), budget, most)
+        plan, seconds = timed(lambda: decide_replicas(problem, time_limit_s=time_limit_s))
+        record = replicas_record(problem, plan) | {"seconds": seconds}
+    if as_json:
+        print_json(record)
+        return
+    table = Table("workload", "sites")
+    for each in record["functions"][:SHOWN]:
+        table.add_row(each["function"], _listed(tuple(each["sites"])) or "none")
+    out.print(table)
+    if (more := len(record["functions"]) - SHOWN) > 0:
+        out.print(f"{more} more rows; --json lists every one.", highlight=False)
+    proven = "nothing is proven" if record["gap"] is None else f"at most {record['gap']:.2%} above the best"
+    out.print(f"Requests/s x ms {record['objective']:,.6g}, {proven}; {record['usd_per_hour']:,.4g} of {budget:,.4g} "
+              f"USD per hour; {len(record['unplaced'])} without a site: {_listed(tuple(record['unplaced'])) or 'none'}. "
+              f"{seconds:.2f} s.", highlight=False, markup=False, soft_wrap=True)  # fmt: skip
+
+
 @places.command("sites")
 def place_sites(
     problem_file: ProblemFile,

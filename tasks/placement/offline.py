@@ -13,6 +13,8 @@ from blocks.errors import InvalidInput
 from blocks.native_output import on_stderr
 from tasks.placement.decide.gpus import GpuNodes, GpuPods, replay
 from tasks.placement.decide.latency_matrix import FIBRE_KM_PER_MS, ROUTE_FACTOR, latency_matrix
+from tasks.placement.decide.replica_sets import Replicated
+from tasks.placement.decide.replicated import ReplicaPlan
 from tasks.placement.decide.traffic import Traffic
 from tasks.placement.problem import PlacementSite, Problem
 
@@ -66,6 +68,17 @@ def traffic_of(problem: Problem) -> Traffic:
 def _cpu_price(site: PlacementSite) -> float:
     price = site.usd_per_unit
     return price.get("cpu", 0.0) if isinstance(price, dict) else price
+
+
+def replicas_record(problem: Replicated, plan: ReplicaPlan) -> dict[str, Any]:
+    """Sites of each function, and how far from the best they can be; None where nothing is proven."""
+    return {
+        "functions": [{"function": name, "sites": list(sites)}
+                      for name, sites in zip(problem.functions, plan.sites, strict=True)],
+        "unplaced": list(plan.unplaced), "objective": plan.objective,
+        "bound": plan.bound if np.isfinite(plan.bound) else None, "gap": plan.gap if np.isfinite(plan.gap) else None,
+        "usd_per_hour": plan.usd,
+    }  # fmt: skip
 
 
 def packed_gpus(
