@@ -87,8 +87,9 @@ def place_replicas(
     if (more := len(record["functions"]) - SHOWN) > 0:
         out.print(f"{more} more rows; --json lists every one.", highlight=False)
     proven = "nothing is proven" if record["gap"] is None else f"at most {record['gap']:.2%} above the best"
+    lacking = _listed(tuple(record["unplaced"])) or "none"
     out.print(f"Requests/s x ms {record['objective']:,.6g}, {proven}; {record['usd_per_hour']:,.4g} of {budget:,.4g} "
-              f"USD per hour; {len(record['unplaced'])} without a site: {_listed(tuple(record['unplaced'])) or 'none'}. "
+              f"USD per hour; {len(record['unplaced'])} without a site: {lacking}. "
               f"{seconds:.2f} s.", highlight=False, markup=False, soft_wrap=True)  # fmt: skip
 
 

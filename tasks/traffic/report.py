@@ -21,6 +21,8 @@ REASONS = {
     "unread": "it could not be read",
     "all-down": "no site of it is up: the last weights are held",
     "backends-differ": "its backends are others: not known {foreign}, lacking {lacking}",
+    "users-kept": "users keep to the site that they get now for {seconds} s",
+    "users-stay": "its own session persistence holds users at a site that is down; give `keep_users_s` to end it",
     "demand-unknown": "demand is not known: only what is down loses requests",
     "on-the-way": "{points} points are left for later passes",
     "beyond-capacity": "{rps:.4g} requests/s are beyond what its sites may take",

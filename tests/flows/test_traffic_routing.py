@@ -18,7 +18,7 @@ from tasks.traffic import report
 from tasks.traffic.observe import observe_traffic
 from tasks.traffic.watch import Rhythm
 from tests.blocks.conftest import FakeTime
-from tests.flows.traffic_scenes import api_of, make, stored
+from tests.flows.traffic_scenes import PATHS, api_of, make, stored
 
 pytestmark = pytest.mark.server
 
@@ -123,6 +123,42 @@ def test_a_site_that_is_down_loses_all_within_thirty_seconds_and_gets_it_back(
     for expected in ([0, 100], [0, 100], [100, 0]):  # three checks, of one a run
         traffic_routing(asked("act"))
         assert weights(api) == expected
+
+
+def test_users_keep_to_their_site_until_it_is_down_and_undo_forgets_them(api: KubernetesApi, ill: set[str]) -> None:
+    def kept() -> str | None:
+        session = stored(api, "httproutes", "shop")["spec"]["rules"][0].get("sessionPersistence")
+        return session and session["sessionName"]
+
+    keeping = [{**SHOP["routes"][0], "keep_users_s": 600}]  # type: ignore[index]
+    first = one(traffic_routing(asked("act", routes=keeping)))
+    assert (first["result"]["state"], kept(), weights(api)) == ("done", "continuum-site-1", [100, 0]), first
+    assert "users keep to the site that they get now for 600 s" in first["words"]
+    assert one(traffic_routing(asked("act", routes=keeping)))["action"] == "hold"
+    ill.add("http://munich.test/")
+    row = one(traffic_routing(asked("act", routes=keeping)))
+    assert (row["action"], kept(), weights(api)) == ("failover", "continuum-site-2", [0, 100])
+    store = Store.open()
+    for each in (row, first):
+        journal.undo_decision(store, Journal(store), each["id"], journal.appliers(), force=False)
+    assert (kept(), weights(api)) == (None, [50, 50])
+
+
+def test_users_whom_a_route_keeps_by_itself_are_told_at_a_failover(api: KubernetesApi, ill: set[str]) -> None:
+    own = {"sessionName": "own"}
+    refs = stored(api, "httproutes", "shop")["spec"]["rules"][0]
+    api.patch_at(PATHS["httproutes"], "shop", {"spec": {"rules": [refs | {"sessionPersistence": own}]}})
+    ill.add("http://munich.test/")
+    row = one(traffic_routing(asked("act")))
+    assert (row["action"], row["result"]["state"]) == ("failover", "done")
+    assert "its own session persistence holds users at a site that is down" in row["words"]
+    assert stored(api, "httproutes", "shop")["spec"]["rules"][0]["sessionPersistence"] == own
+
+
+def test_users_cannot_be_kept_by_records_of_dns(fleet: Fleet) -> None:
+    route = {"subject": "route53/Z1/shop.example/A", "backends": {"munich": "m", "dallas": "d"}, "keep_users_s": 60}
+    with pytest.raises(InvalidInput, match=r"nothing at route53/Z1/shop\.example/A keeps a user to a site"):
+        traffic_routing(asked(routes=[route]))
 
 
 def test_checks_that_could_not_be_made_move_nothing(
