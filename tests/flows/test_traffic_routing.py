@@ -11,6 +11,7 @@ from blocks.errors import Conflict, InvalidInput
 from blocks.fleet import Fleet
 from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store
+from blocks.store.tables import Verdict
 from deployments.command import journal
 from flows import traffic_routing as module
 from flows.traffic_routing import TrafficRequest, traffic_routing
@@ -18,6 +19,7 @@ from tasks.traffic import report
 from tasks.traffic.observe import observe_traffic
 from tasks.traffic.watch import Rhythm
 from tests.blocks.conftest import FakeTime
+from tests.flows.test_approval import Suspended
 from tests.flows.traffic_scenes import PATHS, api_of, make, stored
 
 pytestmark = pytest.mark.server
@@ -198,6 +200,27 @@ def test_a_change_by_others_after_the_decision_is_refused(
     assert row["result"]["state"] == "refused"
     assert "was changed to shop-dallas 90, shop-munich 10 since" in row["result"]["detail"]
     assert weights(api) == [10, 90]
+
+
+def test_propose_waits_with_its_plan_and_writes_when_it_is_approved(api: KubernetesApi, ill: set[str]) -> None:
+    run = Suspended(traffic_routing, {"request": asked("propose")})
+    assert weights(api) == [50, 50]
+    (row,) = run.decisions().values()
+    assert (row.subject, row.state) == (SUBJECT, Verdict.PROPOSED)
+    run.typed_in_the_ui(name="ada")
+    told = one(run.go_on())
+    assert told["result"]["state"] == "done", told
+    assert weights(api) == [100, 0]
+
+
+def test_a_proposal_that_a_failure_has_overtaken_is_not_written(api: KubernetesApi, ill: set[str]) -> None:
+    run = Suspended(traffic_routing, {"request": asked("propose")})
+    ill.add("http://munich.test/")
+    run.typed_in_the_ui(name="ada")
+    run.go_on()
+    assert weights(api) == [50, 50]
+    (row,) = run.decisions().values()
+    assert "munich would get requests and is down" in row.detail
 
 
 def test_an_undo_after_a_change_by_others_is_refused(api: KubernetesApi, ill: set[str]) -> None:
