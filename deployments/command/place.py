@@ -181,6 +181,8 @@ def place_traffic(
     out.print(table)
     if len(rows) > SHOWN:
         out.print(f"{len(rows) - SHOWN} more rows; --json lists every one.", highlight=False)
+    if record["under_load"]:
+        out.print(_load_table(record["under_load"]))
     mean = record["mean_latency_ms"]
     out.print(f"Mean latency {'unknown' if mean is None else f'{mean:.2f} ms'}; {record['unserved']:,.4g} requests per "
               f"second find no room. {seconds:.2f} s.", highlight=False)  # fmt: skip
@@ -214,6 +216,15 @@ def place_generate(
             return
         write_atomically(out_file, json.dumps(problem, indent=1) + "\n")
     err.print(f"wrote {out_file}", highlight=False, soft_wrap=True)
+
+
+def _load_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table("function", "site", "requests/s", "busy", "mean ms", "95 % within ms", title="Responses under load")
+    for each in rows[:SHOWN]:
+        times = (each["mean_ms"], each["p95_ms"])
+        told = ["too busy to say" if each["mean_ms"] is None else f"{value:.3g}" for value in times]
+        table.add_row(each["function"], each["site"], f"{each['rps']:.4g}", f"{each['utilisation_ratio']:.0%}", *told)
+    return table
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -47,6 +47,8 @@ def traffic_of(problem: Problem) -> Traffic:
     site = {each.name: column for column, each in enumerate(problem.sites)}
     demand = np.zeros((len(names), len(problem.functions)))
     capacity = np.zeros((len(problem.functions), len(site)))
+    servers = np.full(capacity.shape, np.nan)
+    processing = [np.nan if each.processing_ms is None else each.processing_ms for each in problem.functions]
     for row, function in enumerate(problem.functions):
         for name, rps in function.demand.items():
             demand[zone[name], row] = rps
@@ -56,10 +58,12 @@ def traffic_of(problem: Problem) -> Traffic:
                                    where=f"problem: functions[{row}].sites[{place}]",
                                    fix=f"give functions[{row}].capacity.{name} in requests per second")  # fmt: skip
             capacity[row, site[name]] = function.capacity[name]
+            servers[row, site[name]] = function.servers.get(name, np.nan)
     carbon = [np.nan if each.carbon_g_per_kwh is None else each.carbon_g_per_kwh * each.pue for each in problem.sites]
     return Traffic(
         zones=names, functions=tuple(each.name for each in problem.functions), sites=tuple(site), demand=demand,
-        capacity=capacity, latency_ms=latency, distance_km=latency * FIBRE_KM_PER_MS / ROUTE_FACTOR / 2,
+        capacity=capacity, latency_ms=latency, processing_ms=np.array(processing), servers=servers,
+        distance_km=latency * FIBRE_KM_PER_MS / ROUTE_FACTOR / 2,
         usd_per_million=np.array([_cpu_price(each) for each in problem.sites]),
         g_per_million=None if np.isnan(carbon).any() else np.array(carbon),
     )  # fmt: skip

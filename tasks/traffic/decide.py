@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.placement.decide.traffic import Routing, Traffic, decide_traffic
+from tasks.placement.decide.latency import Refusal
+from tasks.placement.decide.traffic import Routing, Traffic, decide_traffic, responses
 from tasks.placement.decide.traffic_weights import failover, limited, whole_weights
 
 Floats = NDArray[np.float64]
@@ -69,10 +70,31 @@ def decide_routes(
                       for zones, each in zip(asked, seen, strict=True)], dtype=np.bool_)  # fmt: skip
     stay = blind | (target.sum(axis=1) == 0)
     weights = limited(base, np.where(stay[:, None], base, target), most_change, TOTAL)
-    return [
+    records = [
         _record(traffic, routing, each, has[row] & ~alive[row], before[row], weights[row], target[row], blind[row])
         for row, each in enumerate(seen)
     ]
+    _tell_load(traffic, seen, records, np.where([[each["action"] in CHANGES] for each in records], weights, before))
+    return records
+
+
+def _tell_load(traffic: Traffic, seen: Sequence[SeenRoute], records: list[dict[str, Any]], shares: Floats) -> None:
+    """Add to each record the response times that its function has at the sites it gets, by these (R, S) weights."""
+    rps = np.zeros(traffic.capacity.shape)
+    for row, route in enumerate(seen):
+        asked = np.nan_to_num(traffic.demand[_zones(traffic, route), traffic.functions.index(route.function)]).sum()
+        rps[traffic.functions.index(route.function)] += asked * shares[row] / max(shares[row].sum(), 1e-12)
+    found = responses(traffic, rps)
+    for row, (route, record) in enumerate(zip(seen, records, strict=True)):
+        function, busy = traffic.functions.index(route.function), shares[row] > 0
+        told: list[dict[str, Any]] = []
+        for site in np.flatnonzero(busy).tolist():
+            if found.refused[function, site] == Refusal.SATURATED:
+                record["reasons"].append({"code": "saturated", "site": traffic.sites[site],
+                                          "ratio": float(found.utilisation_ratio[function, site])})  # fmt: skip
+            elif not found.refused[function, site]:
+                told.append({"site": traffic.sites[site], "p95_ms": float(found.p95_ms[function, site])})
+        record["responses"] = told
 
 
 def no_longer_fits(seen: Sequence[SeenRoute], changes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

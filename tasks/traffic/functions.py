@@ -59,7 +59,7 @@ def check_names(fleet: Fleet, functions: Sequence[RoutedFunction]) -> None:
         if unknown := (at | zones) - known:
             raise InvalidInput(f"the inventory has no site `{min(unknown)}`", where=where,
                                fix="see `continuum fleet show`")  # fmt: skip
-        for what, sites in (("capacity", {*each.capacity}), ("health", {*each.health}),
+        for what, sites in (("capacity", {*each.capacity}), ("health", {*each.health}), ("servers", {*each.servers}),
                             *(("backends", {*route.backends}) for route in each.routes)):  # fmt: skip
             if elsewhere := sites - at:
                 raise InvalidInput(f"{what} names `{min(elsewhere)}`, where it has no replica", where=where,

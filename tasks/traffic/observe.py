@@ -29,6 +29,7 @@ from tasks.traffic.decide import SeenRoute
 from tasks.traffic.functions import RoutedFunction, check_names
 from tasks.traffic.watch import STALE_S, Check, Rhythm, watch
 
+SERVING = {"name", "sites", "capacity", "processing_ms", "servers"}
 SLOW_TTL_S = 30  # an answer of DNS that is kept for longer outlives a failover
 
 
@@ -148,7 +149,7 @@ def _traffic(
             for site in fleet.sites if site.name in used
         ],
         "zones": [{"name": site.name, "lat": site.latitude, "lon": site.longitude} for site in fleet.sites],
-        "functions": [each.model_dump(include={"name", "sites", "capacity"}) for each in functions],
+        "functions": [each.model_dump(include=SERVING) for each in functions],
     }, "traffic")  # fmt: skip
     traffic = traffic_of(problem)
     demand = traffic.demand.copy()

@@ -87,6 +87,19 @@ def test_the_cheapest_sites_are_opened(problem: Path, tmp_path: Path) -> None:
     assert (told["open"], told["objective"], told["gap"]) == (["2"], 16.0, 0.0)
 
 
+def test_latency_under_load_is_told_where_processing_time_and_servers_are_given(tmp_path: Path) -> None:
+    function = {"name": "f", "sites": ["munich"], "capacity": {"munich": 200}, "demand": {"hamburg": 50},
+                "processing_ms": 10, "servers": {"munich": 1}}  # fmt: skip
+    file = tmp_path / "busy.json"
+    file.write_text(json.dumps(PROBLEM | {"functions": [function]}))
+    (row,) = as_json("traffic", file)["under_load"]
+    assert (row["utilisation_ratio"], row["mean_ms"]) == (pytest.approx(0.5), pytest.approx(20))  # M/M/1
+    file.write_text(json.dumps(PROBLEM | {"functions": [function | {"processing_ms": 19.5}]}))
+    (row,) = as_json("traffic", file)["under_load"]
+    assert (row["utilisation_ratio"], row["mean_ms"]) == (pytest.approx(0.975), None)
+    assert "too busy to say" in place("traffic", file).stdout
+
+
 def test_requests_are_spread_within_nine_tenths_of_each_capacity(problem: Path) -> None:
     told = as_json("traffic", problem)
     assert told["weights"]["f"]["hamburg"] == {"berlin": 75, "munich": 25}

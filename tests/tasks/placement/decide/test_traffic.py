@@ -223,7 +223,8 @@ def test_a_demand_that_is_not_known_is_named_and_refused(value):
 def test_the_record_names_what_it_weighs_and_leaves_zeros_out():
     traffic = Traffic(("eu",), ("f",), ("a", "b"), np.array([[9.0]]), np.array([[5.0, 50.0]]), np.array([[1.0, 11.0]]))
     record = to_record(traffic, decide_traffic(traffic))
-    assert record == {"weights": {"f": {"eu": {"a": 50, "b": 50}}}, "mean_latency_ms": 6.0, "unserved": 0.0}
+    weights = {"f": {"eu": {"a": 50, "b": 50}}}
+    assert record == {"weights": weights, "mean_latency_ms": 6.0, "unserved": 0.0, "under_load": []}
 
 
 @given(st.lists(st.sampled_from([0, 1, -1]), max_size=40))
