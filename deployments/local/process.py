@@ -236,7 +236,11 @@ def _server(app: ASGIApp, certificate: Path | None = None, key: Path | None = No
 
 def _listening(port: int) -> socket.socket:
     try:
-        return socket.create_server(("127.0.0.1", port))
+        listening = socket.create_server(("127.0.0.1", port))
+        # Accepted sockets inherit it. asyncio sets it only on sockets that name their protocol, which these do not; the
+        # body of every answer would wait 40 ms for the client's delayed acknowledgement of the head.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except OSError as error:
         raise Refused(f"port {port} is not free", where="127.0.0.1", fix="give another --port, or 0") from error
 
