@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blocks.errors import Refused
 from blocks.fleet import Fleet
-from deployments.local import aks, control, eks, gke
+from deployments.local import aks, control, edge_caches, eks, gke
 from deployments.local.faults import routes as faults
 from deployments.local.faults.middleware import FaultyApis
 from deployments.local.files import StateFiles, write_fleet, write_kubeconfig
@@ -134,7 +134,8 @@ class Process:
             Mount("/gcp", gke.app(simulation.node_pools)),
             Mount("/azure", aks.app(simulation.node_pools)),
         ]
-        routes = [*control.routes(simulation), *faults.routes(simulation.faults), *mounts]
+        caches = edge_caches.EdgeCaches(simulation.fleet, simulation.clock, simulation.seed)
+        routes = [*control.routes(simulation), *faults.routes(simulation.faults), *edge_caches.routes(caches), *mounts]
         apis = CatchUp(Starlette(routes=routes, exception_handlers=control.REFUSALS), simulation, self.save)
         return FaultyApis(apis, simulation.faults)  # the outermost: it needs the connection's own `send`
 
