@@ -28,6 +28,9 @@ class CacheRequest(ActingRequest):
     origin_requests_per_s: float = Field(50.0, gt=0, description="most that the origin gets, of all sites together")
     origin_bytes_per_s: float = Field(50e6, gt=0, description="the same in bytes")
     origin_in_flight: int = Field(8, ge=1, le=1000, description="the same at once")
+    origin_latency_s: float | None = Field(
+        None, gt=0, description="what the origin usually takes; twice that stops. Empty: what its first answers take"
+    )
 
 
 @flow(name="cache-prepopulation", description=__doc__)
@@ -48,7 +51,10 @@ def cache_prepopulation(request: CacheRequest = CacheRequest()) -> dict[str, Any
         check=lambda changes: no_longer_wins([row.subject for row in changes], view.played.refused),
     )  # fmt: skip
 
-    limits = Limits(request.origin_requests_per_s, request.origin_bytes_per_s, request.origin_in_flight)
+    limits = Limits(
+        request.origin_requests_per_s, request.origin_bytes_per_s, request.origin_in_flight,
+        baseline_s=request.origin_latency_s,
+    )  # fmt: skip
     results = act_on(run, approved, request.caches, limits)
 
     told = cache_sections([row.content for row in rows], view.played.record()["flushed"])

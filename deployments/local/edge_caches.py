@@ -114,13 +114,14 @@ def routes(caches: EdgeCaches) -> list[Route]:
         Route("/edge/log.csv", api.log),
         Route("/edge/to-come", api.to_come),
         Route("/edge/reset", api.reset, methods=["POST"]),
-        Route("/edge/{site}" + PATH + "{item:int}", api.serve),
+        Route("/edge/{site}/{path:path}", api.serve),
     ]
 
 
 class _Api:
     def __init__(self, caches: EdgeCaches) -> None:
         self.caches = caches
+        self.numbers = {f"{PATH}{item}": item for item in range(len(caches.size))}
 
     async def show(self, _: Request) -> Response:
         caches = self.caches
@@ -151,13 +152,14 @@ class _Api:
         return await self.show(request)
 
     async def serve(self, request: Request) -> Response:
-        site, item = request.path_params["site"], request.path_params["item"]
-        if site not in self.caches.sites or item >= len(self.caches.size):
-            return Response(status_code=404)
+        site, path = request.path_params["site"], "/" + request.path_params["path"]
+        only_cached = "only-if-cached" in request.headers.get("cache-control", "")
+        item = self.numbers.get(path)
+        if site not in self.caches.sites or item is None:
+            return Response(status_code=504 if only_cached else 404)
         status, tier = await self.caches.serve(
-            site, item, only_cached="only-if-cached" in request.headers.get("cache-control", ""),
-            warmer=request.headers.get("user-agent") == WARMER,
-        )  # fmt: skip
+            site, item, only_cached=only_cached, warmer=request.headers.get("user-agent") == WARMER
+        )
         if status != 200:
             return Response(status_code=status)
         told = {"X-Cache-Status": "HIT" if tier == "local" else "MISS", "X-Cache-Tier": tier, "X-Simulated": "yes"}

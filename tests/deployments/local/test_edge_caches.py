@@ -70,6 +70,8 @@ def test_users_to_come_are_the_same_every_time_and_after_the_log(url: str, cache
 def test_what_is_not_held_is_504_to_who_wants_it_from_the_cache_alone(url: str, caches: EdgeCaches) -> None:
     item = cold(caches, "munich-1")
     assert ask(url, "munich-1", item, **{"Cache-Control": "only-if-cached"}) == (504, "")
+    nothing = requests.get(f"{url}/munich-1/never", headers={"Cache-Control": "only-if-cached"}, timeout=10)
+    assert nothing.status_code == 504
     assert caches.requests == 0
 
 
