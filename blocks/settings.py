@@ -29,6 +29,17 @@ def series_url() -> str:
     return os.environ.get("CONTINUUM_SERIES_URL") or str(home() / "series")
 
 
+def models_url() -> str:
+    """Root of the models' files: `CONTINUUM_MODELS_URL` (a folder or an object-store URL), or `home()/models`."""
+    return os.environ.get("CONTINUUM_MODELS_URL") or str(home() / "models")
+
+
+def model_key_file() -> Path | None:
+    """PEM file of the Ed25519 key that signs models: `CONTINUUM_MODEL_KEY`; None where it is unset."""
+    given = os.environ.get("CONTINUUM_MODEL_KEY")
+    return Path(given).expanduser() if given else None
+
+
 def approver_token() -> str | None:
     """The token of the person who approves: `CONTINUUM_APPROVER_TOKEN`; None where it is unset."""
     return os.environ.get("CONTINUUM_APPROVER_TOKEN") or None

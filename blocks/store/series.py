@@ -186,6 +186,14 @@ class SeriesStore:
             except FileNotFoundError as error:
                 raise NotFound("there is no such file", where=path) from error
 
+    def reader(self, path: str) -> pa.NativeFile:
+        """A file to seek and read in, so that it need not fit into memory. NotFound: there is none."""
+        with self._translated():
+            try:
+                return self._fs.open_input_file(f"{self._root}/{path}")
+            except FileNotFoundError as error:
+                raise NotFound("there is no such file", where=path) from error
+
     def names(self, folder: str) -> list[str]:
         """Names of the files in a folder, ascending; none where there is no folder."""
         selector = arrow_fs.FileSelector(f"{self._root}/{folder}", allow_not_found=True)

@@ -299,3 +299,119 @@ class Approval(Row, table=True):
     leave_out: list[str] = Field(default_factory=list, sa_type=JSON)
     note: str = ""
     at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
+class ModelVersion(Row, table=True):
+    """One published version of a model: `digest` is that of its manifest, which is kept signed among the blobs."""
+
+    __tablename__ = "model_version"
+    __table_args__ = (UniqueConstraint("model", "version"),)
+
+    digest: str = Field(primary_key=True)
+    model: str
+    version: str
+    parent: str = ""
+    size_bytes: int = Field(sa_type=BigInteger)
+    metrics: dict[str, float] = Field(default_factory=dict, sa_type=JSON)
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
+class Edge(Row, table=True):
+    """An edge that may speak to the hub, known by a token of which only the digest is kept.
+
+    `epoch` and `cursor` say up to which `seq` its outbox has arrived.
+    """
+
+    __tablename__ = "edge"
+
+    name: str = Field(primary_key=True)
+    tier: str
+    region: str
+    simulated: bool = False
+    token_sha256: str = Field(unique=True)
+    epoch: str = ""
+    cursor: int = Field(default=0, sa_type=BigInteger)
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    seen_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class EdgeModel(Row, table=True):
+    """Which version of a model an edge is to run, which it was to run before, and which it says that it runs."""
+
+    __tablename__ = "edge_model"
+    __table_args__ = (Index(None, "model", "wanted"),)
+
+    edge: str = Field(primary_key=True, foreign_key="edge.name")
+    model: str = Field(primary_key=True)
+    wanted: str = ""
+    running: str = ""
+    state: str = ""
+    reported_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class OutboxItem(Row, table=True):
+    """One thing that an edge told, kept once however often it was sent."""
+
+    __tablename__ = "outbox_item"
+
+    edge: str = Field(primary_key=True)
+    epoch: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True, sa_type=BigInteger)
+    kind: str
+    ts: str
+    body: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    received_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
+class Rollout(Row, table=True):
+    """A version on its way to the edges: running, done or rolled-back; `decisions` are of the runs that carried it."""
+
+    __tablename__ = "rollout"
+    __table_args__ = (Index(None, "model", "created_at"),)
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    model: str
+    digest: str
+    state: str = "running"
+    detail: str = ""
+    decisions: list[str] = Field(default_factory=list, sa_type=JSON)
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    updated_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
+class TrainingRound(Row, table=True):
+    """A round of federated training: open -> closing -> closed.
+
+    `content` is what was asked, `record` what came of it, `after` what stands since: digests of the model and of the
+    server's memory, score and best score.
+    """
+
+    __tablename__ = "training_round"
+    __table_args__ = (UniqueConstraint("model", "number"), Index(None, "state"))
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    model: str
+    number: int
+    state: str = "open"
+    base: str
+    deadline: datetime = Field(sa_type=UtcDateTime)
+    content: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    record: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    after: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class RoundUpdate(Row, table=True):
+    """What an edge sent for a round: `digest` names the file with its numbers, `refused` says why it does not count."""
+
+    __tablename__ = "round_update"
+
+    round_id: str = Field(primary_key=True, foreign_key="training_round.id")
+    edge: str = Field(primary_key=True)
+    digest: str
+    refused: str = ""
+    samples: int = Field(sa_type=BigInteger)
+    size_bytes: int = Field(sa_type=BigInteger)
+    metrics: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    received_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)

@@ -48,8 +48,11 @@ class Shape:
 
     def digest(self, vector: Vector) -> str:
         """sha256 of the shape and the little-endian bytes: the name of a model, the same on every machine."""
-        head = f"continuum.model/1 {self.features} {self.hidden} {self.classes}\n".encode()
-        return hashlib.sha256(head + vector.astype("<f4", copy=False).tobytes()).hexdigest()
+        return hashlib.sha256(self.head() + vector.astype("<f4", copy=False).tobytes()).hexdigest()
+
+    def head(self) -> bytes:
+        """The line before the bytes of a model."""
+        return f"continuum.model/1 {self.features} {self.hidden} {self.classes}\n".encode()
 
 
 def first_model(shape: Shape, seed: int) -> Vector:
