@@ -46,7 +46,7 @@ class Agent:
         self._lock = _only_one(config.state)
         self.meters, self.models = Meters(), Models()
         self.outbox = Outbox(config.state / "outbox.sqlite")
-        self.library = Library(config.state, config.keys(), config.models.cache_bytes)
+        self.library = Library(config.state, config.trusted(), config.models.cache_bytes)
         self.keeper = Keeper(self.library, self.models, config.models, self.meters, clock)
         self.stop, self._asked = threading.Event(), threading.Condition()
         self._round: tuple[Round, float] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
@@ -18,11 +17,11 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from blocks.manifest import Manifest, ModelFile, sign
+from blocks.models import public_pem
 from tasks.federation.decide.models import Shape
 from tasks.federation.export import Trained, to_onnx
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-TRUSTED = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
 TOKEN = "hub-token"
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -168,6 +167,7 @@ def configuration(hub: Hub, folder: Path, models: str = "", more: str = "", edge
     """A file for an agent of this hub; `models` and `more` are lines of TOML."""
     folder.mkdir(exist_ok=True)
     (folder / "token").write_text(TOKEN + "\n")
+    (folder / "hub.pem").write_text(public_pem(KEY))
     path = folder / "edge.toml"
     path.write_text(f"""
 edge = "{edge}"
@@ -177,7 +177,7 @@ url = "{hub.url}"
 token_file = "token"
 poll_s = 0.2
 [models]
-trusted_keys = ["{TRUSTED}"]
+trusted_keys = ["hub.pem"]
 {models}
 {more}
 """)
