@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import resource
 import shutil
-import signal
-import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +19,7 @@ from blocks.tensors import encode
 from deployments.edge.http import Request, Response
 from deployments.edge.keeper import Wanted
 from deployments.edge.oip import Service
-from tests.deployments.edge.small_hub import TOKEN, onnx_model, sha256
+from tests.deployments.edge.small_hub import TOKEN, killed_at, onnx_model, sha256
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
@@ -355,27 +352,6 @@ def test_a_revoked_token_is_told_as_such(hub, started, tmp_path):
 STEPS = frozenset({"write", "fsync", "replace", "rename", "mkdir", "unlink", "utime", "sendall", "run"})
 
 
-def killed_at(step: int, agent) -> bool:
-    """A child that pulls and is killed just before its n-th step; whether it came so far."""
-    child = os.fork()
-    if child:
-        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    left = step
-
-    def count(_: object, event: str, called: object) -> None:
-        nonlocal left
-        if event == "c_call" and getattr(called, "__name__", "") in STEPS:
-            left -= 1
-            if not left:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    try:
-        sys.setprofile(count)
-        stepped(agent)
-    finally:
-        os._exit(0)
-
-
 def test_killed_at_every_step_of_a_pull_the_edge_is_on_one_version_or_the_other(hub, started, tmp_path):
     """Every call that changes a file, every request and inference is a step; each kill begins from the same disk."""
     first = hub.publish("1")
@@ -390,7 +366,7 @@ def test_killed_at_every_step_of_a_pull_the_edge_is_on_one_version_or_the_other(
     while not whole:
         shutil.rmtree(state)
         shutil.copytree(kept, state)
-        whole = not killed_at(len(seen) + 1, started())
+        whole = not killed_at(len(seen) + 1, STEPS, lambda agent=started(): stepped(agent))
         agent = started()  # as it comes up without having asked the hub
         found = serving(agent)
         served = agent.models.get("digits")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from tasks.federation.decide.models import Shape, first_model
 from tasks.federation.decide.training import Training, train
 from tasks.federation.decide.updates import Call, Update, pack, unpack, why_refused
 from tasks.federation.decide.wire import model_bytes, read_update
-from tests.deployments.edge.small_hub import sha256
+from tests.deployments.edge.small_hub import killed_at, sha256
+
+STEPS = frozenset({"execute", "executemany", "write", "sendall"})
 
 DRAW = np.random.default_rng(3)
 ROWS = DRAW.normal(size=(40, 4)).astype(np.float32)
@@ -107,6 +110,34 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_bytes_after_a_restart(hu
     assert agent.outbox.batch()[-1]["body"]["accepted"] is True
 
 
+def test_killed_at_every_step_of_a_round_the_hub_gets_one_update_and_is_told_once(hub, ready, started, tmp_path):
+    """Every write, statement and request is a step; each kill begins from the same disk."""
+    settings = {"more": '[training]\nrows = "rows.npz"'}
+    before = ready()
+    before.close()
+    state, kept = before.config.state, tmp_path / "kept"
+    shutil.copytree(state, kept)
+    asked = read_round(hub.desired["round"])
+    expected = take_part("edge-1", asked, hub.blobs[asked.base], DATA)
+    step, whole = 0, False
+    while not whole:
+        step += 1
+        shutil.rmtree(state)
+        shutil.copytree(kept, state)
+        hub.updates.clear()
+        agent = started(**settings)
+        agent.converge(agent.hub())
+        whole = not killed_at(step, STEPS, lambda agent=agent: agent.train(agent.hub()))
+        agent = started(**settings)
+        agent.converge(agent.hub())
+        agent.train(agent.hub())
+        assert hub.updates == {("r1", "edge-1"): expected}
+        (told,) = agent.outbox.batch()
+        assert told["body"] == {"round": "r1", "accepted": True, "reason": ""}
+        agent.close()
+    assert step > 15
+
+
 @pytest.mark.parametrize("status", [409, 422])
 def test_a_refused_update_is_told_and_not_sent_again(hub, ready, status):
     agent = ready()
@@ -148,7 +179,8 @@ def test_a_round_that_does_not_fit_the_rows_is_told_once(hub, ready):
     agent = ready(scaling={"middle": [0.0], "spread": [1.0], "farthest": 5.0})
     agent.train(agent.hub())
     agent.train(agent.hub())
-    assert [item["kind"] for item in agent.outbox.batch()].count("alert") == 1
+    (told,) = agent.outbox.batch()
+    assert "scaling" in told["body"]["reason"]
     assert not hub.updates
 
 
