@@ -110,13 +110,13 @@ class Agent:
         for round_id, body in self.outbox.updates():
             current = asked is not None and asked[0].id == round_id
             if asked is not None and (not current or self._clock() > asked[1]):
-                self.outbox.close_update(round_id, False, "too late")
+                self.outbox.close_update(round_id, "too late")
                 continue
             try:
                 taken, why = hub.send_update(round_id, body)
             except (NotFound, Refused) as error:
                 taken, why = False, str(error)
-            self.outbox.close_update(round_id, taken, "" if taken else why)
+            self.outbox.close_update(round_id, "" if taken else why)
             self.meters.count("continuum_edge_updates_total", f'accepted="{str(taken).lower()}"')
 
     def _train_in(self, hub: Hub, asked: Round, until_s: float) -> None:
@@ -127,7 +127,7 @@ class Agent:
         try:
             body = take_part(self.config.edge, asked, blob, read_rows(Path(self.config.training.rows)))
         except ContinuumError as error:  # another try would end as this one did
-            self.outbox.close_update(asked.id, False, str(error))
+            self.outbox.close_update(asked.id, str(error))
             log.warning("%s", error)
             return
         self.outbox.keep_update(asked.id, body)

@@ -131,15 +131,16 @@ class Outbox:
         with self._reading():
             return self._db.execute("SELECT round, body FROM updates WHERE answer IS NULL ORDER BY ts").fetchall()
 
-    def close_update(self, round_id: str, accepted: bool, reason: str = "") -> None:
-        """A round is over for this edge: its body goes, it stays known, and the hub is told, all in one commit."""
+    def close_update(self, round_id: str, refused: str = "") -> None:
+        """A round is over for this edge: its body goes and it stays known; why it came to nothing is told, at once."""
         with self._writing():
             self._db.execute(
                 "INSERT INTO updates VALUES (?, ?, NULL, ?) "
                 "ON CONFLICT DO UPDATE SET body = NULL, answer = excluded.answer",
-                [round_id, self._now().isoformat(), reason or "accepted"],
+                [round_id, self._now().isoformat(), refused or "accepted"],
             )
-            self._append("round", [{"round": round_id, "accepted": accepted, "reason": reason}])
+            if refused:
+                self._append("round", [{"round": round_id, "reason": refused}])
 
     def close(self) -> None:
         """Close the file."""

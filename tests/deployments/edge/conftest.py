@@ -33,7 +33,7 @@ def started(hub: Hub, tmp_path: Path) -> Iterator[Callable[..., Agent]]:
     def start(edge: str = "edge-1", **settings: Any) -> Agent:
         if edge in agents:
             agents[edge].close()
-        agents[edge] = agent = Agent(read_config(configuration(hub, tmp_path / edge, edge=edge, **settings)))
+        agents[edge] = agent = Agent(read_config(configuration(hub.url, tmp_path / edge, edge=edge, **settings)))
         agent.keeper.restore()
         return agent
 

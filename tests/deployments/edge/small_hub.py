@@ -169,19 +169,27 @@ def running(tls: ssl.SSLContext | None = None) -> Iterator[Hub]:
     server.server_close()
 
 
-def configuration(hub: Hub, folder: Path, models: str = "", more: str = "", edge: str = "edge-1") -> Path:
-    """A file for an agent of this hub; `models` and `more` are lines of TOML."""
+def configuration(
+    url: str,
+    folder: Path,
+    models: str = "",
+    more: str = "",
+    edge: str = "edge-1",
+    token: str = TOKEN,
+    poll_s: float = 0.2,
+) -> Path:
+    """A file for an agent of the hub at `url`; `models` and `more` are lines of TOML."""
     folder.mkdir(exist_ok=True)
-    (folder / "token").write_text(TOKEN + "\n")
+    (folder / "token").write_text(token + "\n")
     (folder / "hub.pem").write_text(public_pem(KEY))
     path = folder / "edge.toml"
     path.write_text(f"""
 edge = "{edge}"
 state = "state"
 [hub]
-url = "{hub.url}"
+url = "{url}"
 token_file = "token"
-poll_s = 0.2
+poll_s = {poll_s}
 [models]
 trusted_keys = ["hub.pem"]
 {models}

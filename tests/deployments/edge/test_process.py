@@ -70,7 +70,7 @@ def until(true: Callable[[], Any], seconds: float = 60.0) -> Any:
 
 
 def test_an_edge_is_small_survives_kills_and_works_cut_off(hub, run, tmp_path):
-    config = configuration(hub, tmp_path / "edge-1", more='[training]\nrows = "rows.csv"')
+    config = configuration(hub.url, tmp_path / "edge-1", more='[training]\nrows = "rows.csv"')
     (config.parent / "rows.csv").write_text("a,b,c,d,label\n1,2,3,4,0\n4,3,2,1,1\n")
     edge = run(config)
     until(edge.endpoint.ready)

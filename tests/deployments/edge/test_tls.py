@@ -38,7 +38,7 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def agent_of(hub, folder: Path, lines: str) -> Agent:
-    path = configuration(hub, folder)
+    path = configuration(hub.url, folder)
     path.write_text(path.read_text().replace("[hub]", f"[hub]\n{lines}"))
     return Agent(read_config(path))
 
