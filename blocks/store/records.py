@@ -147,6 +147,23 @@ class Store(Database):
         with self.read() as session:
             return list(session.exec(query))
 
+    def verdicts(self, since: datetime) -> list[tuple[str, str, str, str, int, datetime]]:
+        """Decisions made since a time: (flow, action, mode, state, how many, when the newest was made)."""
+        keys = [col(getattr(Decision, name)) for name in ("flow", "action", "mode", "state")]
+        query = (sql_select(*keys, func.count(), func.max(col(Decision.created_at)))
+                 .where(col(Decision.created_at) >= since).group_by(*keys))  # fmt: skip
+        with self.read() as session:
+            return [tuple(row) for row in session.execute(query)]
+
+    def measured(self, flow: str, since: datetime) -> Iterator[tuple[Any, Any, Any]]:
+        """(promised, happened, baselines) of the decisions of a flow made since a time that have an outcome."""
+        query = (sql_select(col(Decision.promised), col(Outcome.happened), col(Outcome.baselines))
+                 .join(Outcome, col(Outcome.decision_id) == col(Decision.id))
+                 .where(col(Decision.flow) == flow, col(Decision.created_at) >= since))  # fmt: skip
+        with self.read() as session:
+            for row in session.execute(query.execution_options(yield_per=5 * _CHUNK)):
+                yield tuple(row)
+
     def save_scorecards(self, cards: Sequence[Scorecard]) -> None:
         """Keep scorecards; the same flow, subject, method and period again replaces the older."""
         keys = ("flow", "subject", "method", "period_start", "period_end")
