@@ -22,7 +22,7 @@ class CacheRequest(ActingRequest):
     """Which log and caches, and how much of the origin may be used."""
 
     log: str = Field("", description="access log of the caches, a file or a folder: see tasks/caching/README.md")
-    caches: str = Field("", description="CSV site, kind, url[, host][, origin]: how each cache is asked")
+    caches: str = Field("", description="CSV site, kind, url and more by kind: how each cache is asked")
     sites: str = Field("", description="CSV site[, region][, budget][, pins][, ttl]: what differs from site to site")
     budget: str = Field("5%", description="bytes of each site: a share of the log's distinct bytes, or 500MB")
     horizon: str = Field("4h", description="how far ahead a plan looks")
