@@ -24,6 +24,7 @@ class CacheRequest(ActingRequest):
     log: str = Field("", description="access log of the caches, a file or a folder: see tasks/caching/README.md")
     caches: str = Field("", description="CSV site, kind, url and more by kind: how each cache is asked")
     sites: str = Field("", description="CSV site[, region][, budget][, pins][, ttl]: what differs from site to site")
+    catalogue: str = Field("", description="CSV object, bytes, published[, tags]: new objects do as their kin did")
     budget: str = Field("5%", description="bytes of each site: a share of the log's distinct bytes, or 500MB")
     horizon: str = Field("4h", description="how far ahead a plan looks")
     origin_requests_per_s: float = Field(50.0, gt=0, description="most that the origin gets, of all sites together")
@@ -47,7 +48,7 @@ def cache_prepopulation(request: CacheRequest = CacheRequest()) -> dict[str, Any
 
     rows = decided_before(run)
     if not rows:
-        entries = plan_fills(run, view, horizon_s)
+        entries = plan_fills(run, view, horizon_s, request.catalogue)
         rows = keep_decisions(run, entries, as_of=view.as_of, ttl_s=ttl_s, changes=CHANGES)
     approved = approve(
         run, rows, as_of=view.as_of, timeout_s=ttl_s, plan=explain_all,

@@ -12,7 +12,8 @@ import numpy as np
 from blocks.errors import InvalidInput, Refused
 from blocks.native_output import on_stderr
 from tasks.caching.decide.gate import ARMS
-from tasks.caching.decide.placement import Caches, Chosen, Placement, decide_placement
+from tasks.caching.decide.newborn import Catalogue, decide_newborn
+from tasks.caching.decide.placement import NOBODY, Caches, Chosen, Placement, decide_placement
 from tasks.caching.decide.replay import Replayed, replay
 from tasks.caching.decide.requests import Requests, pairs_of
 from tasks.caching.decide.simulators import Made
@@ -126,15 +127,20 @@ def with_handed_back(made: Placement, replayed: Replayed) -> Placement:
 
 def plan(
     log: AccessLog, sites: Sites, horizon_s: int, share: np.ndarray[tuple[int], np.dtype[np.float64]], *,
-    regional_bytes: int = 0, least_confidence: float = 0.0,
+    regional_bytes: int = 0, least_confidence: float = 0.0, catalogue: Catalogue | None = None,
 ) -> tuple[Placement, float]:  # fmt: skip
-    """A plan for what comes after the log, and its CPU seconds; `share` (sites,) of each budget may be used."""
+    """A plan for what comes after the log, and its CPU seconds; `share` (sites,) of each budget may be used.
+
+    A catalogue is of the log's objects: `catalogue.read_catalogue` gives both.
+    """
     requests, regions = _of(log, sites), regions_of(sites)
     number = {name: place for place, name in enumerate(regions)}
     caches = Caches(np.array(sites.budget) * share, np.array([number.get(name, -1) for name in sites.region]),
                     np.full(len(regions), float(regional_bytes)))  # fmt: skip
     begin = time.process_time()
-    made = decide_placement(requests, caches, horizon_s, least_confidence=least_confidence, pairs=pairs_of(requests))
+    newborn = decide_newborn(requests, catalogue, horizon_s, float(requests.ts_s[-1])) if catalogue else NOBODY
+    made = decide_placement(requests, caches, horizon_s, least_confidence=least_confidence, pairs=pairs_of(requests),
+                            newborn=newborn)  # fmt: skip
     return made, time.process_time() - begin
 
 
@@ -163,14 +169,16 @@ def _rows(log: AccessLog, name: str, tier: str, each: Chosen, made: Placement, h
     if longest_s:
         ttl_s = np.minimum(ttl_s, longest_s)
     columns = (each.items.tolist(), each.value.tolist(), each.own.tolist(), ttl_s.tolist(), sure.tolist())
+    new = set(made.newborn.tolist())
     for item, expected, own, ttl, confidence in zip(*columns, strict=True):
-        why = "asked for across the region"
-        if tier == "site":
-            why = (
-                f"{own / expected:.0%} by its own users, the rest by all"
-                if expected
-                else "its own policy would hold it"
-            )
+        if item in new:
+            why = "new: as its kin were asked for at that age"
+        elif tier == "regional":
+            why = "asked for across the region"
+        elif expected:
+            why = f"{own / expected:.0%} by its own users, the rest by all"
+        else:
+            why = "its own policy would hold it"
         yield (name, log.object_name(item), int(log.requests.size[item]), tier, ttl, round(expected, 6),
                round(confidence, 4), why)  # fmt: skip
 

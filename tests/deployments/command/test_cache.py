@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,21 @@ def test_a_site_whose_plan_does_not_win_is_named_and_not_filled(tmp_path: Path) 
     assert "b" in told["sites_refused"]
     assert {row["site"] for row in told["plan"]} <= {"a"}
     assert "b" in document("replay", "cache", path, "--budget", "100B")["sites_refused"]
+
+
+def test_new_objects_of_a_catalogue_are_planned_as_their_kin_were_asked_for(log: Path, tmp_path: Path) -> None:
+    rows = [line.split(",") for line in log.read_text().splitlines()[1:]]
+    first = {name: int(at) for at, _, name, _ in reversed(rows)}
+    end = int(rows[-1][0])
+    lines = [f"{name},100,{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S},{'films' if at else ''}"
+             for name, at in first.items()]  # fmt: skip
+    lines.append(f"/new/film,100,{datetime.fromtimestamp(end - 60, UTC):%Y-%m-%dT%H:%M:%S},films")
+    (tmp_path / "catalogue.csv").write_text("object,bytes,published,tags\n" + "\n".join(lines))
+    words = ("cache", "plan", log, "--budget", "20kB", "--no-gate", "--catalogue", tmp_path / "catalogue.csv")
+    found = [row for row in document(*words)["plan"] if row["object"] == "/new/film"]
+    assert found
+    assert {row["why"] for row in found} == {"new: as its kin were asked for at that age"}
+    assert run(*words[:-1], log).exit_code == 1
 
 
 def test_garbage_lines_are_counted_and_stdout_stays_json(log: Path, tmp_path: Path) -> None:
