@@ -51,7 +51,7 @@ def _site_plan(view: View, site: int, chosen: Chosen, size: Floats) -> SitePlan:
     planned, without = (int(done.scores[policy].site_hits[site]) / many for policy in ("planned", "s3fifo"))
     return SitePlan(view.played.sites.names[site], ARMS[arm].name, arm != REACTIVE, len(chosen.items),
                     int(size[chosen.items].sum()), float(chosen.value.sum()),
-                    float(done.gate.gains()[0, arm, site]), planned, without)  # fmt: skip
+                    float(done.gate.gains()[0, arm, site]), planned, without, view.openings[site])  # fmt: skip
 
 
 @task(name="warm caches", cache_policy=NO_CACHE, persist_result=False)

@@ -21,6 +21,8 @@ REASONS = {
     "plan-wins": "plans hit {gain:.1%} more of its requests",
     "handed-back": "plans no longer win: it gets back what its own policy would hold",
     "plan-does-not-win": "plans do not win on its log: {with:.1%} hits with, {without:.1%} without",
+    "outside-window": "its window begins in about {wait_h} h",
+    "cleaner-hour-later": "the cleanest hour of its window is in about {wait_h} h",
     "nothing-to-fill": "nothing is expected to be asked for",
 }
 
