@@ -29,6 +29,9 @@ class CacheRequest(ActingRequest):
     horizon: str = Field("4h", description="how far ahead a plan looks")
     window: str = Field("", description="01:00-05:00: when sites may be warmed, by their own local time; empty: always")
     low_carbon: bool = Field(False, description="in the cleanest hour of the window (of the day, where there is none)")
+    confidence: float = Field(
+        0.0, ge=0, le=1, description="leave out what is less likely to be asked for; the seed: 0.8"
+    )
     origin_requests_per_s: float = Field(50.0, gt=0, description="most that the origin gets, of all sites together")
     origin_bytes_per_s: float = Field(50e6, gt=0, description="the same in bytes")
     origin_in_flight: int = Field(8, ge=1, le=1000, description="the same at once")
@@ -51,7 +54,7 @@ def cache_prepopulation(request: CacheRequest = CacheRequest()) -> dict[str, Any
 
     rows = decided_before(run)
     if not rows:
-        entries = plan_fills(run, view, horizon_s, request.catalogue)
+        entries = plan_fills(run, view, horizon_s, request.catalogue, request.confidence)
         rows = keep_decisions(run, entries, as_of=view.as_of, ttl_s=ttl_s, changes=CHANGES)
     approved = approve(
         run, rows, as_of=view.as_of, timeout_s=ttl_s, plan=explain_all,

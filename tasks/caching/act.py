@@ -29,11 +29,13 @@ from tasks.run import Run
 
 
 @task(name="plan caches", cache_policy=NO_CACHE, persist_result=False)
-def plan_fills(run: Run, view: View, horizon_s: int, catalogue_file: str) -> list[dict[str, Any]]:
+def plan_fills(run: Run, view: View, horizon_s: int, catalogue_file: str, confidence: float) -> list[dict[str, Any]]:
     """The plan after the log, as a file beside the store, and an entry a site."""
     played, done = view.played, view.played.replayed
     log, catalogue = read_catalogue(Path(catalogue_file), played.log) if catalogue_file else (played.log, None)
-    made, _ = plan(log, played.sites, horizon_s, share_of(done.gate.verdict), catalogue=catalogue)
+    made, _ = plan(
+        log, played.sites, horizon_s, share_of(done.gate.verdict), catalogue=catalogue, least_confidence=confidence
+    )
     made = with_handed_back(made, done)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([ROW, *plan_rows(log, played.sites, made, horizon_s)])
@@ -48,7 +50,7 @@ def plan_fills(run: Run, view: View, horizon_s: int, catalogue_file: str) -> lis
 def _site_plan(view: View, site: int, chosen: Chosen, size: Floats) -> SitePlan:
     done = view.played.replayed
     arm, many = int(done.gate.verdict[site]), max(int(done.site_requests[site]), 1)
-    planned, without = (int(done.scores[policy].site_hits[site]) / many for policy in ("planned", "s3fifo"))
+    planned, without = (int(each.site_hits[site]) / many for each in (done.scores["planned"], done.own))
     return SitePlan(view.played.sites.names[site], ARMS[arm].name, arm != REACTIVE, len(chosen.items),
                     int(size[chosen.items].sum()), float(chosen.value.sum()),
                     float(done.gate.gains()[0, arm, site]), planned, without, view.openings[site])  # fmt: skip

@@ -58,6 +58,7 @@ class Played:
             "played_share": self.played_share,
             "sites": [
                 {"site": name, "requests": int(done.site_requests[site]), "budget_bytes": self.sites.budget[site],
+                 "policy": self.sites.policy[site],
                  "verdict": ARMS[gate.verdict[site]].name,
                  "hit_ratio": {policy: score.site_hits[site] / max(int(done.site_requests[site]), 1)
                                for policy, score in done.scores.items()},
@@ -106,7 +107,9 @@ def play(log: AccessLog, sites: Sites, horizon_s: int, policies: dict[str, Made]
     """Replay a log: what it would have hit with each policy, and with plans behind the gate."""
     requests, budget, share = sample(_of(log, sites), sites.budget, horizon_s)
     with on_stderr():  # libcachesim talks
-        done = replay(requests, budget, horizon_s, policies=policies, can_pin=sites.can_pin, told=told)
+        done = replay(
+            requests, budget, horizon_s, policies=policies, can_pin=sites.can_pin, own=sites.policy, told=told
+        )
     _, cpu_s = plan(log, sites, horizon_s, np.ones(len(sites.names)))
     return Played(log, sites, done, cpu_s, share)
 
@@ -114,7 +117,7 @@ def play(log: AccessLog, sites: Sites, horizon_s: int, policies: dict[str, Made]
 def verdicts(log: AccessLog, sites: Sites, horizon_s: int, told: Told) -> Replayed:
     """A replay for what its gate says at the log's end."""
     requests, budget, _ = sample(_of(log, sites), sites.budget, horizon_s)
-    return replay(requests, budget, horizon_s, policies={}, can_pin=sites.can_pin, told=told)
+    return replay(requests, budget, horizon_s, policies={}, can_pin=sites.can_pin, own=sites.policy, told=told)
 
 
 def with_handed_back(made: Placement, replayed: Replayed) -> Placement:

@@ -107,7 +107,7 @@ def test_the_next_days_log_scores_what_was_promised_once_and_the_report_tells(
     total = sum(row.happened["hits"] for row in outcomes.values())
     assert total == pytest.approx(sum(promised.values()), rel=0.25)
     cards = Store.open().scorecards(flow="cache-prepopulation")
-    assert {card.method for card in cards} == {"planned", "s3fifo"}
+    assert {card.method for card in cards} == {"planned", "own policy"}
 
     sections = Store.open().sections(flow="cache-prepopulation")
     told = {each.title: each.content for each in sections}

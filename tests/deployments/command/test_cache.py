@@ -145,6 +145,7 @@ def test_bad_words_are_one_line(log: Path, words: list[str], told: str) -> None:
         ("name\na\n", "no column `site`"),
         ("site\na\na\n", ":3: site is `a` a second time"),
         ("site,pins\na,perhaps\n", ":2: pins is `perhaps`"),
+        ("site,policy\na,fifo\n", ":2: policy is `fifo`"),
         ("site,budget\na,-1\n", ":2: `-1` is no budget"),
         ("site,ttl\ns0,1h\n", "site s0: it keeps objects 3600 s, less than the horizon of 14400 s"),
     ],
