@@ -16,6 +16,7 @@ Noun = TypeVar("Noun", bound=BaseModel)
 ReadBlock = Callable[[str, str], str]  # the secret of (block name, where it is needed)
 
 MASK = "**********"
+SERVERS = ("metrics", "alertmanager")  # of the fleet itself, with secrets
 
 
 class ResolvedSecret(SecretStr):
@@ -100,7 +101,7 @@ def public_data(fleet: Fleet) -> dict[str, Any]:
 
 def join_secrets(data: dict[str, Any], literals: dict[str, str]) -> dict[str, Any]:
     """The inverse of `split_secrets`, in place: each mask replaced by its secret, where there is one."""
-    holders: list[tuple[Path, Any]] = [(("metrics",), data.get("metrics"))]
+    holders: list[tuple[Path, Any]] = [((part,), data.get(part)) for part in SERVERS]
     for index, cluster in enumerate(data.get("clusters", [])):
         holders += [(("clusters", index, part), cluster.get(part)) for part in ("kubernetes", "metrics")]
     for path, holder in holders:
@@ -112,7 +113,9 @@ def join_secrets(data: dict[str, Any], literals: dict[str, str]) -> dict[str, An
 
 def _secrets(fleet: Fleet, data: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any], str, SecretStr]]:
     """Each secret that is set: its path, the mapping of `data` it stands in, its field and its value."""
-    holders: list[tuple[Path, BaseModel | None, Any]] = [(("metrics",), fleet.metrics, data.get("metrics"))]
+    holders: list[tuple[Path, BaseModel | None, Any]] = [
+        ((part,), getattr(fleet, part), data.get(part)) for part in SERVERS
+    ]
     for index, cluster in enumerate(fleet.clusters):
         plain = data["clusters"][index]
         for part in ("kubernetes", "metrics"):

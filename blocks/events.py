@@ -80,12 +80,24 @@ class TrafficDiverted(Event):
     moved: list[str] = Field(description="those of which the weights were changed; none in shadow mode")
 
 
+class HealthDegraded(Event):
+    """At most one per monitoring pass and site: something critical is found there that the pass before had not."""
+
+    name: ClassVar[str] = "continuum.health.degraded"
+
+    as_of: datetime = Field(description="when the pass looked")
+    site: str = Field(description="name of the site; `fleet` for what is of no site")
+    findings: list[str] = Field(min_length=1, description="what is critical there, in words")
+    health: float | None = Field(description="of the whole fleet, 0-1; null where nothing is known")
+
+
 EVENTS: tuple[type[Event], ...] = (
     ForecastBreached,
     AnomaliesDetected,
     ScalingBlinded,
     WorkloadCreated,
     TrafficDiverted,
+    HealthDegraded,
 )
 
 

@@ -148,11 +148,8 @@ class Workload(Model):
     latency_ms: Number | None = Field(None, gt=0, description="latency its users bear, milliseconds")
 
 
-class Metrics(Model):
-    """A Prometheus server and the queries that give each pool's demand.
-
-    A query may use `$cluster`; its result must carry a `node_pool` label (and `cluster`, unless `$cluster` is used).
-    """
+class HttpAccess(Model):
+    """A server, and who we are to it."""
 
     url: Url = Field(description="base URL, e.g. `https://prometheus.example:9090`, without /api/v1")
     username: str | None = Field(None, description="user of basic authentication")
@@ -160,6 +157,14 @@ class Metrics(Model):
     token: SecretStr | None = Field(None, description="bearer token: `${ENV}` or `secret:BLOCK`")
     ca_file: str | None = Field(None, description="PEM file of the certificate authority; default: the system's")
     verify_tls: bool = Field(True, description="false accepts any certificate: only on a network you trust")
+
+
+class Metrics(HttpAccess):
+    """A Prometheus server and the queries that give each pool's demand.
+
+    A query may use `$cluster`; its result must carry a `node_pool` label (and `cluster`, unless `$cluster` is used).
+    """
+
     cpu_cores: str = Field("node_pool:cpu_usage:cores", description="PromQL: CPU in use, cores")
     memory_bytes: str = Field("node_pool:memory_usage:bytes", description="PromQL: memory in use, bytes")
     nodes_ready: str = Field("node_pool:nodes_ready:count", description="PromQL: Ready nodes, for energy reports")
@@ -182,6 +187,9 @@ class Fleet(Model):
         "any", description="propose mode: `verified` takes only answers of `continuum approve`, with a token"
     )
     dns: CloudAccess = Field(CloudAccess(), description="how to reach Route 53, for weighted records")
+    alertmanager: HttpAccess | None = Field(
+        None, description="an Alertmanager that hears what `fleet-monitoring` finds"
+    )
 
     @model_validator(mode="after")
     def _identities(self) -> Self:

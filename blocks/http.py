@@ -177,6 +177,15 @@ def fetch_json(http: requests.Session, method: str, url: str, *, where: str, **k
     ContinuumError: the kind that fits: `Unreachable` (no connection, 5xx, HTML where JSON was expected), `TimedOut`,
         `Unauthorized`, `NotFound`, `Conflict`, `Throttled`, `InvalidInput`. No message holds a credential.
     """
+    response = fetch(http, method, url, where=where, **kwargs)
+    try:
+        return response.json()
+    except requests.exceptions.JSONDecodeError:
+        raise not_json(_without_credentials(response), where=where) from None
+
+
+def fetch(http: requests.Session, method: str, url: str, *, where: str, **kwargs: Any) -> requests.Response:
+    """What `url` answers with a 2xx status; raises as `fetch_json`."""
     try:
         response = http.request(method, url, **kwargs)
     except requests.RequestException as error:
@@ -184,10 +193,7 @@ def fetch_json(http: requests.Session, method: str, url: str, *, where: str, **k
     if not response.ok:
         retry_after = response.headers.get("Retry-After")
         raise of_status(response.status_code, _without_credentials(response), where=where, retry_after=retry_after)
-    try:
-        return response.json()
-    except requests.exceptions.JSONDecodeError:
-        raise not_json(_without_credentials(response), where=where) from None
+    return response
 
 
 def of_status(status: int, body: bytes, *, where: str, retry_after: str | None = None) -> ContinuumError:

@@ -41,14 +41,9 @@ def encode(inputs: Mapping[str, Tensor], request_id: str, *, binary: bool) -> tu
     """Body and headers of an inference request; no `id` where `request_id` is empty."""
     described, tail = [], b""
     for name, tensor in inputs.items():
-        entry: dict[str, Any] = {"name": name, "shape": list(tensor.shape), "datatype": datatype_of(tensor)}
-        if binary:
-            raw = _to_bytes(tensor)
-            entry["parameters"] = {"binary_data_size": len(raw)}
-            tail += raw
-        else:
-            entry["data"] = _to_list(tensor)
+        entry, raw = describe(name, tensor, binary=binary)
         described.append(entry)
+        tail += raw
     document: dict[str, Any] = {"id": request_id} if request_id else {}
     document |= {"inputs": described} | ({"parameters": {"binary_data_output": True}} if binary else {})
     try:
@@ -60,6 +55,19 @@ def encode(inputs: Mapping[str, Tensor], request_id: str, *, binary: bool) -> tu
     return head + tail, {"Content-Type": "application/octet-stream", HEADER: str(len(head))}
 
 
+def describe(name: str, tensor: Tensor, *, binary: bool) -> tuple[dict[str, Any], bytes]:
+    """What the JSON says of a tensor, and the raw bytes behind it (none where its values are in the JSON).
+
+    >>> describe("x", np.array([1, 2], np.int8), binary=False)
+    ({'name': 'x', 'shape': [2], 'datatype': 'INT8', 'data': [1, 2]}, b'')
+    """
+    entry: dict[str, Any] = {"name": name, "shape": list(tensor.shape), "datatype": datatype_of(tensor)}
+    if not binary:
+        return entry | {"data": _to_list(tensor)}, b""
+    raw = _to_bytes(tensor)
+    return entry | {"parameters": {"binary_data_size": len(raw)}}, raw
+
+
 def head_of(body: bytes, length: str | None, *, where: str) -> tuple[bytes, bytes]:
     """The JSON and the raw bytes of a body, `length` being the header that says where one ends."""
     if length is None:
@@ -69,16 +77,16 @@ def head_of(body: bytes, length: str | None, *, where: str) -> tuple[bytes, byte
     return body[: int(length)], body[int(length) :]
 
 
-def decode(document: Any, tail: bytes, *, where: str) -> dict[str, Tensor]:
-    """The outputs of an inference answer by name, each with the shape that it states.
+def decode(document: Any, tail: bytes, *, where: str, side: str = "outputs") -> dict[str, Tensor]:
+    """The outputs of an inference answer (or the `inputs` of a request) by name, each with the shape that it states.
 
     Raises
     ------
-    InvalidInput: an output is not what it says: type, shape, number of values or of bytes.
+    InvalidInput: one is not what it says: type, shape, number of values or of bytes.
     """
     found: dict[str, Tensor] = {}
     try:
-        for entry in document["outputs"]:
+        for entry in document[side]:
             size = (entry.get("parameters") or {}).get("binary_data_size")
             shape, datatype = [int(length) for length in entry["shape"]], entry["datatype"]
             if size is None:
@@ -92,9 +100,9 @@ def decode(document: Any, tail: bytes, *, where: str) -> dict[str, Tensor]:
             found[str(entry["name"])] = values.reshape(shape)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, struct.error) as error:
         said = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise InvalidInput(f"an output does not fit the protocol: {said:.120}", where=where) from None
+        raise InvalidInput(f"an {side[:-1]} does not fit the protocol: {said:.120}", where=where) from None
     if tail:
-        raise InvalidInput(f"{len(tail)} bytes belong to no output", where=where)
+        raise InvalidInput(f"{len(tail)} bytes belong to no {side[:-1]}", where=where)
     return found
 
 

@@ -16,7 +16,7 @@ from prefect.events import EventTrigger, ResourceSpecification
 from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, Posture
 
-from blocks.events import AnomaliesDetected, BudgetExceeded, ScalingBlinded, TrafficDiverted
+from blocks.events import AnomaliesDetected, BudgetExceeded, HealthDegraded, ScalingBlinded, TrafficDiverted
 
 ALERTS_BLOCK = "continuum-alerts"  # a notification block of any type, made by a person
 OURS = ResourceSpecification.model_validate(
@@ -25,7 +25,9 @@ OURS = ResourceSpecification.model_validate(
 ENDED = ("Completed", "Failed", "TimedOut", "Crashed", "Cancelled", "Cancelling", "Suspended", "Paused")
 SILENT = timedelta(minutes=10)  # three of Prefect's heartbeats of three minutes, and a little
 NO_PASS = timedelta(minutes=30)  # six passes of the five-minute schedules
-NEEDS_A_PERSON = (ScalingBlinded.name, AnomaliesDetected.name, TrafficDiverted.name, BudgetExceeded.name)
+NEEDS_A_PERSON = (
+    ScalingBlinded.name, AnomaliesDetected.name, TrafficDiverted.name, BudgetExceeded.name, HealthDegraded.name,
+)  # fmt: skip
 
 Change = Literal["created", "changed", "unchanged"]
 
@@ -71,7 +73,8 @@ def wanted(alerts: UUID | None) -> list[AutomationCore]:
         ),
         AutomationCore(
             name="continuum: the fleet needs a person",
-            description="Pools scaled blindly, values unlike their past, traffic taken off a site, a budget exceeded.",
+            description="Pools scaled blindly, values unlike their past, traffic taken off a site, a budget exceeded, "
+            "something critical at a site.",
             trigger=EventTrigger(
                 expect=set(NEEDS_A_PERSON), posture=Posture.Reactive,
                 match=ResourceSpecification.model_validate({"prefect.resource.id": "continuum.fleet.*"}),

@@ -17,6 +17,7 @@ from blocks.fleet_file import load_fleet
 from blocks.store import Store
 from blocks.store.tables import Section
 from deployments import evidence
+from deployments.demo_caches import caches_section, warm_caches
 from deployments.evidence import Outcome
 from deployments.first_training import has_models, train_first
 from deployments.own_home import own_home
@@ -72,6 +73,8 @@ def run_demo(*, resume: bool, speed: float, seed: int, progress: Progress) -> Ou
         _move(fleet, simulation, outcome)
         progress("accounting the energy, and moving a flexible run to a cleaner hour")
         _energy(outcome)
+        progress("warming the edge caches")
+        warm_caches(simulation, outcome, lambda flow: _run("cache-prepopulation", flow, outcome))
         if not (outcome.complete() or resume):
             outcome.problems.append(f"after {PASSES[1]} passes not all that a demo shows was seen; look at the report")
         progress("writing the report")
@@ -205,10 +208,14 @@ def _write_report(fleet: Fleet, outcome: Outcome) -> Path:
     from deployments.command.report import write_report
 
     store = Store.open()
-    content = evidence.log_section(outcome) | {"plots": evidence.pictures(fleet, store, outcome)}
+    told = [
+        evidence.log_section(outcome) | {"plots": evidence.pictures(fleet, store, outcome)},
+        caches_section(outcome),
+    ]
     store.save_sections(
-        [Section(flow_run_id="demo", flow="a demo", subject=fleet.name, title=content["title"], content=content)]
-    )
+        [Section(flow_run_id="demo", flow="a demo", subject=fleet.name, title=content["title"], ordinal=ordinal,
+                 content=content) for ordinal, content in enumerate(told)]
+    )  # fmt: skip
     return write_report(store, Path.cwd() / "report.html", title="Continuum demo")
 
 

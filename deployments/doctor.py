@@ -6,16 +6,20 @@ import importlib.metadata
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
+
+import yaml
 
 from blocks import settings
 from blocks.errors import ContinuumError
 from blocks.fleet import Autoscaler, Cluster, Fleet, pool_id
 from blocks.http import fetch_json, session
+from blocks.inventory import resolve_secrets
 from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store
 
@@ -25,7 +29,7 @@ Level = Literal["ok", "warning", "failed"]
 WORKING = {"prefect": ("3.8.8",), "fastapi": ("0.139.",), "starlette": ("1.0.", "0."), "sqlalchemy": ("2.0.",)}
 LEAST_FREE_BYTES = 2**30
 
-# What the flows ask of a cluster: (verb, resource, group, needed to look only). See deployments/kubernetes/rbac-*.yaml.
+# What cluster-scaling asks of a cluster: (verb, resource, group, needed to look only). See rbac-shadow and rbac-act.
 RIGHTS = (
     ("list", "nodes", "", True),
     ("list", "pods", "", True),
@@ -36,6 +40,13 @@ RIGHTS = (
     ("create", "leases", "coordination.k8s.io", False),
     ("update", "leases", "coordination.k8s.io", False),
 )
+ROLES = Path(__file__).parent / "kubernetes"
+# Files with what these flows ask besides; a ClusterRole `...-look` is what looking needs.
+MORE_RIGHTS = {
+    "workload-placement": "rbac-place.yaml",
+    "traffic-routing": "rbac-traffic.yaml",
+    "workload-migration": "rbac-move.yaml",
+}
 
 
 @dataclass(frozen=True)
@@ -47,13 +58,14 @@ class Check:
     detail: str
 
 
-def examine(fleet: Fleet | None, *, act: bool) -> Iterator[Check]:
+def examine(fleet: Fleet | None, *, act: bool, flows: Sequence[str] = ()) -> Iterator[Check]:
     """Every check in order; those of clusters side by side.
 
     Parameters
     ----------
     fleet: whose clusters, clouds and metrics are looked at too; None for this machine alone.
     act: whether the rights that acting needs are missed where they are not there.
+    flows: of `MORE_RIGHTS`, those whose rights are asked for besides those of cluster-scaling.
     """
     for name, check in (("python", _python), ("packages", _packages), ("state folder", _home), ("store", _store),
                         ("journal", _journal), ("freezes", _freezes), ("Prefect server", _prefect)):  # fmt: skip
@@ -61,7 +73,7 @@ def examine(fleet: Fleet | None, *, act: bool) -> Iterator[Check]:
     if fleet is not None:
         yield _guarded("metrics", lambda: _metrics(fleet))
         with ThreadPoolExecutor(16) as threads:
-            for checks in threads.map(lambda cluster: list(_cluster(cluster, act)), fleet.clusters):
+            for checks in threads.map(lambda cluster: list(_cluster(cluster, act, flows)), fleet.clusters):
                 yield from checks
 
 
@@ -150,8 +162,7 @@ def _metrics(fleet: Fleet) -> tuple[Level, str]:
     return "ok", ", ".join(words)
 
 
-def _cluster(cluster: Cluster, act: bool) -> Iterator[Check]:
-    from blocks.inventory import resolve_secrets
+def _cluster(cluster: Cluster, act: bool, flows: Sequence[str]) -> Iterator[Check]:
     from blocks.node_pools import connect
 
     def rights() -> tuple[Level, str]:
@@ -179,6 +190,22 @@ def _cluster(cluster: Cluster, act: bool) -> Iterator[Check]:
 
     yield _guarded(f"cluster {cluster.name}", rights)
     yield _guarded(f"node pools of {cluster.name}", pools)
+    for name in flows:
+        yield _guarded(f"{name} in {cluster.name}", partial(_more_rights, cluster, MORE_RIGHTS[name], act))
+
+
+def _more_rights(cluster: Cluster, file: str, act: bool) -> tuple[Level, str]:
+    """Whether all is allowed that the roles of a file allow."""
+    roles = [each for each in yaml.safe_load_all((ROLES / file).read_text()) if each["kind"] == "ClusterRole"]
+    rules = [rule for each in roles if act or each["metadata"]["name"].endswith("-look") for rule in each["rules"]]
+    api = KubernetesApi.connect(resolve_secrets(cluster))
+    asked = [(verb, resource, group) for rule in rules for group in rule["apiGroups"] for resource in rule["resources"]
+             for verb in rule["verbs"]]  # fmt: skip
+    missing = [f"{verb} {resource}" for verb, resource, group in asked if not _may(api, verb, resource, group)]
+    if missing:
+        told = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        return "failed", f"no right to {told}. To mend it: kubectl apply -f deployments/kubernetes/{file}"
+    return "ok", f"all {len(asked)} rights that it needs besides" if asked else "it needs no more rights to look"
 
 
 def _may(api: KubernetesApi, verb: str, resource: str, group: str) -> bool:

@@ -40,6 +40,7 @@ class Outcome:
     energy: dict[str, Any] = field(default_factory=dict)
     cleaner: dict[str, Any] = field(default_factory=dict)
     moved: list[dict[str, Any]] = field(default_factory=list)
+    caches: dict[str, Any] = field(default_factory=dict)
     report: str = ""
     home: str = ""
 

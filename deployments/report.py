@@ -3,7 +3,8 @@
 A section is a dict: `title`, `paragraphs` (list of str), `table` ({"columns", "rows"} or None), `plots` (list).
 A plot is a dict: `title`, `unit`, and any of `lines`, `steps` ([{"label", "t", "y"}]),
 `bands` ([{"label", "t", "low", "high"}]) and `marks` ([{"t", "label"}]); `t` are seconds since 1970 UTC. Or it has
-`x_unit` and `points` ([{"label", "x", "y"}]) over a plain axis. `free_y`: the axis does not begin at 0.
+`x_unit` and `points` ([{"label", "x", "y"}]), `arrows` ([[x, y], [x, y]]) over a plain axis. `free_y`: the axis does
+not begin at 0.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ def draw(plot: Mapping[str, Any]) -> str:
                           fontsize=7.5, rotation=90, va="top", ha="right", color="#5b6675")  # fmt: skip
         for number, points in enumerate(plot.get("points", ())):
             axes.scatter(points["x"], points["y"], s=14, color=_OTHERS[number % 4], label=points["label"])
+        for begin, end in plot.get("arrows", ()):
+            axes.annotate("", end, begin, arrowprops={"arrowstyle": "->", "color": _OTHERS[1], "lw": 1.2})
         if "bars" in plot:
             axes.barh(plot["bars"]["labels"], _values(plot["bars"]["values"]), color=_OTHERS[0])
             axes.invert_yaxis()

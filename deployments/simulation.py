@@ -52,6 +52,15 @@ class Simulation:
         """End a fault now; all of them without an id."""
         return dict(self._ask("DELETE", f"/faults/{quote(fault_id, safe='')}" if fault_id else "/faults"))
 
+    def edge(self, path: str = "", method: str = "GET") -> dict[str, Any]:
+        """The simulated edge caches and what their users will ask for: see `deployments/local/edge_caches.py`."""
+        return dict(self._ask(method, f"/edge{path}"))
+
+    def edge_log(self) -> str:
+        """Their access log, as CSV."""
+        with session(timeout_s=60.0) as http:
+            return http.get(f"{self.url}/edge/log.csv").text
+
     def _ask(self, method: str, path: str, **body: Any) -> Any:
         with session(timeout_s=60.0) as http:
             return fetch_json(http, method, f"{self.url}{path}", where="simulated fleet", **body)

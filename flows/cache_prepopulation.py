@@ -13,6 +13,7 @@ from tasks.caching.decide.fills import CHANGES, no_longer_wins
 from tasks.caching.observe import observe_log
 from tasks.caching.origin import Limits
 from tasks.caching.report import cache_sections, explain, explain_all
+from tasks.caching.scorecard import score_due
 from tasks.carbon.files import seconds_of
 from tasks.run import open_run
 
@@ -28,16 +29,21 @@ class CacheRequest(ActingRequest):
     origin_requests_per_s: float = Field(50.0, gt=0, description="most that the origin gets, of all sites together")
     origin_bytes_per_s: float = Field(50e6, gt=0, description="the same in bytes")
     origin_in_flight: int = Field(8, ge=1, le=1000, description="the same at once")
+    origin_usd_per_gb: float = Field(0.0, ge=0, description="what a GB from the origin costs; 0: no cost is told")
+    origin_latency_s: float | None = Field(
+        None, gt=0, description="what the origin usually takes; twice that stops. Empty: what its first answers take"
+    )
 
 
 @flow(name="cache-prepopulation", description=__doc__)
 def cache_prepopulation(request: CacheRequest = CacheRequest()) -> dict[str, Any]:
-    """Mend what a killed run left; then read and play the log, plan, record, approve, warm, report."""
+    """Mend what a killed run left; read and play the log; score earlier plans; plan, record, approve, warm, report."""
     run = open_run("cache-prepopulation", request.fleet, request.mode)
     ttl_s, horizon_s = float(request.approval_timeout_s), seconds_of(request.horizon, "horizon")
 
     left_over = finish_left_over(run)
     view = observe_log(request.log, request.sites, request.budget, horizon_s)
+    marked = score_due(run, view)
 
     rows = decided_before(run)
     if not rows:
@@ -48,10 +54,13 @@ def cache_prepopulation(request: CacheRequest = CacheRequest()) -> dict[str, Any
         check=lambda changes: no_longer_wins([row.subject for row in changes], view.played.refused),
     )  # fmt: skip
 
-    limits = Limits(request.origin_requests_per_s, request.origin_bytes_per_s, request.origin_in_flight)
-    results = act_on(run, approved, request.caches, limits)
+    limits = Limits(
+        request.origin_requests_per_s, request.origin_bytes_per_s, request.origin_in_flight,
+        baseline_s=request.origin_latency_s,
+    )  # fmt: skip
+    results, warmed = act_on(run, approved, request.caches, limits)
 
-    told = cache_sections([row.content for row in rows], view.played.record()["flushed"])
+    told = cache_sections([row.content for row in rows], view.played, warmed, marked, request.origin_usd_per_gb)
     return publish_acts(run, told, rows, results, left_over, explain, view.trouble)
 
 

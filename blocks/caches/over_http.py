@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -30,6 +31,8 @@ KINDS = {
     "cloudfront": Kind(False, ""),
 }
 ONLY_CACHED = {"Cache-Control": "only-if-cached"}  # RFC 9111, section 5.2.1.7
+WARMER = "continuum-cache-warmer"  # our User-Agent: what a cache tells the requests by that may fill its pinned part
+NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])  # one that was set for us would make caches pass by what follows
 READ_TIMEOUT_S = 90.0  # longer than nginx gives an origin (60 s): it must give up before we do
 
 
@@ -53,8 +56,9 @@ class HttpCache:
         self._probes: bool | None = None if self._kind.probes else False
         self._first = asyncio.Lock()
         self._extensions = {"sni_hostname": host} if host and parts.scheme == "https" else {}
+        headers = {"User-Agent": WARMER} | ({"Host": host} if host else {})
         self._http = httpx.AsyncClient(
-            base_url=url, limits=limits, timeout=timeout, headers={"Host": host} if host else {},
+            base_url=url, limits=limits, timeout=timeout, headers=headers, cookies=CookieJar(NO_COOKIES),
             trust_env=parts.host not in LOOPBACK,
         )  # fmt: skip
 

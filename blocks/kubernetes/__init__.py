@@ -12,6 +12,7 @@ from blocks.kubernetes.nodes import (
     count_by_pool,
     is_ready,
     is_schedulable,
+    is_under_pressure,
 )
 from blocks.kubernetes.ownership import HANDS_OFF, MANAGED_BY, OURS, is_hands_off, owner
 from blocks.kubernetes.pod_requests import NO_PODS, PoolPods, pods_by_pool
@@ -34,6 +35,7 @@ __all__ = [
     "is_hands_off",
     "is_ready",
     "is_schedulable",
+    "is_under_pressure",
     "owner",
     "pods_by_pool",
     "room_by_pool",

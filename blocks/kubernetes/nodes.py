@@ -17,6 +17,7 @@ POOL_LABEL = {
     Provider.K3S: "continuum.io/node-pool",
 }
 KARPENTER_LABEL = "karpenter.sh/nodepool"  # on the nodes that Karpenter makes, with the name of its NodePool
+PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure")
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 NEVER_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 MIRROR = "kubernetes.io/config.mirror"
@@ -40,6 +41,12 @@ def is_ready(node: Object) -> bool:
 def is_schedulable(node: Object) -> bool:
     """Whether the node is not cordoned."""
     return not (node.get("spec") or {}).get("unschedulable")
+
+
+def is_under_pressure(node: Object) -> bool:
+    """Whether its kubelet lacks memory, disk or process ids, and evicts pods or is about to."""
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    return any(each.get("type") in PRESSURES and each.get("status") == "True" for each in conditions)
 
 
 def count_by_pool(nodes: Iterable[Object], provider: Provider) -> dict[str, PoolNodes]:

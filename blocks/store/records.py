@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import func, update
@@ -71,12 +71,16 @@ class Store(Database):
         with self.read() as session:
             return set(session.exec(select(Decision.subject).distinct()))
 
-    def decided(self, flow: str, begin: datetime, end: datetime) -> Iterator[Decided]:
+    def decided(
+        self, flow: str, begin: datetime, end: datetime, *, states: Sequence[str] = (), action: str | None = None
+    ) -> Iterator[Decided]:
         """Decisions of a flow made for a time in [begin, end), in order of that time; many, so a few at a time."""
         columns = [col(getattr(Decision, name)) for name in Decided._fields]
         query = (sql_select(*columns).where(col(Decision.flow) == flow, col(Decision.as_of) >= begin,
                                             col(Decision.as_of) < end)
                  .order_by(col(Decision.as_of), col(Decision.ordinal)))  # fmt: skip
+        query = query.where(col(Decision.state).in_(states)) if states else query
+        query = query.where(col(Decision.action) == action) if action is not None else query
         with self.read() as session:
             for row in session.execute(query.execution_options(yield_per=5 * _CHUNK)):
                 yield Decided(*row)
@@ -86,6 +90,14 @@ class Store(Database):
         query = select(Decision.as_of).where(Decision.flow == flow).order_by(col(Decision.as_of)).limit(1)
         with self.read() as session:
             return session.exec(query if since is None else query.where(Decision.as_of >= since)).first()
+
+    def last_decided(self, flow: str, before: datetime) -> list[Decided]:
+        """The decisions of the last time before a moment that a flow decided for; empty where there is none."""
+        query = (select(Decision.as_of).where(Decision.flow == flow, Decision.as_of < before)
+                 .order_by(col(Decision.as_of).desc()).limit(1))  # fmt: skip
+        with self.read() as session:
+            as_of = session.exec(query).first()
+        return list(self.decided(flow, as_of, as_of + timedelta(microseconds=1))) if as_of else []
 
     def proposals(self, flow_run_id: str) -> list[Decision]:
         """Every decision that this flow run stored, in recorded order: what a resumed run loads instead of deciding."""

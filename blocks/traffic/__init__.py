@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from blocks.errors import InvalidInput, Refused
 from blocks.fleet import Fleet
@@ -14,6 +14,8 @@ from blocks.kubernetes import KubernetesApi
 ROUTE53 = "route53"
 GATEWAY, ISTIO, INGRESS = "gateway", "istio", "ingress"
 KINDS = (GATEWAY, ISTIO, INGRESS)
+Session = Mapping[str, Any]
+"""What keeps a user to a backend, as the object has it."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,15 @@ class RouteState:
     weights: whole numbers >= 0 by backend, in the API's own words (a Service, a host, a record's SetIdentifier).
     version: changes when somebody writes the route; give it back as `if_match`.
     ttl_s: seconds for which clients keep an old answer, or None where each request is routed anew.
+    session: what keeps a user who came once to the same backend, or None. Such users stay also where a weight is 0.
+    kept_s: for how many seconds it keeps them, where that is written there.
     """
 
     weights: dict[str, int]
     version: str
     ttl_s: int | None = None
+    session: Session | None = None
+    kept_s: int | None = None
 
 
 class WeightedRoute(Protocol):
@@ -41,12 +47,13 @@ class WeightedRoute(Protocol):
         """The weights now; `Refused` where other tools own the route, or its rules differ from one another."""
         ...
 
-    def write(self, weights: Mapping[str, int], if_match: str) -> None:
-        """Set the weights of all its backends, and nothing else of the object.
+    def write(self, weights: Mapping[str, int], session: Session | None, if_match: str) -> None:
+        """Set the weights of all its backends and what keeps users, and nothing else of the object.
 
         Raises
         ------
-        Conflict: somebody wrote it since it was `if_match`. Refused: as `read`, or all weights would be 0.
+        Conflict: somebody wrote it since it was `if_match`. Refused: as `read`, or all weights would be 0, or the
+            session is another and nothing at such a route keeps users.
         """
         ...
 
@@ -88,3 +95,21 @@ def check_weights(weights: Mapping[str, int], known: Mapping[str, int], where: s
         raise Refused(f"its backends are {', '.join(sorted(known))}", where=where, fix="give a weight for each of them")
     if sum(weights.values()) <= 0 or min(weights.values()) < 0:
         raise Refused("all weights would be 0, and nobody would serve", where=where, fix="leave one above 0")
+
+
+def new_session(seen: Session | None, keep_s: int) -> Session:
+    """A cookie of Gateway API's sessionPersistence; its name ends in a number, and the next makes the old ones void.
+
+    >>> new_session({"sessionName": "shop-4"}, 60)["sessionName"], new_session(None, 60)["sessionName"]
+    ('shop-5', 'continuum-site-1')
+    """
+    base, _, number = str((seen or {}).get("sessionName", "")).rpartition("-")
+    name = f"{base}-{int(number) + 1}" if base and number.isdecimal() else "continuum-site-1"
+    return {"sessionName": name, "type": "Cookie", "absoluteTimeout": f"{keep_s}s",
+            "cookieConfig": {"lifetimeType": "Permanent"}}  # fmt: skip
+
+
+def keeps_nobody(where: str) -> Refused:
+    """Why a route that has no sessions gets none."""
+    return Refused("nothing at it keeps a user to a backend", where=where,
+                   fix="leave `keep_users_s` out, or route by a Gateway API HTTPRoute")  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any, Self
 from blocks.aws import Fixes, aws_client, aws_errors
 from blocks.errors import CloudRefused, Conflict, NotFound, Refused, Throttled, Unauthorized
 from blocks.fleet import CloudAccess
-from blocks.traffic import RouteState, check_weights
+from blocks.traffic import RouteState, Session, check_weights, keeps_nobody
 
 MOST = 255  # of a record's weight
 FIXES: Fixes = {
@@ -40,8 +40,10 @@ class Route53Route:
         """See `WeightedRoute.read`."""
         return self._state(self._records())
 
-    def write(self, weights: Mapping[str, int], if_match: str) -> None:
+    def write(self, weights: Mapping[str, int], session: Session | None, if_match: str) -> None:
         """See `WeightedRoute.write`. What else a record holds is sent back as it was read."""
+        if session is not None:
+            raise keeps_nobody(self.where)
         records = self._records()
         if self._state(records).version != if_match:
             raise Conflict("somebody wrote it since it was read", where=self.where, fix="the next pass decides anew")

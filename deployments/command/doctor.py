@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from blocks.errors import InvalidInput
 from deployments.command.output import Json, err, out, print_json, refusals
 
 _COLOUR = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -21,13 +22,23 @@ def doctor(
         str | None, typer.Option(help="also look at this fleet: a fleet.yaml or an inventory block")
     ] = None,
     act: Annotated[bool, typer.Option("--act", help="also ask for the rights that acting needs")] = False,
+    flows: Annotated[
+        list[str] | None,
+        typer.Option("--for", metavar="FLOW", help="also ask for the rights of workload-placement, traffic-routing or "
+                     "workload-migration; may be repeated"),
+    ] = None,
     json: Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Check this machine, the store, the Prefect server and (with --fleet) every cluster, cloud and metric source."""
-    from deployments.doctor import examine, fleet_of
+    from deployments.doctor import MORE_RIGHTS, examine, fleet_of
 
     with refusals(), err.status("looking"):
-        checks = list(examine(fleet_of(fleet) if fleet else None, act=act))
+        if unknown := set(flows or ()) - set(MORE_RIGHTS):
+            raise InvalidInput(f"`{min(unknown)}` has no rights of its own", where="--for",
+                               fix=f"give {', '.join(MORE_RIGHTS)}")  # fmt: skip
+        if flows and not fleet:
+            raise InvalidInput("rights are asked of a fleet's clusters", where="--for", fix="give --fleet too")
+        checks = list(examine(fleet_of(fleet) if fleet else None, act=act, flows=flows or ()))
     if json:
         print_json([vars(check) for check in checks])
     else:

@@ -58,6 +58,41 @@ def place_workloads(
         _show(each)
 
 
+@places.command("replicas")
+def place_replicas(
+    problem_file: ProblemFile,
+    budget: Annotated[float, typer.Option(min=0, help="USD per hour for all replicas together")],
+    most: Annotated[int, typer.Option(min=1, max=3, help="sites of one workload at most")] = 3,
+    time_limit_s: Annotated[float, typer.Option("--time-limit", min=0.1, max=3600, help="seconds of each exact "
+                                                "search")] = 5.0,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Choose how many replicas each workload has and where, so that its users wait least, within one budget."""
+    with refusals(), err.status(f"placing replicas of {problem_file}"):
+        from tasks.placement.decide.replica_problem import replicated_of
+        from tasks.placement.decide.replicated import decide_replicas
+        from tasks.placement.files import read_problem
+        from tasks.placement.offline import replicas_record, timed
+
+        problem = replicated_of(read_problem(problem_file), budget, most)
+        plan, seconds = timed(lambda: decide_replicas(problem, time_limit_s=time_limit_s))
+        record = replicas_record(problem, plan) | {"seconds": seconds}
+    if as_json:
+        print_json(record)
+        return
+    table = Table("workload", "sites")
+    for each in record["functions"][:SHOWN]:
+        table.add_row(each["function"], _listed(tuple(each["sites"])) or "none")
+    out.print(table)
+    if (more := len(record["functions"]) - SHOWN) > 0:
+        out.print(f"{more} more rows; --json lists every one.", highlight=False)
+    proven = "nothing is proven" if record["gap"] is None else f"at most {record['gap']:.2%} above the best"
+    lacking = _listed(tuple(record["unplaced"])) or "none"
+    out.print(f"Requests/s x ms {record['objective']:,.6g}, {proven}; {record['usd_per_hour']:,.4g} of {budget:,.4g} "
+              f"USD per hour; {len(record['unplaced'])} without a site: {lacking}. "
+              f"{seconds:.2f} s.", highlight=False, markup=False, soft_wrap=True)  # fmt: skip
+
+
 @places.command("sites")
 def place_sites(
     problem_file: ProblemFile,
@@ -146,6 +181,8 @@ def place_traffic(
     out.print(table)
     if len(rows) > SHOWN:
         out.print(f"{len(rows) - SHOWN} more rows; --json lists every one.", highlight=False)
+    if record["under_load"]:
+        out.print(_load_table(record["under_load"]))
     mean = record["mean_latency_ms"]
     out.print(f"Mean latency {'unknown' if mean is None else f'{mean:.2f} ms'}; {record['unserved']:,.4g} requests per "
               f"second find no room. {seconds:.2f} s.", highlight=False)  # fmt: skip
@@ -179,6 +216,15 @@ def place_generate(
             return
         write_atomically(out_file, json.dumps(problem, indent=1) + "\n")
     err.print(f"wrote {out_file}", highlight=False, soft_wrap=True)
+
+
+def _load_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table("function", "site", "requests/s", "busy", "mean ms", "95 % within ms", title="Responses under load")
+    for each in rows[:SHOWN]:
+        times = (each["mean_ms"], each["p95_ms"])
+        told = ["too busy to say" if each["mean_ms"] is None else f"{value:.3g}" for value in times]
+        table.add_row(each["function"], each["site"], f"{each['rps']:.4g}", f"{each['utilisation_ratio']:.0%}", *told)
+    return table
 
 
 def _listed(names: tuple[str, ...]) -> str:

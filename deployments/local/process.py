@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blocks.errors import Refused
 from blocks.fleet import Fleet
-from deployments.local import aks, control, eks, gke
+from deployments.local import aks, control, edge_caches, eks, gke
 from deployments.local.faults import routes as faults
 from deployments.local.faults.middleware import FaultyApis
 from deployments.local.files import StateFiles, write_fleet, write_kubeconfig
@@ -134,7 +134,8 @@ class Process:
             Mount("/gcp", gke.app(simulation.node_pools)),
             Mount("/azure", aks.app(simulation.node_pools)),
         ]
-        routes = [*control.routes(simulation), *faults.routes(simulation.faults), *mounts]
+        caches = edge_caches.EdgeCaches(simulation.fleet, simulation.clock, simulation.seed)
+        routes = [*control.routes(simulation), *faults.routes(simulation.faults), *edge_caches.routes(caches), *mounts]
         apis = CatchUp(Starlette(routes=routes, exception_handlers=control.REFUSALS), simulation, self.save)
         return FaultyApis(apis, simulation.faults)  # the outermost: it needs the connection's own `send`
 
@@ -236,9 +237,13 @@ def _server(app: ASGIApp, certificate: Path | None = None, key: Path | None = No
 
 def _listening(port: int) -> socket.socket:
     try:
-        return socket.create_server(("127.0.0.1", port))
+        listening = socket.create_server(("127.0.0.1", port))
     except OSError as error:
         raise Refused(f"port {port} is not free", where="127.0.0.1", fix="give another --port, or 0") from error
+    # Accepted sockets inherit it. asyncio leaves theirs alone, as this one names no protocol: each answer would wait
+    # some 40 ms for the client's delayed acknowledgement of its head.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 @contextmanager

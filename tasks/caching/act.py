@@ -37,7 +37,9 @@ def plan_fills(run: Run, view: View, horizon_s: int) -> list[dict[str, Any]]:
     file = home() / "cache-plans" / f"{run.id}.csv"
     write_atomically(file, text.getvalue())
     sites = [_site_plan(view, site, chosen) for site, chosen in enumerate(made.sites)]
-    return decide_fills(sites, str(file))
+    about = {"fleet": run.fleet_name, "plan_file": str(file), "horizon_s": horizon_s,
+             "log_end_s": float(played.log.requests.ts_s[-1])}  # fmt: skip
+    return decide_fills(sites, about)
 
 
 def _site_plan(view: View, site: int, chosen: Chosen) -> SitePlan:
@@ -50,12 +52,15 @@ def _site_plan(view: View, site: int, chosen: Chosen) -> SitePlan:
 
 
 @task(name="warm caches", cache_policy=NO_CACHE, persist_result=False)
-def act_on(run: Run, approved: Sequence[Decision], caches_file: str, limits: Limits) -> list[Result]:
+def act_on(
+    run: Run, approved: Sequence[Decision], caches_file: str, limits: Limits
+) -> tuple[list[Result], list[Warmed]]:
     """Warm the approved sites, all side by side; a site that has no cache in the file is refused."""
     if not approved or run.mode is Mode.SHADOW:
-        return []
+        return [], []
     caches = open_caches(Path(caches_file))
     results, wanted = [], {}
+    told: list[Warmed] = []
     for decision in approved:
         if decision.content["site"] in caches:
             wanted[decision.content["site"]] = decision
@@ -68,7 +73,7 @@ def act_on(run: Run, approved: Sequence[Decision], caches_file: str, limits: Lim
             limits, {site: decision.id for site, decision in wanted.items()}, run.fleet_name,
         )  # fmt: skip
         results += [_result(run, wanted[each.site], each) for each in told]
-    return results
+    return results, told
 
 
 def _result(run: Run, decision: Decision, told: Warmed) -> Result:

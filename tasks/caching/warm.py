@@ -175,20 +175,21 @@ class _Site:
         if answer.unwarmable:
             told.unwarmable[answer.unwarmable] += 1
             return True
-        if await self._is_hit(wanted):
+        hit = await self._is_hit(wanted)
+        if hit:
             told.verified += 1
             self._verified.append(row)
-        else:
+        elif hit is False:
             told.unwarmable["a second request was no hit"] += 1
-        return True
+        return hit is not None
 
-    async def _is_hit(self, wanted: Wanted) -> bool:
-        """A second request; where it may reach the origin it waits for its turn too."""
+    async def _is_hit(self, wanted: Wanted) -> bool | None:
+        """A second request; where it may reach the origin it waits for its turn too. None: nothing may be asked now."""
         held = await self._cache.probe(wanted.item)
         if held is not None:
             return held
         async with self._origin.asking(wanted.size) as may:
-            return may and (await self._cache.fetch(wanted.item, wanted.ttl_s)).hit is True
+            return (await self._cache.fetch(wanted.item, wanted.ttl_s)).hit is True if may else None
 
     async def _look_again(self) -> None:
         """Count what was purged or pushed out meanwhile; it is not fetched again: the next plan decides anew."""

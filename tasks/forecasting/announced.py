@@ -31,7 +31,7 @@ def announce_anomalies(
     -------
     What was announced now, and all of the last two days; newest first.
     """
-    before = _read(files, fleet_name, as_of)
+    before = recent_anomalies(files, fleet_name, as_of)
     known = {(anomaly.series, anomaly.at) for anomaly in before}
     new = _newest_first(anomaly for anomaly in found if (anomaly.series, anomaly.at) not in known)
     if new:
@@ -44,7 +44,8 @@ def announce_anomalies(
     return new, before
 
 
-def _read(files: SeriesStore, fleet_name: str, as_of: datetime) -> list[Anomaly]:
+def recent_anomalies(files: SeriesStore, fleet_name: str, as_of: datetime) -> list[Anomaly]:
+    """What was announced in the two days up to `as_of`, newest first."""
     try:
         found = _LIST.validate_json(files.read_bytes(_path(fleet_name)))
     except (NotFound, ValidationError):  # damaged: what it held may be announced once more

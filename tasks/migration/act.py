@@ -39,7 +39,7 @@ def mover_of(fleet: Fleet, journal: Journal, pace: Pace = Pace()) -> Mover:
         there = open_route(fleet, route.subject)
         state = there.read()
         rest = {name: 0 for name in state.weights if name not in (route.source, route.target)}
-        there.write({**rest, route.source: 100 - percent, route.target: percent}, state.version)
+        there.write({**rest, route.source: 100 - percent, route.target: percent}, state.session, state.version)
 
     return Mover(journal, World(clusters, time.monotonic, time.sleep, pace, route=set_weight))
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -13,30 +12,47 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from blocks.errors import ContinuumError, InvalidInput
+from blocks.errors import ContinuumError
 from blocks.fleet import Cluster, Fleet
 from blocks.inventory import resolve_secrets
 from blocks.kubernetes import KubernetesApi
-from blocks.kubernetes.pod_requests import pod_requests
-from blocks.store.tables import Decision, Verdict, now
+from blocks.series import utc
+from blocks.store.tables import now
 from tasks.clusters import side_by_side
+from tasks.forecasting.observe import source_time_s
+from tasks.migration.decide.failback import Homes
 from tasks.migration.decide.moves import Costs, Room
-from tasks.migration.decide.replay import COORDINATION, DISRUPTION, MONEY_WEIGHT, TRANSFER_USD_PER_GB, total_of
-from tasks.migration.movable import Movable
-from tasks.placement.decide.latency_matrix import fibre_ms
-from tasks.placement.new_workloads import GIB
-from tasks.placement.observe import ClusterRoom, fitting_pods, read_room
-from tasks.placement.site_terms import site_terms
+from tasks.migration.decide.policies import Policy
+from tasks.migration.decide.replay import COORDINATION, DISRUPTION, MONEY_WEIGHT, TRANSFER_USD_PER_GB
+from tasks.migration.decide.terms import costs_of, latency_to_come, mean_latency
+from tasks.migration.history import History, homes_of, read_history
+from tasks.migration.measured import SLOT, Measured, Queries, key_of, measure, zone_growth
+from tasks.migration.movable import Maintenance, Movable, check_names
+from tasks.migration.places import allowed_of, prices_of, rates_of, rtt_of, size_of
+from tasks.placement.observe import ClusterRoom, read_room
 from tasks.run import Run
 
 Floats = NDArray[np.float64]
 
-SLOT = timedelta(minutes=15)
-LOOK_BACK = timedelta(days=1)
-CARBON_USD_PER_G, KWH_PER_CORE_H = 1e-4, 0.005  # 100 USD a tonne; a modelled server's share of a core (tasks/energy)
-FAR_MS = 400.0
+CARBON_USD_PER_G = 1e-4  # 100 USD a tonne
+ILL, DOWN = 0.1, 0.5  # share of a cluster's pods that are not Ready: it is not well; it fails as a whole
+CORES, MEMORY = "cpu_cores", "memory_gib"  # units of reservations, by cluster
 
-logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Signs:
+    """(W,) what is wrong with each workload where it stands, ratios, now and in the pass before.
+
+    not_ready, pressed: of its pods that are not Ready, or on nodes under pressure. now: as seen now alone.
+    errors: of its requests, smoothed. down: its cluster fails as a whole. leave: its cluster is to be left.
+    """
+
+    not_ready: Floats
+    pressed: Floats
+    errors: Floats
+    down: NDArray[np.bool_]
+    leave: NDArray[np.bool_]
+    now: dict[str, Floats]
 
 
 @dataclass(frozen=True)
@@ -45,7 +61,8 @@ class View:
 
     Attributes
     ----------
-    failing: (W,) share of its pods that are not Ready, now and in the pass before.
+    latency_ms, usd_per_hour, carbon_g_per_hour: (W, S); NaN where it is not known.
+    rates: (W, Z) requests per second by the fleet's sites. home_well_s: (W,) negative where the home is not well.
     """
 
     as_of: datetime
@@ -53,89 +70,128 @@ class View:
     clusters: tuple[str, ...]
     place: NDArray[np.int64]
     costs: Costs
+    ahead: NDArray[np.float32] | None
     move_cost: NDArray[np.float32]
     idle_slots: NDArray[np.float32]
     came_from: NDArray[np.int64]
-    not_ready: Floats
+    homes: Homes
+    home_well_s: list[float]
+    signs: Signs
     latency_ms: Floats
     usd_per_hour: Floats
+    carbon_g_per_hour: Floats
+    rates: Floats
+    cores: Floats
     room: Room
-    leave: frozenset[str]
+    queries: Queries
+    history: History
     trouble: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Cluster:
-    """What one cluster answered: its room, and its Deployments by `namespace/name`."""
+    """What one cluster answered: its room, its Deployments by `namespace/name`, the share of their pods not Ready."""
 
     room: ClusterRoom
     standing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ill: float = 0.0
 
 
 @task(name="observe movable workloads", cache_policy=NO_CACHE, persist_result=False)
-def observe_workloads(run: Run, workloads: Sequence[Movable], leave: Collection[str]) -> View:
+def observe_workloads(
+    run: Run, workloads: Sequence[Movable], leave: Sequence[str], maintenance: Sequence[Maintenance], queries: Queries,
+    policy: Policy,
+) -> View:  # fmt: skip
     """Find each workload, and weigh every cluster for it. One that stands nowhere, or twice, is told and left.
 
-    leave: clusters that are to be left, as for maintenance.
+    leave: clusters that are to be left until further notice. policy: its smoothing, its look-ahead, its failback.
 
     Raises
     ------
-    InvalidInput: a workload or `leave` names what the inventory does not have, or is there twice.
+    InvalidInput: a workload or a cluster that is to be left is not in the inventory, or is there twice.
     """
-    _check_names(run.fleet, workloads, leave)
-    as_of, trouble = now(), list[str]()
+    check_names(run.fleet, workloads, leave, maintenance)
+    as_of, trouble = _present(run.fleet)
+    closed = frozenset([*leave, *(each.cluster for each in maintenance if each.holds(as_of))])
     found = dict(zip((each.name for each in run.fleet.clusters), side_by_side(_read, run.fleet.clusters), strict=True))
     trouble += [each.room.trouble for each in found.values() if each.room.trouble]
     clusters = [cluster for cluster in run.fleet.clusters if not found[cluster.name].room.trouble]
     names = tuple(cluster.name for cluster in clusters)
-    kept, place, sizes, ready = [], [], [], []
+    kept, place = _places(workloads, names, found, trouble)
+    deployments = [found[names[at]].standing[each.key] for each, at in zip(kept, place, strict=True)]
+    size = np.array([size_of(each) for each in deployments]).reshape(-1, 3)
+    measured = measure(run.fleet, queries, as_of, policy.alpha)
+    history = read_history(run, as_of)
+    signs = _signs(kept, place, names, deployments, found, closed, measured, history)
+    rates, rtt = rates_of(run.fleet, kept, measured), rtt_of(run.fleet, clusters, measured)
+    usd, grams = prices_of(run.fleet, clusters, measured, as_of)
+    latency, cores = mean_latency(rates, rtt), size[:, 0] * size[:, 1]
+    money = cores[:, None] * (usd + grams * CARBON_USD_PER_G)
+    errors = np.zeros(latency.shape)
+    errors[np.arange(len(kept)), place] = np.maximum.reduce(
+        [signs.not_ready, signs.pressed, signs.errors, signs.leave.astype(float)])  # fmt: skip
+    rooms = {name: each.room for name, each in found.items()}
+    allowed = allowed_of(clusters, kept, place, size, rooms, {n: each.standing for n, each in found.items()}, closed)
+    well = {name for name in names if found[name].ill <= ILL and name not in closed}
+    homes, home_well_s = homes_of(history, kept, names, well, as_of, policy.failback_s)
+    growth = (
+        zone_growth(run, [site.name for site in run.fleet.sites], as_of, policy.horizon_s) if policy.ahead else None
+    )
+    moves = [history.moves.get(each.key) for each in kept]
+    return View(
+        as_of, tuple(kept), names, np.array(place, np.int64), costs_of(latency, money, errors, allowed),
+        None if growth is None else latency_to_come(rates, growth, rtt), _move_costs(kept, money),
+        np.array([(as_of - each.at) / SLOT if each else 1e6 for each in moves], np.float32),
+        np.array([names.index(each.source) if each and each.source in names else -1 for each in moves], np.int64),
+        homes, home_well_s, signs, latency, cores[:, None] * usd, cores[:, None] * grams, rates, cores,
+        Room(size[:, :1] * size[:, 1:], _free(run, names, rooms)), queries, history,
+        (*trouble, *measured.trouble),
+    )  # fmt: skip
+
+
+def _present(fleet: Fleet) -> tuple[datetime, list[str]]:
+    """The time of the fleet's metrics, for a simulated fleet has its own; of this machine where they do not answer."""
+    try:
+        return utc(source_time_s(fleet)), []
+    except ContinuumError as error:
+        return now(), [f"the fleet's metrics do not tell the time: {error}"]
+
+
+def _places(
+    workloads: Sequence[Movable], names: Sequence[str], found: Mapping[str, _Cluster], trouble: list[str]
+) -> tuple[list[Movable], list[int]]:
+    """The workloads that stand in one cluster, and which; the others are told."""
+    kept, place = [], []
     for each in workloads:
         at = [name for name in names if each.key in found[name].standing]
         if len(at) != 1:
             where = f"in {', '.join(at)}: one has to go first" if at else "in no cluster that answers"
             trouble.append(f"workload {each.key} stands {where}")
             continue
-        deployment = found[at[0]].standing[each.key]
         kept.append(each)
         place.append(names.index(at[0]))
-        sizes.append(_size(deployment))
-        ready.append(_not_ready(deployment))
-    size, not_ready = np.array(sizes).reshape(-1, 3), np.array(ready, np.float64)
-    latency, money = _latency(run.fleet, clusters, kept), _money(run.fleet, clusters, size, as_of)
-    allowed = _allowed(clusters, kept, place, size, found)
-    before = _before(run, as_of)
-    failing = np.minimum(not_ready, [before.not_ready.get(each.key, 0.0) for each in kept]) if kept else not_ready
-    errors = np.zeros(latency.shape)
-    if kept:
-        errors[np.arange(len(kept)), place] = failing
-    errors[:, [number for number, name in enumerate(names) if name in leave]] = 1.0
-    costs = _costs(latency, money, errors, allowed)
-    usual = np.nanmedian(np.where(np.isnan(money), 1.0, money), axis=1) if kept else np.ones(0)
-    data = np.array([each.moved_gb for each in kept]) * TRANSFER_USD_PER_GB / np.maximum(usual, 1e-6) * MONEY_WEIGHT
-    moved = [before.moved.get(each.key) for each in kept]
-    idle = [(as_of - each[0]) / SLOT if each else 1e6 for each in moved]
-    came = [names.index(each[1]) if each and each[1] in names else -1 for each in moved]
-    return View(
-        as_of, tuple(kept), names, np.array(place, np.int64), costs,
-        (data + DISRUPTION + COORDINATION).astype(np.float32), np.array(idle, np.float32), np.array(came, np.int64),
-        not_ready, latency, money, Room(size[:, :1] * size[:, 1:], _free(names, found)), frozenset(leave),
-        tuple(trouble),
-    )  # fmt: skip
+    return kept, place
 
 
-@dataclass(frozen=True)
-class _Before:
-    """From earlier passes: when and from where a workload moved, or tried to; how many of its pods were not Ready."""
-
-    moved: dict[str, tuple[datetime, str]]
-    not_ready: dict[str, float]
-
-
-def _before(run: Run, as_of: datetime) -> _Before:
-    rows: list[Decision] = run.store.decisions(flow=run.flow, since=as_of - LOOK_BACK, limit=None)[::-1]
-    moved = {row.content["workload"]: (row.created_at, row.content["source"]) for row in rows
-             if row.action == "move" and row.state in (Verdict.ACTED, Verdict.UNDONE)}  # fmt: skip
-    return _Before(moved, {row.content["workload"]: float(row.content.get("not_ready", 0.0)) for row in rows})
+def _signs(
+    kept: Sequence[Movable], place: Sequence[int], names: Sequence[str], deployments: Sequence[Mapping[str, Any]],
+    found: Mapping[str, _Cluster], closed: frozenset[str], measured: Measured, history: History,
+) -> Signs:  # fmt: skip
+    """What is wrong with the workloads; pods that fail in one pass alone may be a roll-out."""
+    at = [names[column] for column in place]
+    seen = {
+        "not_ready": np.array([not_ready(each) for each in deployments], np.float64),
+        "pressed": np.array([_pressed(found[name].room, each) for name, each in zip(at, deployments, strict=True)],
+                            np.float64),
+    }  # fmt: skip
+    lasting = {name: np.minimum(values, [history.seen(each.key, name) for each in kept])
+               for name, values in seen.items()}  # fmt: skip
+    share = measured.of("error_ratio") or {}
+    errors = [share.get(key_of("error_ratio", namespace=each.namespace, workload=each.name, cluster=name), 0.0)
+              for each, name in zip(kept, at, strict=True)]  # fmt: skip
+    down, leave = (np.array([test(name) for name in at], np.bool_)
+                   for test in (lambda name: found[name].ill >= DOWN, closed.__contains__))  # fmt: skip
+    return Signs(lasting["not_ready"], lasting["pressed"], np.array(errors, np.float64), down, leave, seen)
 
 
 def _read(cluster: Cluster) -> _Cluster:
@@ -146,87 +202,37 @@ def _read(cluster: Cluster) -> _Cluster:
         found = KubernetesApi.connect(resolve_secrets(cluster)).list("deployments")
     except ContinuumError as error:
         return _Cluster(ClusterRoom({}, trouble=f"{error}; nothing is moved there, or from there"))
-    return _Cluster(room, {f"{each['metadata']['namespace']}/{each['metadata']['name']}": each for each in found})
+    wanted = np.array([int(each["spec"].get("replicas", 1)) for each in found], np.float64)
+    missing = wanted @ np.array([not_ready(each) for each in found], np.float64) if found else 0.0
+    standing = {f"{each['metadata']['namespace']}/{each['metadata']['name']}": each for each in found}
+    return _Cluster(room, standing, float(missing / max(wanted.sum(), 1.0)))
 
 
-def _free(names: Sequence[str], found: Mapping[str, _Cluster]) -> Floats:
-    """(S, 2) cores and GiB that each cluster has free in all."""
-    return np.array([[found[name].room.free[key] for key in ("cpu", "memory_gb")] for name in names]).reshape(-1, 2)
-
-
-def _size(deployment: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Pods, and what each requests: cores, GiB."""
-    asked = pod_requests({"spec": deployment["spec"]["template"]["spec"]})
-    return float(deployment["spec"].get("replicas", 1)), asked.cpu_cores, asked.memory_bytes / GIB
-
-
-def _not_ready(deployment: Mapping[str, Any]) -> float:
+def not_ready(deployment: Mapping[str, Any]) -> float:
+    """Share of a Deployment's pods that are not Ready."""
     wanted = int(deployment["spec"].get("replicas", 1))
     ready = int((deployment.get("status") or {}).get("readyReplicas") or 0)
     return max(0.0, 1 - ready / wanted) if wanted else 0.0
 
 
-def _latency(fleet: Fleet, clusters: Sequence[Cluster], workloads: Sequence[Movable]) -> Floats:
-    """(W, S) mean round trip of the users, by distance; the same everywhere for a workload without users."""
-    sites = {site.name: (site.latitude, site.longitude) for site in fleet.sites}
-    found = np.ones((len(workloads), len(clusters)))
-    there = np.array([sites[cluster.site] for cluster in clusters]).reshape(-1, 2)
-    for row, each in enumerate(workloads):
-        rates = {name: rate for name, rate in each.users.items() if rate > 0}
-        if rates:
-            table = fibre_ms(np.array([sites[name] for name in rates]), there)
-            found[row] = np.array(list(rates.values())) @ table / sum(rates.values())
-    return found
+def _pressed(room: ClusterRoom, deployment: Mapping[str, Any]) -> float:
+    """Share of a Deployment's pods on nodes under pressure."""
+    namespace, wanted = deployment["metadata"]["namespace"], int(deployment["spec"].get("replicas", 1))
+    labels = (deployment["spec"]["selector"].get("matchLabels") or {}).items()
+    there = sum(space == namespace and labels <= each.items() for space, each in room.pressed) if labels else 0
+    return min(there / wanted, 1.0) if wanted else 0.0
 
 
-def _money(fleet: Fleet, clusters: Sequence[Cluster], size: Floats, as_of: datetime) -> Floats:
-    """(W, S) USD an hour of the cores, and of their carbon; NaN where a price is not known."""
-    terms = [site_terms(fleet.site(cluster.site), cluster.node_pools, as_of) for cluster in clusters]
-    core = np.array([(each.get("usd_per_unit") or {}).get("cpu", np.nan) for each in terms])
-    grams = np.array([each.get("carbon_g_per_kwh", 0.0) * each["pue"] * KWH_PER_CORE_H for each in terms])
-    return np.asarray((size[:, 0] * size[:, 1])[:, None] * (core + grams * CARBON_USD_PER_G))
+def _free(run: Run, names: Sequence[str], rooms: Mapping[str, ClusterRoom]) -> Floats:
+    """(S, 2) cores and GiB that each cluster has free in all, less what runs that are under way have reserved there."""
+    reserved = [run.journal.reserved(unit) for unit in (CORES, MEMORY)]
+    return np.array([[max(rooms[name].free[key] - held.get(name, 0.0), 0.0)
+                      for key, held in zip(("cpu", "memory_gb"), reserved, strict=True)] for name in names]
+                    ).reshape(-1, 2)  # fmt: skip
 
 
-def _allowed(
-    clusters: Sequence[Cluster], workloads: Sequence[Movable], place: Sequence[int], size: Floats,
-    found: Mapping[str, _Cluster],
-) -> NDArray[np.bool_]:  # fmt: skip
-    """(W, S) where a workload may stand: where it is, and where it is allowed and has room on the nodes."""
-    may = np.zeros((len(workloads), len(clusters)), bool)
-    for column, cluster in enumerate(clusters):
-        nodes = np.array(found[cluster.name].room.nodes).reshape(-1, 3)
-        for row, each in enumerate(workloads):
-            if each.allowed is None or cluster.name in each.allowed:
-                cores, memory = max(size[row, 1], 1e-3), max(size[row, 2], 1e-3)
-                may[row, column] = len(nodes) > 0 and fitting_pods(nodes, cores, memory).sum() >= size[row, 0]
-            if each.key in found[cluster.name].standing:
-                may[row, column] = place[row] == column
-    return may
-
-
-def _costs(latency: Floats, money: Floats, errors: Floats, allowed: NDArray[np.bool_]) -> Costs:
-    """In slots of each workload's usual cost; a place that is not allowed is not known. Unknown prices count alike."""
-    priced = np.where(np.isnan(money).any(axis=1, keepdims=True), 1.0, money)
-    parts = [each / np.maximum(np.median(each, axis=1, keepdims=True), 1e-9) for each in (latency, priced)]
-    one, other = (np.where(allowed, each, np.nan).astype(np.float32) for each in parts)
-    wrong = errors.astype(np.float32)
-    return Costs(total_of(one, other, wrong), one, other, wrong)
-
-
-def _check_names(fleet: Fleet, workloads: Sequence[Movable], leave: Collection[str]) -> None:
-    if not workloads:
-        raise InvalidInput("no workload is given", where="workloads", fix="give one at least: its name and namespace")
-    clusters, sites = {each.name for each in fleet.clusters}, {each.name for each in fleet.sites}
-    keys = [each.key for each in workloads]
-    if twice := next((key for key in keys if keys.count(key) > 1), None):
-        raise InvalidInput("it is there twice", where=f"workload {twice}", fix="give each once")
-    wanted = [("leave", "cluster", set(leave), clusters)]
-    for each in workloads:
-        at = f"workload {each.key}"
-        wanted += [(at, "cluster", set(each.allowed or ()), clusters), (at, "site", set(each.users), sites)]
-        if each.route:
-            wanted.append((at, "cluster", set(each.route.backends), clusters))
-    for where, what, named, known in wanted:
-        if unknown := named - known:
-            raise InvalidInput(f"the inventory has no {what} `{min(unknown)}`", where=where,
-                               fix="see `continuum fleet show`")  # fmt: skip
+def _move_costs(kept: Sequence[Movable], money: Floats) -> NDArray[np.float32]:
+    """(W,) in slots of each workload's usual cost."""
+    usual = np.nanmedian(np.where(np.isnan(money), 1.0, money), axis=1) if kept else np.ones(0)
+    data = np.array([each.moved_gb for each in kept]) * TRANSFER_USD_PER_GB / np.maximum(usual, 1e-6) * MONEY_WEIGHT
+    return np.asarray(data + DISRUPTION + COORDINATION, np.float32)

@@ -3,50 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tasks.migration.decide.moves import FAILING, Chosen, decide_moves
-from tasks.migration.decide.policies import POLICIES
+from tasks.migration.decide.policies import Policy
 from tasks.migration.decide.replay import COORDINATION, DISRUPTION
-from tasks.migration.observe import SLOT, View
+from tasks.migration.measured import SLOT
+from tasks.migration.observe import CARBON_USD_PER_G, View
 
 CHANGES = ("move",)
 
 
-def decide(view: View, policy: str, cap: float) -> list[dict[str, Any]]:
+def decide(view: View, policy: Policy) -> list[dict[str, Any]]:
     """A record a workload: where it stands, where it would go, what the move costs and brings, in words' numbers."""
-    rule = replace(POLICIES[policy], cap=cap)
-    chosen = decide_moves(view.place, view.costs, view.move_cost, view.idle_slots, rule, SLOT.total_seconds(),
-                          came_from=view.came_from, room=view.room)  # fmt: skip
-    return [_entry(view, chosen, row) for row in range(len(view.workloads))]
+    chosen = decide_moves(view.place, view.costs, view.move_cost, view.idle_slots, policy, SLOT.total_seconds(),
+                          ahead=view.ahead, came_from=view.came_from, room=view.room, homes=view.homes)  # fmt: skip
+    return [_entry(view, chosen, policy, row) for row in range(len(view.workloads))]
 
 
-def _entry(view: View, chosen: Chosen, row: int) -> dict[str, Any]:
+def _entry(view: View, chosen: Chosen, policy: Policy, row: int) -> dict[str, Any]:
     each, here, there = view.workloads[row], int(view.place[row]), int(chosen.target[row])
-    source, target = view.clusters[here], view.clusters[there]
+    both = here, there
     code = str(chosen.reason[row])
-    if code == FAILING:
-        code = "maintenance" if source in view.leave else "pods-failing"
-    data = float(view.move_cost[row]) - DISRUPTION - COORDINATION
     numbers = {"benefit": round(float(chosen.benefit[row]), 3), "overhead": round(float(chosen.overhead[row]), 3)}
-    return {
-        "unique_id": f"{source}/{each.key}", "workload": each.key, "action": "move" if there != here else "stay",
-        "source": source, "target": target, "not_ready": round(float(view.not_ready[row]), 4),
+    terms = {"latency_ms": view.latency_ms, "usd_per_hour": view.usd_per_hour,
+             "carbon_g_per_hour": view.carbon_g_per_hour}  # fmt: skip
+    move = view.history.moves.get(each.key)
+    entry: dict[str, Any] = {
+        "unique_id": f"{view.clusters[here]}/{each.key}", "workload": each.key,
+        "action": "move" if there != here else "stay", "source": view.clusters[here], "target": view.clusters[there],
         "route": each.route.model_dump() if each.route else None,
-        "latency_ms": [round(float(view.latency_ms[row, at]), 2) for at in (here, there)],
-        "usd_per_hour": [_known(view.usd_per_hour[row, at]) for at in (here, there)],
-        "reasons": [{"code": code, **numbers}],
-        "move_cost_slots": {"data": round(max(data, 0.0), 3), "disruption": DISRUPTION, "coordination": COORDINATION},
-        "promised": {"latency_ms": round(float(view.latency_ms[row, there] - view.latency_ms[row, here]), 3)}
-        if there != here else {},
+        **{name: round(float(seen[row]), 4) for name, seen in view.signs.now.items()},
+        "home": move.home if move else "", "home_well_s": round(view.home_well_s[row]),
+        **{name: [_known(values[row, at]) for at in both] for name, values in terms.items()},
+        "reasons": [{"code": _cause(view, policy, row) if code == FAILING else code, **numbers}],
+        "move_cost_slots": {"data": round(max(float(view.move_cost[row]) - DISRUPTION - COORDINATION, 0.0), 3),
+                            "disruption": DISRUPTION, "coordination": COORDINATION},
+    }  # fmt: skip
+    if there != here:
+        entry["promised"] = {name: _change(entry[name]) for name in terms} | {"benefit_slots": numbers["benefit"]}
+        entry["terms"] = _terms(view, policy, row)
+    return entry
+
+
+def _cause(view: View, policy: Policy, row: int) -> str:
+    """Why a place is no good: the first that holds."""
+    signs, limit = view.signs, policy.error_limit
+    causes = {"maintenance": signs.leave[row], "site-failing": signs.down[row],
+              "pods-failing": signs.not_ready[row] > limit,
+              "node-pressure": signs.pressed[row] > limit}  # fmt: skip
+    return next((name for name, holds in causes.items() if holds), "requests-failing")
+
+
+def _terms(view: View, policy: Policy, row: int) -> dict[str, Any]:
+    """What a scorecard needs to weigh both places later as they were weighed now."""
+    signs, weighed = view.signs, ~np.isnan(view.costs.total[row])
+    failing = max(float(values[row]) for values in (signs.not_ready, signs.pressed, signs.errors))
+    money = view.usd_per_hour[row] + view.carbon_g_per_hour[row] * CARBON_USD_PER_G
+    return {
+        "cores": round(float(view.cores[row]), 4), "rates": [round(float(each), 4) for each in view.rates[row]],
+        "error_ratio": round(failing, 4), "horizon_s": policy.horizon_s, "queries": view.queries.model_dump(),
+        "usual_ms": _known(np.nanmedian(view.latency_ms[row])),
+        "usual_usd": None if np.isnan(money[weighed]).any() else _known(np.nanmedian(money)),
     }  # fmt: skip
 
 
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 5)
+
+
+def _change(both: list[float | None]) -> float | None:
+    """There less here: below 0 is a gain."""
+    here, there = both
+    return None if here is None or there is None else round(there - here, 5)
 
 
 def no_longer_fits(view: View, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -60,5 +91,5 @@ def no_longer_fits(view: View, changes: Mapping[str, Mapping[str, Any]]) -> dict
         elif content["target"] not in view.clusters:
             why[subject] = f"{content['target']} does not answer"
         elif np.isnan(view.costs.total[row, view.clusters.index(content["target"])]):
-            why[subject] = f"{content['target']} has no room for it any more"
+            why[subject] = f"{content['target']} is closed, has no room for it any more, or is not measured"
     return why

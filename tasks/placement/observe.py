@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from blocks.errors import ContinuumError, InvalidInput
 from blocks.fleet import Cluster, Fleet
 from blocks.inventory import resolve_secrets
-from blocks.kubernetes import MANAGED_BY, OURS, KubernetesApi, budgets, is_ready, is_schedulable
+from blocks.kubernetes import MANAGED_BY, OURS, KubernetesApi, budgets, is_ready, is_schedulable, is_under_pressure
 from blocks.kubernetes.pod_requests import Requests, pod_requests
 from blocks.store.tables import Verdict, now
 from tasks.clusters import side_by_side
@@ -87,12 +87,14 @@ def observe_room(run: Run, workloads: Sequence[NewWorkload]) -> View:
 class ClusterRoom:
     """What a cluster has free by resource in all and on each of its nodes, what we have placed there; or its trouble.
 
-    `nodes`: free CPU cores, GiB and pods of each node that takes pods without a toleration.
+    `nodes`: free CPU cores, GiB and pods of each node that takes pods without a toleration. `pressed`: namespace and
+    labels of each pod on a node under pressure.
     """
 
     free: dict[str, float]
     nodes: tuple[tuple[float, float, float], ...] = ()
     placed: tuple[str, ...] = ()
+    pressed: tuple[tuple[str, Mapping[str, str]], ...] = ()
     trouble: str = ""
 
 
@@ -158,12 +160,13 @@ def read_room(cluster: Cluster) -> ClusterRoom:
     """What one cluster has free, in all and on each node; its trouble where it does not answer."""
     try:
         api = KubernetesApi.connect(resolve_secrets(cluster))
-        nodes = {node["metadata"]["name"]: node for node in api.nodes() if takes_any_pod(node)}
+        every = {node["metadata"]["name"]: node for node in api.nodes()}
         pods = [pod for pod in api.pods() if (pod.get("status") or {}).get("phase") not in ENDED]
         placed = api.list("deployments", label_selector=f"{MANAGED_BY}={OURS}")
     except ContinuumError as error:
         logger.warning("%s", error)
         return ClusterRoom({}, trouble=f"{error}; nothing is placed there")
+    nodes = {name: node for name, node in every.items() if takes_any_pod(node)}
     by_node: dict[str, list[Requests]] = {name: [] for name in ("", *nodes)}  # "": waits for a node
     for pod in pods:
         if (found := by_node.get(pod["spec"].get("nodeName") or "")) is not None:
@@ -178,7 +181,10 @@ def read_room(cluster: Cluster) -> ClusterRoom:
     free = {"cpu": max(sum(each[0] for each in left) - waiting.cpu_cores, 0.0),
             "memory_gb": max(sum(each[1] for each in left) - waiting.memory_bytes / GIB, 0.0)}  # fmt: skip
     keys = (f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in placed)
-    return ClusterRoom(free, tuple(left), tuple(keys))
+    ill = {name for name, node in every.items() if is_under_pressure(node)}
+    pressed = ((pod["metadata"]["namespace"], pod["metadata"].get("labels") or {}) for pod in pods
+               if pod["spec"].get("nodeName") in ill)  # fmt: skip
+    return ClusterRoom(free, tuple(left), tuple(keys), tuple(pressed))
 
 
 def _site(fleet: Fleet, cluster: Cluster, free: dict[str, float], as_of: datetime) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from blocks.errors import InvalidInput
 from blocks.native_output import on_stderr
 from tasks.placement.decide.gpus import GpuNodes, GpuPods, replay
 from tasks.placement.decide.latency_matrix import FIBRE_KM_PER_MS, ROUTE_FACTOR, latency_matrix
+from tasks.placement.decide.replica_sets import Replicated
+from tasks.placement.decide.replicated import ReplicaPlan
 from tasks.placement.decide.traffic import Traffic
 from tasks.placement.problem import PlacementSite, Problem
 
@@ -45,6 +47,8 @@ def traffic_of(problem: Problem) -> Traffic:
     site = {each.name: column for column, each in enumerate(problem.sites)}
     demand = np.zeros((len(names), len(problem.functions)))
     capacity = np.zeros((len(problem.functions), len(site)))
+    servers = np.full(capacity.shape, np.nan)
+    processing = [np.nan if each.processing_ms is None else each.processing_ms for each in problem.functions]
     for row, function in enumerate(problem.functions):
         for name, rps in function.demand.items():
             demand[zone[name], row] = rps
@@ -54,10 +58,12 @@ def traffic_of(problem: Problem) -> Traffic:
                                    where=f"problem: functions[{row}].sites[{place}]",
                                    fix=f"give functions[{row}].capacity.{name} in requests per second")  # fmt: skip
             capacity[row, site[name]] = function.capacity[name]
+            servers[row, site[name]] = function.servers.get(name, np.nan)
     carbon = [np.nan if each.carbon_g_per_kwh is None else each.carbon_g_per_kwh * each.pue for each in problem.sites]
     return Traffic(
         zones=names, functions=tuple(each.name for each in problem.functions), sites=tuple(site), demand=demand,
-        capacity=capacity, latency_ms=latency, distance_km=latency * FIBRE_KM_PER_MS / ROUTE_FACTOR / 2,
+        capacity=capacity, latency_ms=latency, processing_ms=np.array(processing), servers=servers,
+        distance_km=latency * FIBRE_KM_PER_MS / ROUTE_FACTOR / 2,
         usd_per_million=np.array([_cpu_price(each) for each in problem.sites]),
         g_per_million=None if np.isnan(carbon).any() else np.array(carbon),
     )  # fmt: skip
@@ -66,6 +72,17 @@ def traffic_of(problem: Problem) -> Traffic:
 def _cpu_price(site: PlacementSite) -> float:
     price = site.usd_per_unit
     return price.get("cpu", 0.0) if isinstance(price, dict) else price
+
+
+def replicas_record(problem: Replicated, plan: ReplicaPlan) -> dict[str, Any]:
+    """Sites of each function, and how far from the best they can be; None where nothing is proven."""
+    return {
+        "functions": [{"function": name, "sites": list(sites)}
+                      for name, sites in zip(problem.functions, plan.sites, strict=True)],
+        "unplaced": list(plan.unplaced), "objective": plan.objective,
+        "bound": plan.bound if np.isfinite(plan.bound) else None, "gap": plan.gap if np.isfinite(plan.gap) else None,
+        "usd_per_hour": plan.usd,
+    }  # fmt: skip
 
 
 def packed_gpus(

@@ -87,6 +87,12 @@ class Function(Part):
     sites: list[Word] = Field(description="where a replica stands")
     capacity: Amounts = Field(description="requests per second it can serve, by site")
     demand: Amounts = Field(default_factory=dict, description="requests per second, by user zone")
+    processing_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="mean time to serve one request, without waiting; with `servers`, latency under load is told"
+    )
+    servers: dict[Word, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="requests served at a time (replicas x concurrency), by site"
+    )
 
 
 class Weights(Part):

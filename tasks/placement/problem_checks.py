@@ -149,6 +149,7 @@ def _references(problem: Problem) -> Iterator[Finding]:
     for number, function in enumerate(problem.functions):
         yield from _unknown(function.sites, sites, "site", ("functions", number, "sites"))
         yield from _unknown(function.capacity, sites, "site", ("functions", number, "capacity"))
+        yield from _unknown(function.servers, sites, "site", ("functions", number, "servers"))
         yield from _unknown(function.demand, zones, "zone", ("functions", number, "demand"))
 
 

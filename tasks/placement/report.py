@@ -11,7 +11,7 @@ from blocks.store.tables import Decision
 from tasks.placement.decide.outcome import Barrier, Explanation, Obstacle, RunnerUp
 from tasks.placement.decide.placement import PlacementDecision
 from tasks.placement.problem import Problem
-from tasks.sections import section
+from tasks.sections import section, site_map
 
 ROWS = 300
 COLUMNS = ("workload", "site", "cost", "latency, ms", "USD per hour", "gCO2e per hour", "availability", "next best",
@@ -133,7 +133,5 @@ def _map(problem: Problem, held: Counter[str]) -> list[dict[str, Any]]:
         ("other sites", [each for each in problem.sites if not held[each.name]]),
         ("user zones", list(problem.zones)),
     ]
-    points = [{"label": f"{label} ({len(there)})", "x": [each.lon for each in there], "y": [each.lat for each in there]}
-              for label, parts in kinds if (there := [each for each in parts if each.lat is not None])]  # fmt: skip
-    return [{"title": "Where they stand", "unit": "degrees north", "x_unit": "degrees east", "free_y": True,
-             "points": points}] if points else []  # fmt: skip
+    return site_map((label, [(each.lon, each.lat) for each in parts if each.lat is not None and each.lon is not None])
+                    for label, parts in kinds)  # fmt: skip

@@ -12,7 +12,7 @@ from blocks.errors import Conflict
 from blocks.fleet import Fleet
 from blocks.store.journal import Journal
 from blocks.store.tables import Decision, Intent
-from blocks.traffic import WeightedRoute, open_route
+from blocks.traffic import Session, WeightedRoute, new_session, open_route
 from tasks.acting import (
     Planned,
     Result,
@@ -27,7 +27,7 @@ from tasks.run import Run
 
 
 class SetWeights(SubjectActuator):
-    """The weights of all backends of one route."""
+    """The weights of all backends of one route, and the session that keeps users to theirs."""
 
     kind = "set-route-weights"
     noun = "route"
@@ -41,32 +41,42 @@ class SetWeights(SubjectActuator):
         return self._route.where
 
     def told(self, value: Mapping[str, Any]) -> str:
-        """Backends with their weights."""
-        return weights_told(value["weights"])
+        """Backends with their weights, and what keeps users."""
+        session = value.get("session")
+        return weights_told(value["weights"]) + (f", users kept by {session.get('sessionName')}" if session else "")
 
     def look(self) -> Seen:
         """All weights, those of backends that no site has included."""
         state = self._route.read()
-        return Seen({"weights": state.weights}, state.version)
+        return Seen(route_value(state.weights, state.session), state.version)
 
     def put(self, journal: Journal, intent: Intent, seen: Seen, value: dict[str, Any]) -> None:
         """One guarded write."""
         journal.proceed(intent)
-        self._route.write(value["weights"], str(seen.version))
+        self._route.write(value["weights"], value.get("session"), str(seen.version))
         journal.note(intent, {"id": self.where}, f"wrote {self.told(value)}")
 
     def missing(self, intent: Intent, *, patience_s: float) -> str:
         """What is read back, where it is not what was written."""
-        wanted, there = intent.do["value"]["weights"], {}
+        wanted, there = intent.do["value"], dict[str, Any]()
         for _ in looks(patience_s):
-            there = self._route.read().weights
+            there = self.look().value
             if there == wanted:
                 return ""
-        return f"it was written, and reads {weights_told(there)} after {patience_s:.0f} s"
+        return f"it was written, and reads {self.told(there)} after {patience_s:.0f} s"
 
     def said(self, intent: Intent) -> str:
         """The weights."""
         return f"weights are {self.told(intent.do['value'])}"
+
+
+def route_value(weights: Mapping[str, int], session: Session | None) -> dict[str, Any]:
+    """What the journal keeps of a route.
+
+    >>> route_value({"a": 100}, None)
+    {'weights': {'a': 100}}
+    """
+    return {"weights": dict(weights)} | ({} if session is None else {"session": dict(session)})
 
 
 def weights_told(weights: Mapping[str, int]) -> str:
@@ -89,15 +99,18 @@ APPLIERS = {SetWeights.kind: undo_with(open_weights)}
 
 @task(name="write weights", cache_policy=NO_CACHE, persist_result=False)
 def act_on(run: Run, approved: Sequence[Decision]) -> list[Result]:
-    """Write what was decided, where the weights are still those that it was decided on."""
+    """Write what was decided, where weights and session are still those that it was decided on."""
 
     def change_of(decision: Decision) -> tuple[SubjectActuator, Planned]:
-        actuator = open_weights(run.fleet, decision.subject, SetWeights.kind)
+        actuator, wanted = open_weights(run.fleet, decision.subject, SetWeights.kind), decision.content
         seen = actuator.look()
-        if seen.value["weights"] != decision.content["seen"]:
+        session = seen.value.get("session")
+        if seen.value != route_value(wanted["seen"], wanted.get("seen_session")):
             raise Conflict(f"was changed to {actuator.told(seen.value)} since", where=actuator.where,
                            fix="the next pass decides anew")  # fmt: skip
-        return actuator, Planned({"value": {"weights": decision.content["weights"]}}, {"value": dict(seen.value)})
+        if keep_s := wanted.get("new_session_s"):  # not in what an older release decided
+            session = new_session(session, keep_s)
+        return actuator, Planned({"value": route_value(wanted["weights"], session)}, {"value": dict(seen.value)})
 
     return carry_out_all(run, approved, change_of)
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.placement.decide.traffic import Routing, Traffic, decide_traffic
+from tasks.placement.decide.latency import Refusal
+from tasks.placement.decide.traffic import Routing, Traffic, decide_traffic, responses
 from tasks.placement.decide.traffic_weights import failover, limited, whole_weights
 
 Floats = NDArray[np.float64]
@@ -31,6 +32,8 @@ class SeenRoute:
     subject, function: names. zones: whose requests go through it, none for all.
     backends: by site, the backend in it. weights: by backend, as they are; empty where it could not be read.
     health: by site, whether it is up, and checks in a row that speak against that.
+    keep_s: seconds for which users are to keep to their site, 0 where the route is left as it is in that.
+    session: what keeps them now, and `kept_s` for how long, where the route says so.
     """
 
     subject: str
@@ -39,6 +42,9 @@ class SeenRoute:
     backends: Mapping[str, str]
     weights: Mapping[str, int]
     health: Mapping[str, tuple[bool, int]]
+    keep_s: int = 0
+    session: Mapping[str, Any] | None = None
+    kept_s: int | None = None
 
 
 def decide_routes(
@@ -64,10 +70,31 @@ def decide_routes(
                       for zones, each in zip(asked, seen, strict=True)], dtype=np.bool_)  # fmt: skip
     stay = blind | (target.sum(axis=1) == 0)
     weights = limited(base, np.where(stay[:, None], base, target), most_change, TOTAL)
-    return [
+    records = [
         _record(traffic, routing, each, has[row] & ~alive[row], before[row], weights[row], target[row], blind[row])
         for row, each in enumerate(seen)
     ]
+    _tell_load(traffic, seen, records, np.where([[each["action"] in CHANGES] for each in records], weights, before))
+    return records
+
+
+def _tell_load(traffic: Traffic, seen: Sequence[SeenRoute], records: list[dict[str, Any]], shares: Floats) -> None:
+    """Add to each record the response times that its function has at the sites it gets, by these (R, S) weights."""
+    rps = np.zeros(traffic.capacity.shape)
+    for row, route in enumerate(seen):
+        asked = np.nan_to_num(traffic.demand[_zones(traffic, route), traffic.functions.index(route.function)]).sum()
+        rps[traffic.functions.index(route.function)] += asked * shares[row] / max(shares[row].sum(), 1e-12)
+    found = responses(traffic, rps)
+    for row, (route, record) in enumerate(zip(seen, records, strict=True)):
+        function, busy = traffic.functions.index(route.function), shares[row] > 0
+        told: list[dict[str, Any]] = []
+        for site in np.flatnonzero(busy).tolist():
+            if found.refused[function, site] == Refusal.SATURATED:
+                record["reasons"].append({"code": "saturated", "site": traffic.sites[site],
+                                          "ratio": float(found.utilisation_ratio[function, site])})  # fmt: skip
+            elif not found.refused[function, site]:
+                told.append({"site": traffic.sites[site], "p95_ms": float(found.p95_ms[function, site])})
+        record["responses"] = told
 
 
 def no_longer_fits(seen: Sequence[SeenRoute], changes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -80,8 +107,8 @@ def no_longer_fits(seen: Sequence[SeenRoute], changes: Mapping[str, Mapping[str,
         route = now.get(subject)
         if route is None or not route.weights:
             why[subject] = "it cannot be read"
-        elif dict(route.weights) != record["seen"]:
-            why[subject] = "its weights were changed since"
+        elif (dict(route.weights), route.session) != (record["seen"], record.get("seen_session")):
+            why[subject] = "its weights, or what keeps its users, were changed since"
         else:
             dead = [site for site, backend in route.backends.items()
                     if not route.health.get(site, (True, 0))[0] and record["weights"].get(backend)]  # fmt: skip
@@ -141,8 +168,14 @@ def _record(
         reasons.append({"code": "all-down"})
     elif (before[dead] > 0).any():
         action = "failover"
-    elif moved >= LEAST_CHANGE:
+    elif moved >= LEAST_CHANGE or (route.keep_s and route.keep_s != route.kept_s):
         action = "shift"
+    new_session_s = 0
+    if route.keep_s and (action == "failover" or (action == "shift" and route.keep_s != route.kept_s)):
+        new_session_s = route.keep_s
+        reasons.append({"code": "users-kept", "seconds": new_session_s})
+    elif action == "failover" and route.session:
+        reasons.append({"code": "users-stay"})
     if blind:
         reasons.append({"code": "demand-unknown"})
     left = np.abs(whole_weights(target[None], TOTAL)[0] - weights).max(initial=0) if target.any() else 0
@@ -155,6 +188,7 @@ def _record(
     return {
         "unique_id": route.subject, "action": action, "function": route.function, "zones": list(route.zones),
         "seen": dict(route.weights), "weights": wanted if action in CHANGES else dict(route.weights),
+        "seen_session": None if route.session is None else dict(route.session), "new_session_s": new_session_s,
         "sites": dict(route.backends), "health": {site: list(state) for site, state in route.health.items()},
         "reasons": reasons, "promised": {"latency_ms": _latency(traffic, zones, function, shares)},
     }  # fmt: skip

@@ -10,7 +10,7 @@ from pydantic import Field
 from blocks.errors import InvalidInput
 from blocks.fleet import Fleet
 from blocks.fleet_values import Url
-from blocks.traffic import KINDS
+from blocks.traffic import GATEWAY, KINDS
 from tasks.placement.problem import Amounts, Function, Part, Word
 
 Subject = Annotated[str, Field(pattern=rf"^([^/\s]+/({'|'.join(KINDS)})|route53/[^/\s]+)/[^/\s]+/[^/\s]+$")]
@@ -25,6 +25,9 @@ class Routed(Part):
     )
     backends: dict[Word, Word] = Field(min_length=2, description="the backend in the object for each site")
     zones: list[Word] = Field([], description="whose requests go through it; none: those of all zones")
+    keep_users_s: int = Field(0, ge=0, le=86_400, description="seconds for which a user who came once keeps to the "
+                              "same site, by a cookie of the gateway (HTTPRoute alone); a failover ends it. 0: as the "
+                              "route has it")  # fmt: skip
 
 
 class RoutedFunction(Function):
@@ -56,7 +59,7 @@ def check_names(fleet: Fleet, functions: Sequence[RoutedFunction]) -> None:
         if unknown := (at | zones) - known:
             raise InvalidInput(f"the inventory has no site `{min(unknown)}`", where=where,
                                fix="see `continuum fleet show`")  # fmt: skip
-        for what, sites in (("capacity", {*each.capacity}), ("health", {*each.health}),
+        for what, sites in (("capacity", {*each.capacity}), ("health", {*each.health}), ("servers", {*each.servers}),
                             *(("backends", {*route.backends}) for route in each.routes)):  # fmt: skip
             if elsewhere := sites - at:
                 raise InvalidInput(f"{what} names `{min(elsewhere)}`, where it has no replica", where=where,
@@ -64,6 +67,9 @@ def check_names(fleet: Fleet, functions: Sequence[RoutedFunction]) -> None:
         for route in each.routes:
             if route.subject in taken:
                 raise InvalidInput(f"{route.subject} is there twice", where=where, fix="name each route once")
+            if route.keep_users_s and route.subject.split("/")[1] != GATEWAY:
+                raise InvalidInput(f"nothing at {route.subject} keeps a user to a site", where=where,
+                                   fix="leave its keep_users_s out, or route by an HTTPRoute")  # fmt: skip
             if len(set(route.backends.values())) < len(route.backends):
                 raise InvalidInput(f"two sites share a backend of {route.subject}", where=where,
                                    fix="give each site a backend of its own")  # fmt: skip

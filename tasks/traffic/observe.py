@@ -17,7 +17,7 @@ from blocks.fleet import Fleet
 from blocks.inventory import resolve_secrets
 from blocks.prometheus import PrometheusSource
 from blocks.store.tables import now
-from blocks.traffic import open_route
+from blocks.traffic import RouteState, open_route
 from tasks.clusters import side_by_side
 from tasks.placement.decide.traffic import Traffic
 from tasks.placement.decide.traffic_health import Health
@@ -29,6 +29,7 @@ from tasks.traffic.decide import SeenRoute
 from tasks.traffic.functions import RoutedFunction, check_names
 from tasks.traffic.watch import STALE_S, Check, Rhythm, watch
 
+SERVING = {"name", "sites", "capacity", "processing_ms", "servers"}
 SLOW_TTL_S = 30  # an answer of DNS that is kept for longer outlives a failover
 
 
@@ -96,20 +97,21 @@ def _routes(
 ) -> tuple[tuple[SeenRoute, ...], tuple[str, ...]]:
     """Every route with its weights, none where it could not be read; and a line for each trouble."""
 
-    def read(subject: str) -> tuple[dict[str, int], str]:
+    def read(subject: str) -> tuple[RouteState, str]:
         try:
             state = open_route(fleet, subject).read()
         except ContinuumError as error:
-            return {}, f"{error}; its weights stay as they are"
+            return RouteState({}, ""), f"{error}; its weights stay as they are"
         slow = state.ttl_s if state.ttl_s is not None and state.ttl_s > SLOW_TTL_S else None
-        return state.weights, f"{subject}: clients keep an answer for {slow} s after a failover" if slow else ""
+        return state, f"{subject}: clients keep an answer for {slow} s after a failover" if slow else ""
 
     asked = [(each, route) for each in functions for route in each.routes]
     answers = side_by_side(lambda pair: read(pair[1].subject), asked)
     routes = tuple(
-        SeenRoute(route.subject, each.name, tuple(route.zones), dict(route.backends), weights,
-                  {site: healths[each.name, site] for site in route.backends if (each.name, site) in healths})
-        for (each, route), (weights, _) in zip(asked, answers, strict=True)
+        SeenRoute(route.subject, each.name, tuple(route.zones), dict(route.backends), state.weights,
+                  {site: healths[each.name, site] for site in route.backends if (each.name, site) in healths},
+                  route.keep_users_s, state.session, state.kept_s)
+        for (each, route), (state, _) in zip(asked, answers, strict=True)
     )  # fmt: skip
     return routes, tuple(line for _, line in answers if line)
 
@@ -147,7 +149,7 @@ def _traffic(
             for site in fleet.sites if site.name in used
         ],
         "zones": [{"name": site.name, "lat": site.latitude, "lon": site.longitude} for site in fleet.sites],
-        "functions": [each.model_dump(include={"name", "sites", "capacity"}) for each in functions],
+        "functions": [each.model_dump(include=SERVING) for each in functions],
     }, "traffic")  # fmt: skip
     traffic = traffic_of(problem)
     demand = traffic.demand.copy()

@@ -14,13 +14,16 @@ from tasks.sections import section
 from tasks.traffic.act import weights_told
 
 ROWS = 500
-COLUMNS = ("route", "function", "action", "now", "wanted", "ms by these weights", "why")
+COLUMNS = ("route", "function", "action", "now", "wanted", "ms by these weights", "95 % served within ms", "why")
 
 REASONS = {
     "site-down": "{site} is down",
     "unread": "it could not be read",
     "all-down": "no site of it is up: the last weights are held",
     "backends-differ": "its backends are others: not known {foreign}, lacking {lacking}",
+    "users-kept": "users keep to the site that they get now for {seconds} s",
+    "users-stay": "its own session persistence holds users at a site that is down; give `keep_users_s` to end it",
+    "saturated": "its servers at {site} are {ratio:.0%} busy: no response time can be told",
     "demand-unknown": "demand is not known: only what is down loses requests",
     "on-the-way": "{points} points are left for later passes",
     "beyond-capacity": "{rps:.4g} requests/s are beyond what its sites may take",
@@ -59,6 +62,7 @@ def traffic_sections(records: Sequence[Mapping[str, Any]], strategy: str) -> lis
             weights_told(each["seen"]),
             weights_told(each["weights"]) if each["weights"] != each["seen"] else "",
             "" if each["promised"]["latency_ms"] is None else f"{each['promised']['latency_ms']:.3g}",
+            ", ".join(f"{told['site']} {told['p95_ms']:.3g}" for told in each["responses"]),
             "; ".join(REASONS[why["code"]].format(**why) for why in each["reasons"]),
         ]
         for each in records[:ROWS]

@@ -12,7 +12,7 @@ import pytest
 
 from blocks.fleet_file import load_fleet
 from tasks.scaling.pool_access import open_pool
-from tests.browser.conftest import Laptop
+from tests.browser.conftest import BUSY, Laptop
 
 pytestmark = pytest.mark.server
 
@@ -27,7 +27,11 @@ def run_with_mode(page: Any, laptop: Laptop, mode: str) -> None:
         page.locator("button.p-select-button__control").filter(has_text="shadow").focus()
         page.keyboard.press("ArrowDown")
         page.get_by_role("option", name=mode).click()
-    page.get_by_role("button", name="Submit").click()
+    for _ in range(3):
+        with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as answer:
+            page.get_by_role("button", name="Submit").click()
+        if answer.value.status != BUSY:  # else one presses again
+            break
     page.locator("a[href*='/runs/flow-run/']").first.click()
 
 

@@ -1,4 +1,4 @@
-"""Faults that strike a move: each knows how to strike at a given moment, and what else has to be lifted after it."""
+"""Faults that strike a move: each knows how to strike as the move leaves a stage, and what else it takes down."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import random
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from blocks import settings
-from blocks.errors import ContinuumError, Refused, StoreUnavailable
+from blocks.errors import ContinuumError, NotFound, Refused, StoreUnavailable
 from blocks.kubernetes import KubernetesApi
+from blocks.kubernetes.connection import path_of
 from blocks.store import Store
 from blocks.store.tables import UNFINISHED, Intent, State
 from deployments.simulation import Simulation
-from tasks.migration.moves import MovePlan, Mover, settle_left_over
-from tasks.migration.moves.plan import digest_of
-from tests.faults.move_scenes import NAMESPACE, SOURCE, TARGET, Clusters, mover_of, planned
+from tasks.migration.moves import STAGES, MovePlan, Mover, settle_left_over
+from tests.faults.move_scenes import NAMESPACE, REPLICAS, SOURCE, TARGET, Clusters, mover_of, planned
 
-STAGES = ("planned", "reserved", "started", "healthy", "shifting", "drained", "removed")
+PODS_ASIDE = "^(?!.*/pods)"  # whoever watches the pods is spared the errors of an API, which would hide them
+SITES = {SOURCE: "frankfurt", TARGET: "virginia"}
+MOST_REQUESTS = 8  # of a stage, about: a kill strikes at one of them
 
 
 class Struck(BaseException):
@@ -30,27 +32,37 @@ class Struck(BaseException):
 
 @dataclass
 class Scene:
-    """One workload, its move, and what has been done to it."""
+    """One workload, its move, and what has been done to it.
+
+    Attributes
+    ----------
+    struck: the stage that the last fault met; "" where the move had ended before.
+    expected, floor: pods that others want by now, and that have to be Ready at every moment.
+    forced: somebody else took pods down, which no mover can help.
+    """
 
     simulation: Simulation
     clusters: Clusters
     name: str
     random: random.Random
     plan: MovePlan
-    intent: Intent | None = None
+    struck: str = ""
+    expected: int = REPLICAS
+    floor: int = REPLICAS
+    forced: bool = False
     removed_by_others: bool = False
-    edited: str = ""
-    scaled_to: int = 0
-    told: list[str] = field(default_factory=list)
+    moved_by_others: bool = False
 
     def in_stage(self, stage: str, strike: Callable[[], None]) -> Mover:
-        """A mover whose `strike` happens once, just before the move leaves a stage."""
+        """A mover whose `strike` happens once, as the move leaves a stage, or the later one in which it is."""
         mover = mover_of(self.clusters)
-        proceed, done = mover.journal.proceed, []
+        proceed = mover.journal.proceed
+        self.struck = ""
 
         def proceeding(intent: Intent) -> Intent:
-            if not done and intent.operation.get("stage", "planned") == stage:
-                done.append(True)
+            present = intent.operation.get("stage", STAGES[0])
+            if not self.struck and STAGES.index(present) >= STAGES.index(stage):
+                self.struck = present
                 strike()
             return proceed(intent)
 
@@ -58,27 +70,41 @@ class Scene:
         return mover
 
     def run(self, mover: Mover) -> None:
-        """Begin the move, or go on with it; whatever ends the run ends it here."""
+        """Go on with the move, or begin one where none is open nor done; whatever ends the run ends it here."""
         with suppress(Struck, ContinuumError):
-            if self.intent is None:
-                self.intent = mover.begin(self.plan, key=self.name)
-                mover.carry_out(self.intent)
-            else:
+            if open_intents(mover):
                 settle_left_over(mover)
+                return
+            ended = mover.journal.intents()
+            if not any(intent.state == State.DONE for intent in ended):
+                plan = planned(self.clusters, self.name) if ended else self.plan
+                mover.carry_out(mover.begin(plan, key=f"{self.name}/{len(ended)}"))
 
-    def killed(self, requests: int, *, after: bool) -> None:
-        """The same in a process that kills itself before, or right after, its n-th request."""
-        if self.intent is None:
-            mover = mover_of(self.clusters)
-            self.intent = mover.begin(self.plan, key=self.name)
-        child = os.fork()
-        if child == 0:
-            with suppress(BaseException):
+    def takes_down(self, cluster: str) -> None:
+        """A fault takes down the pods in a cluster: below the floor where those of the other do not make up for it."""
+        if cluster == SOURCE or STAGES.index(self.struck) >= STAGES.index("shifting"):
+            self.forced = True
+
+
+def kill(scene: Scene, stage: str) -> None:
+    """`kill -9` before, or right after, one of the requests of a stage."""
+    requests, after = scene.random.randint(1, MOST_REQUESTS), scene.random.random() < 0.5
+    pipe = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException):
+
+            def strike() -> None:
+                os.write(pipe[1], scene.struck.encode())
                 _kill_at(requests, after=after)
-                mover = mover_of(self.clusters)
-                settle_left_over(mover)
-            os._exit(0)
-        os.waitpid(child, 0)
+
+            scene.run(scene.in_stage(stage, strike))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    os.close(pipe[1])
+    with os.fdopen(pipe[0], "rb") as told:
+        scene.struck = told.read().decode() if os.WIFSIGNALED(status) else ""
+    mover_of(scene.clusters)  # the child's time has passed too
 
 
 def _kill_at(requests: int, *, after: bool) -> None:
@@ -96,14 +122,9 @@ def _kill_at(requests: int, *, after: bool) -> None:
     KubernetesApi._send = sending  # type: ignore[method-assign]
 
 
-def kill(scene: Scene, stage: str) -> None:
-    """`kill -9` somewhere in the requests of a stage (there are some four to eight in each)."""
-    del stage
-    scene.killed(scene.random.randint(1, 60), after=scene.random.random() < 0.5)
-
-
 def _api(scene: Scene, **fault: Any) -> None:
-    scene.simulation.add_fault({"kind": "api", "api": "kubernetes", "seed": scene.random.randint(0, 10**6), **fault})
+    rule = {"kind": "api", "api": "kubernetes", "seed": scene.random.randint(0, 10**6), "path": PODS_ASIDE}
+    scene.simulation.add_fault(rule | fault)
 
 
 def api_errors(status: int, *, work_done: bool = False) -> Callable[[Scene, str], None]:
@@ -126,8 +147,15 @@ def cut_off(scene: Scene, stage: str) -> None:
                                                  times=scene.random.randint(1, 6))))  # fmt: skip
 
 
+def timed_out(scene: Scene, stage: str) -> None:
+    """Answers come after their time-out; the requests have taken effect."""
+    cluster = scene.random.choice((SOURCE, TARGET))
+    scene.run(scene.in_stage(stage, lambda: _api(scene, cluster=cluster, effect="slow", delay_s=1.5, work_done=True,
+                                                 share=0.5, times=scene.random.randint(1, 2))))  # fmt: skip
+
+
 def gone(cluster: str) -> Callable[[Scene, str], None]:
-    """A cluster does not answer from a stage on, longer than a run waits; it is back for the next."""
+    """A cluster's API does not answer from a stage on, longer than a run waits; it is back for the next."""
 
     def strike(scene: Scene, stage: str) -> None:
         scene.run(scene.in_stage(stage, lambda: _api(scene, cluster=cluster, effect="reset")))
@@ -136,23 +164,97 @@ def gone(cluster: str) -> Callable[[Scene, str], None]:
     return strike
 
 
-def never_ready(scene: Scene, stage: str) -> None:
-    """Pods in the target stop being Ready (an image that is missing, a crash after the soak)."""
-    pods = {"kind": "pod-never-ready", "cluster": TARGET, "namespace": NAMESPACE, "name": f"{scene.name}-*"}
-    scene.run(scene.in_stage(stage, lambda: scene.simulation.add_fault(pods) and None))
+def off(cluster: str) -> Callable[[Scene, str], None]:
+    """A cluster is off, nodes and all, longer than a run waits; it is back for the next."""
+
+    def strike(scene: Scene, stage: str) -> None:
+        def at_once() -> None:
+            scene.takes_down(cluster)
+            scene.simulation.add_fault({"kind": "cluster-kill", "cluster": cluster})
+
+        scene.run(scene.in_stage(stage, at_once))
+        scene.simulation.lift_fault()
+
+    return strike
+
+
+def cut_apart(cluster: str) -> Callable[[Scene, str], None]:
+    """No network to a cluster, where all goes on; it is back for the next run."""
+
+    def strike(scene: Scene, stage: str) -> None:
+        partition = {"kind": "site-partition", "site": SITES[cluster]}
+        scene.run(scene.in_stage(stage, lambda: scene.simulation.add_fault(partition) and None))
+        scene.simulation.lift_fault()
+
+    return strike
+
+
+def not_ready(scene: Scene, stage: str) -> None:
+    """Pods in the target do not become Ready, and those that are do not stay so."""
+
+    def at_once() -> None:
+        scene.takes_down(TARGET)
+        pods = {"kind": "pod-never-ready", "cluster": TARGET, "namespace": NAMESPACE, "name": f"{scene.name}-*"}
+        scene.simulation.add_fault(pods)
+
+    scene.run(scene.in_stage(stage, at_once))
     scene.simulation.lift_fault()
 
 
+def crashing(scene: Scene, stage: str) -> None:
+    """The target's pods were Ready, stayed so for the soak, and crash after it, again and again."""
+    stage = stage if STAGES.index(stage) >= STAGES.index("healthy") else "healthy"
+
+    def at_once() -> None:
+        scene.takes_down(TARGET)
+        target = scene.clusters(TARGET)
+        for pod in target.list("pods", NAMESPACE, label_selector=f"app={scene.name}"):
+            body = {"metadata": {"annotations": {"continuum.io/fail": "crash"}}}
+            with suppress(NotFound):
+                target.patch("pods", pod["metadata"]["name"], body, NAMESPACE)
+
+    scene.run(scene.in_stage(stage, at_once))
+
+
+def _with_pods(scene: Scene, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Begin with pods that cannot be in the target as they are in the source."""
+    if scene.struck or open_intents(mover_of(scene.clusters)):
+        scene.struck = ""
+        return
+    manifest = scene.plan.manifest
+    template = change(manifest["spec"]["template"])
+    scene.plan = replace(scene.plan, manifest=manifest | {"spec": manifest["spec"] | {"template": template}})
+    scene.run(scene.in_stage(STAGES[0], lambda: None))
+
+
 def no_room(scene: Scene, stage: str) -> None:
-    """The target's room is gone between plan and reservation: nothing fits any more."""
+    """No node of the target is as large as its pods."""
     del stage
-    if scene.intent is None:
-        manifest = scene.plan.manifest
-        spec = manifest["spec"]["template"]["spec"]
-        huge = [container | {"resources": {"requests": {"cpu": "900"}}} for container in spec["containers"]]
-        template = manifest["spec"]["template"] | {"spec": spec | {"containers": huge}}
-        scene.plan = replace(scene.plan, manifest=manifest | {"spec": manifest["spec"] | {"template": template}})
-    scene.run(mover_of(scene.clusters))
+
+    def huge(template: dict[str, Any]) -> dict[str, Any]:
+        containers = [each | {"resources": {"requests": {"cpu": "900"}}} for each in template["spec"]["containers"]]
+        return template | {"spec": template["spec"] | {"containers": containers}}
+
+    _with_pods(scene, huge)
+
+
+def no_image(scene: Scene, stage: str) -> None:
+    """The target's nodes cannot pull the image."""
+    del stage
+    _with_pods(scene, lambda template: template | {
+        "metadata": template["metadata"] | {"annotations": {"continuum.io/fail": "image"}}})  # fmt: skip
+
+
+def full(scene: Scene, stage: str) -> None:
+    """The target takes no pods any more, between plan and reservation or later, until the run is over."""
+    target = scene.clusters(TARGET)
+
+    def cordon(wanted: bool) -> None:
+        for node in target.list("nodes"):
+            target.patch("nodes", node["metadata"]["name"], {"spec": {"unschedulable": wanted or None}})
+
+    scene.run(scene.in_stage(stage, lambda: cordon(True)))
+    cordon(False)
 
 
 def store_away(scene: Scene, stage: str) -> None:
@@ -161,7 +263,7 @@ def store_away(scene: Scene, stage: str) -> None:
     note = mover.journal.note
 
     def refusing(intent: Intent, operation: Any = None, detail: str = "") -> Intent:
-        if intent.operation.get("stage", "planned") == stage:
+        if scene.struck:
             raise StoreUnavailable("a test", where="store")
         return note(intent, operation, detail)
 
@@ -182,11 +284,10 @@ def edited(scene: Scene, stage: str) -> None:
     """Somebody edits the source's pods in mid-move."""
 
     def strike() -> None:
-        api = scene.clusters(SOURCE)
         with suppress(ContinuumError):
             body = {"spec": {"template": {"metadata": {"annotations": {"edited": str(scene.random.random())}}}}}
-            api.patch("deployments", scene.name, body, NAMESPACE)
-            scene.edited = digest_of(api.get("deployments", scene.name, NAMESPACE))
+            scene.clusters(SOURCE).patch("deployments", scene.name, body, NAMESPACE)
+            scene.forced = True
 
     scene.run(scene.in_stage(stage, strike))
 
@@ -195,23 +296,36 @@ def removed(scene: Scene, stage: str) -> None:
     """Somebody removes the source in mid-move, while it is theirs."""
 
     def strike() -> None:
-        from blocks.kubernetes.connection import path_of
-
-        if stage in STAGES[:5]:
+        if STAGES.index(scene.struck) <= STAGES.index("shifting"):
             scene.clusters(SOURCE).delete_at(path_of("deployments", namespace=NAMESPACE), scene.name)
-            scene.removed_by_others = True
+            scene.removed_by_others = scene.forced = True
 
     scene.run(scene.in_stage(stage, strike))
 
 
-def scaled(scene: Scene, stage: str) -> None:
-    """An autoscaler gives the source more pods in mid-move."""
+def scaled(pods: int) -> Callable[[Scene, str], None]:
+    """An autoscaler gives the source another number of pods in mid-move, before the requests are shifted."""
+
+    def struck(scene: Scene, stage: str) -> None:
+        def strike() -> None:
+            if STAGES.index(scene.struck) <= STAGES.index("healthy"):
+                with suppress(ContinuumError):
+                    scene.clusters(SOURCE).patch("deployments", scene.name, {"spec": {"replicas": pods}}, NAMESPACE)
+                    scene.expected = min(scene.expected, pods)
+                    scene.floor = min(scene.floor, pods)
+
+        scene.run(scene.in_stage(stage, strike))
+
+    return struck
+
+
+def budget(scene: Scene, stage: str) -> None:
+    """Somebody lets the workload's budget forbid every disruption in mid-move."""
 
     def strike() -> None:
         with suppress(ContinuumError):
-            if stage in STAGES[:4]:
-                scene.clusters(SOURCE).patch("deployments", scene.name, {"spec": {"replicas": 5}}, NAMESPACE)
-                scene.scaled_to = 5
+            body = {"spec": {"maxUnavailable": 0}}
+            scene.clusters(SOURCE).patch("poddisruptionbudgets", scene.name, body, NAMESPACE)
 
     scene.run(scene.in_stage(stage, strike))
 
@@ -227,42 +341,60 @@ def second_mover(scene: Scene, stage: str) -> None:
     scene.run(scene.in_stage(stage, strike))
 
 
+def other_store(scene: Scene, stage: str) -> None:
+    """A run that knows nothing of this journal wants to move the same workload."""
+
+    def strike() -> None:
+        store = Store.open(f"sqlite:///{_store_file().parent / 'other.db'}")
+        other = mover_of(scene.clusters, store=store)
+        with suppress(ContinuumError):
+            ended = other.carry_out(other.begin(planned(scene.clusters, scene.name), key=scene.struck))
+            scene.moved_by_others |= ended.state == State.DONE
+        store.close()
+
+    scene.run(scene.in_stage(stage, strike))
+
+
+def _store_file() -> Path:
+    return Path(settings.store_url().removeprefix("sqlite:///"))
+
+
 def restored(scene: Scene, stage: str) -> None:
-    """The store is put back to how it was before the move began, in mid-move; and the move is decided once more."""
-    file = Path(settings.store_url().removeprefix("sqlite:///"))
-    if scene.intent is not None or not file.exists():
-        scene.run(mover_of(scene.clusters))
-        return
+    """The store is put back, in mid-move, to how it was before this run; and the next run goes on from that."""
     Store.open().close()
+    file = _store_file()
     copy = {path: path.read_bytes() for path in file.parent.glob(f"{file.name}*")}
 
     def strike() -> None:
         raise Refused("a test: the run is over")
 
     scene.run(scene.in_stage(stage, strike))
+    struck = scene.struck
     for path in file.parent.glob(f"{file.name}*"):
         path.unlink()
     for path, content in copy.items():
         path.write_bytes(content)
     mover = mover_of(scene.clusters)
-    try:
-        again = planned(scene.clusters, scene.name)
-    except Refused:  # the copy in the target is seen: another place has to be found, or a person looks
-        again = scene.plan
-    except ContinuumError:
-        return
-    scene.intent = mover.begin(again, key=f"{scene.name}/again")
-    mover.carry_out(scene.intent)
+    with suppress(Refused):  # of a new plan: the copy in the target is seen
+        if not open_intents(mover):
+            scene.plan = planned(scene.clusters, scene.name)
+    scene.run(mover)
+    scene.struck = struck
 
 
 FAULTS: dict[str, Callable[[Scene, str], None]] = {
     "kill -9": kill,
     "API 409": api_errors(409), "API 429": api_errors(429), "API 500": api_errors(500),
     "API 500, work done": api_errors(500, work_done=True), "connection cut, work done": cut_off,
-    "target never Ready": never_ready, "no room in the target": no_room,
-    "source cluster gone": gone(SOURCE), "target cluster gone": gone(TARGET),
-    "store away": store_away, "cancelled": cancelled, "edited": edited, "removed by others": removed,
-    "scaled by an autoscaler": scaled, "a second mover": second_mover, "store restored": restored,
+    "time-out, work done": timed_out,
+    "target not Ready": not_ready, "crashes after its soak": crashing, "no image in the target": no_image,
+    "no room in the target": no_room, "target full since the plan": full,
+    "source API gone": gone(SOURCE), "target API gone": gone(TARGET),
+    "source off": off(SOURCE), "target off": off(TARGET),
+    "source cut apart": cut_apart(SOURCE), "target cut apart": cut_apart(TARGET),
+    "store away": store_away, "store restored": restored, "cancelled": cancelled,
+    "edited": edited, "removed by others": removed, "scaled out": scaled(5), "scaled in": scaled(2),
+    "budget forbids": budget, "a second mover": second_mover, "a mover of another store": other_store,
 }  # fmt: skip
 
 
@@ -271,7 +403,7 @@ def open_intents(mover: Mover) -> list[Intent]:
 
 
 def settle(scene: Scene, passes: int = 4) -> Intent:
-    """Runs without faults until every move has ended; the newest one."""
+    """Runs without faults until every move has ended; the newest one, or the one that is done."""
     scene.simulation.lift_fault()
     for _ in range(passes):
         mover = mover_of(scene.clusters)

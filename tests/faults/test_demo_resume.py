@@ -51,6 +51,8 @@ def test_a_killed_demo_goes_on_and_ends_with_sizes_that_were_decided(tmp_path: P
     assert told["problems"] == []
     assert {row["state"] for row in told["flows"]} == {"Completed"}
     assert {row["state"] for row in told["left_over"]} <= {State.DONE, State.UNDONE}
+    before, after = (sum(row[name] for row in told["caches"]["sites"]) for name in ("hits_before", "hits_after"))
+    assert 0 < before < after
     assert told["left_over"], "the killed run's change was not looked at"
     assert (tmp_path / "report.html").read_text().count("<svg") > 3
 

@@ -14,8 +14,8 @@ from tasks.migration.moves import MovePlan, Route, closure_of, plan_move, settle
 from tests.faults.move_scenes import (
     NAMESPACE,
     REPLICAS,
-    SLOW_S,
     SOURCE,
+    START_S,
     TARGET,
     Clusters,
     Watcher,
@@ -24,6 +24,7 @@ from tests.faults.move_scenes import (
     mover_of,
     planned,
     ready_pods,
+    until,
 )
 
 pytestmark = pytest.mark.server
@@ -45,7 +46,7 @@ def name(clusters: Clusters) -> str:
 
 def test_a_move_takes_all_along_and_is_never_below_the_floor(fleet: Fleet, clusters: Clusters) -> None:
     name = "slowly"
-    deploy(clusters(SOURCE), name, SLOW_S)
+    deploy(clusters(SOURCE), name, START_S)
     mover, plan = mover_of(clusters), planned(clusters, name)
     assert sorted(kind for kind, _ in plan.closure) == [
         "configmaps",
@@ -53,13 +54,14 @@ def test_a_move_takes_all_along_and_is_never_below_the_floor(fleet: Fleet, clust
         "serviceaccounts",
         "services",
     ]
-    with Watcher(fleet, name) as watcher:
+    with Watcher(fleet) as watcher:
         ended = mover.carry_out(mover.begin(plan, key=name))
+        until(lambda: watcher.serving(name) == ready_pods(clusters(TARGET), name))
     assert ended.state == State.DONE, ended.detail
-    found = look(clusters, name, ended)
+    found = look(clusters, name, done=ended.state == State.DONE)
     assert (found.source, found.target, found.left) == (0, REPLICAS, ())
     assert clusters(TARGET).get("configmaps", name, NAMESPACE)["data"] == {"mode": "shop"}
-    assert watcher.least >= plan.floor, (watcher.least, watcher.looks)
+    assert watcher.least(name) >= plan.floor, watcher.events
     steps = [step.detail.split(",")[0] for step in mover.journal.steps(ended.id) if step.event == "noted"]
     assert steps == ["reserved", "started", "healthy", "shifting", "drained", "removed"]
     assert ready_pods(clusters(TARGET), name) == REPLICAS
@@ -85,7 +87,7 @@ def test_the_requests_follow_in_three_steps_and_come_back_when_a_check_fails(clu
     ended = mover.carry_out(mover.begin(plan, key=name))
     assert (ended.state, weights) == (State.UNDONE, [10, 50, 0])
     assert "5 % errors" in ended.detail
-    found = look(clusters, name, ended)
+    found = look(clusters, name, done=ended.state == State.DONE)
     assert (found.source, found.target, found.left) == (REPLICAS, 0, ())
 
 
@@ -93,7 +95,7 @@ def test_a_move_whose_cause_has_passed_is_cancelled_before_the_requests_shift(cl
     mover = mover_of(clusters, still_wanted=lambda _: False)
     ended = mover.carry_out(mover.begin(planned(clusters, name), key=name))
     assert (ended.state, ended.detail.endswith("its cause has passed")) == (State.UNDONE, True)
-    assert look(clusters, name, ended).left == ()
+    assert look(clusters, name, done=ended.state == State.DONE).left == ()
 
 
 def test_a_second_move_of_the_same_workload_is_refused_while_the_first_is_open(clusters: Clusters, name: str) -> None:

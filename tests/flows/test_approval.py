@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect import flow
+from prefect import Flow, flow
 from prefect.client.orchestration import get_client
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
@@ -40,18 +40,19 @@ def resize() -> list[str]:
 
 
 class Suspended:
-    """A run of `resize` that waits for a person."""
+    """A run of a flow that waits for a person."""
 
-    def __init__(self) -> None:
+    def __init__(self, flow: Flow[..., Any] = resize, parameters: dict[str, Any] | None = None) -> None:
+        self.flow, self.parameters = flow, parameters or {}
         with get_client(sync_client=True) as client:
-            deployment = client.create_deployment(client.create_flow_from_name("resize"), "resize")
+            deployment = client.create_deployment(client.create_flow_from_name(flow.name), flow.name)
             self.id: UUID = client.create_flow_run_from_deployment(deployment).id
         with pytest.raises(Pause):
             self.go_on()
 
     def go_on(self) -> Any:
         with get_client(sync_client=True) as client:
-            return run_flow(resize, flow_run=client.read_flow_run(self.id), parameters={})
+            return run_flow(self.flow, flow_run=client.read_flow_run(self.id), parameters=self.parameters)
 
     def typed_in_the_ui(self, **form: Any) -> None:
         with get_client(sync_client=True) as client:

@@ -81,6 +81,44 @@ def test_shadow_plans_and_act_fills_only_where_plans_win(
     )
 
 
+def test_the_next_days_log_scores_what_was_promised_once_and_the_report_tells(
+    fleet: Fleet, request_of: CacheRequest, tmp_path: Path
+) -> None:
+    header, *lines = (tmp_path / "log.csv").read_text().splitlines()
+    past = [line for line in lines if float(line.split(",")[0]) < 1_600_000]
+    (tmp_path / "past.csv").write_text("\n".join([header, *past]))
+    request = request_of.model_copy(update={"log": str(tmp_path / "past.csv"), "origin_usd_per_gb": 0.09,
+                                            "horizon": "24h"})  # fmt: skip
+    first = cache_prepopulation(request)["decisions"]
+    assert Store.open().outcomes([each["id"] for each in first]) == {}
+
+    cache_prepopulation(request.model_copy(update={"log": request_of.log}))
+    outcomes = Store.open().outcomes([each["id"] for each in first])
+    promised = {each["id"]: each["promised"]["hits"] for each in first if each["action"] == "warm"}
+    assert set(outcomes) == set(promised)
+    in_horizon = {site: sum(line.split(",")[1] == site and 0 < float(line.split(",")[0]) - first[0]["log_end_s"] < 86400
+                            for line in lines) for site in SITES}  # fmt: skip
+    for each in first:
+        if each["action"] == "warm":
+            happened = outcomes[each["id"]].happened
+            assert happened["requests"] in (in_horizon[each["site"]], in_horizon[each["site"]] + 1)
+            assert 0 <= happened["hits"] <= happened["requests"]
+    total = sum(row.happened["hits"] for row in outcomes.values())
+    assert total == pytest.approx(sum(promised.values()), rel=0.25)
+    cards = Store.open().scorecards(flow="cache-prepopulation")
+    assert {card.method for card in cards} == {"planned", "s3fifo"}
+
+    sections = Store.open().sections(flow="cache-prepopulation")
+    told = {each.title: each.content for each in sections}
+    assert len(told["Edge caches: what earlier plans came to"]["table"]["rows"]) == len(promised)
+    assert [len(plot["lines"]) for plot in told["Edge caches over the day"]["plots"]] == [2, 2]
+    assert any("At 0.09 USD a GB" in line for line in told["Edge caches over the day"]["paragraphs"])
+
+    cache_prepopulation(request.model_copy(update={"log": request_of.log}))
+    titles = {each.title for each in Store.open().sections(flow="cache-prepopulation")}
+    assert "Edge caches: what earlier plans came to" not in titles
+
+
 def test_what_a_killed_run_was_warming_is_ended_first(fleet: Fleet, request_of: CacheRequest) -> None:
     dead = Journal(Store.open(), "elsewhere:1:1:dead", lease_s=-1)
     claim(dead, "p0", "a0", 5, fleet="default")

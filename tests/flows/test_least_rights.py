@@ -17,7 +17,7 @@ from blocks.node_pools import connect
 from blocks.store.tables import Mode
 from blocks.store.undo import carry_out as undo
 from blocks.store.undo import undo_plan
-from deployments.doctor import examine
+from deployments.doctor import MORE_RIGHTS, examine
 from flows.cluster_scaling import ScalingRequest, cluster_scaling
 from flows.traffic_routing import TrafficRequest, traffic_routing
 from flows.workload_placement import PlacementRequest, workload_placement
@@ -157,3 +157,18 @@ def test_the_act_role_is_enough_to_keep_headroom_and_to_take_it_back(fleet: Flee
     assert result.state == "done", result
     undo(run.journal, undo_plan(run.journal, decision.id), APPLIERS)
     assert run.journal.holds("default") == []
+
+
+def test_the_doctor_names_what_other_flows_lack(fleet: Fleet, as_account) -> None:
+    def told(act: bool) -> dict[str, tuple[str, str]]:
+        only = fleet.model_copy(update={"clusters": [edge(fleet)]})
+        checks = examine(only, act=act, flows=list(MORE_RIGHTS))
+        return {each.name.removesuffix(" in edge-munich"): (each.level, each.detail) for each in checks}
+
+    as_account("act")
+    level, words = told(act=True)["workload-migration"]  # the tests above have given the rights of the others
+    assert (level, "no right to" in words, "rbac-move.yaml" in words) == ("failed", True, True)
+    for file in MORE_RIGHTS.values():
+        apply(edge(fleet), FOLDER / file)
+    assert {told(act=True)[flow][0] for flow in MORE_RIGHTS} == {"ok"}
+    assert told(act=False)["workload-placement"] == ("ok", "it needs no more rights to look")

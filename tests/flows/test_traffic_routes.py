@@ -6,7 +6,7 @@ import pytest
 
 from blocks.errors import Conflict, InvalidInput, Refused
 from blocks.fleet import Fleet
-from blocks.traffic import KINDS, open_route
+from blocks.traffic import KINDS, new_session, open_route
 from tests.flows.traffic_scenes import PATHS, api_of, make, stored
 
 pytestmark = pytest.mark.server
@@ -33,7 +33,7 @@ def test_only_the_weights_change(fleet: Fleet, kind: str, plural: str, before: d
     route, was = open_route(fleet, f"edge-munich/{kind}/default/one"), without_weights(stored(api, plural, "one"))
     state = route.read()
     assert state.weights == before
-    route.write(after, state.version)
+    route.write(after, state.session, state.version)
     assert route.read().weights == after
     assert without_weights(stored(api, plural, "one")) == was
 
@@ -46,7 +46,7 @@ def test_a_foreign_write_since_is_refused(fleet: Fleet, kind: str, plural: str, 
     version = route.read().version
     api.patch_at(PATHS[plural], "two", {"metadata": {"labels": {"by": "others"}}})
     with pytest.raises(Conflict, match="somebody wrote it"):
-        route.write(after, version)
+        route.write(after, None, version)
     assert route.read().weights == before
 
 
@@ -63,7 +63,7 @@ def test_a_write_between_our_look_and_our_patch_is_refused(fleet: Fleet, monkeyp
 
     monkeypatch.setattr(route, "_get", get_then_lose)
     with pytest.raises(Conflict, match="somebody wrote it"):
-        route.write({"a": 70, "b": 30}, state.version)
+        route.write({"a": 70, "b": 30}, None, state.version)
     monkeypatch.undo()
     assert route.read().weights == state.weights
 
@@ -72,7 +72,7 @@ def test_weights_are_never_all_zero(fleet: Fleet) -> None:
     make(api_of(fleet), "httproutes", "three", {"a": 1, "b": 1})
     route = open_route(fleet, "edge-munich/gateway/default/three")
     with pytest.raises(Refused, match="all weights would be 0"):
-        route.write({"a": 0, "b": 0}, route.read().version)
+        route.write({"a": 0, "b": 0}, None, route.read().version)
 
 
 def test_a_route_that_others_own_is_left_alone(fleet: Fleet) -> None:
@@ -86,3 +86,28 @@ def test_a_subject_that_is_no_route_is_named(fleet: Fleet) -> None:
     for subject in ("mars/gateway/default/one", "edge-munich/traefik/default/one", "edge-munich/gateway/one"):
         with pytest.raises(InvalidInput, match=subject):
             open_route(fleet, subject)
+
+
+def test_what_keeps_users_is_set_renewed_and_taken_away_with_the_weights(fleet: Fleet) -> None:
+    api = api_of(fleet)
+    make(api, "httproutes", "kept", {"a": 1, "b": 1})
+    route = open_route(fleet, "edge-munich/gateway/default/kept")
+    state = route.read()
+    assert state.session is None
+    names = []
+    for keep_s in (60, 3600):
+        route.write({"a": 70, "b": 30}, new_session(state.session, keep_s), state.version)
+        state = route.read()
+        assert state.session is not None
+        assert (state.weights, state.kept_s) == ({"a": 70, "b": 30}, keep_s)
+        names.append(state.session["sessionName"])
+    assert names == ["continuum-site-1", "continuum-site-2"]
+    route.write({"a": 70, "b": 30}, None, state.version)
+    assert "sessionPersistence" not in stored(api, "httproutes", "kept")["spec"]["rules"][0]
+
+
+def test_a_route_that_can_keep_nobody_says_so(fleet: Fleet) -> None:
+    make(api_of(fleet), "virtualservices", "none", {"a": 50, "b": 50})
+    route = open_route(fleet, "edge-munich/istio/default/none")
+    with pytest.raises(Refused, match="nothing at it keeps a user to a backend"):
+        route.write({"a": 70, "b": 30}, new_session(None, 60), route.read().version)

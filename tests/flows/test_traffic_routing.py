@@ -11,6 +11,7 @@ from blocks.errors import Conflict, InvalidInput
 from blocks.fleet import Fleet
 from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store
+from blocks.store.tables import Verdict
 from deployments.command import journal
 from flows import traffic_routing as module
 from flows.traffic_routing import TrafficRequest, traffic_routing
@@ -18,7 +19,8 @@ from tasks.traffic import report
 from tasks.traffic.observe import observe_traffic
 from tasks.traffic.watch import Rhythm
 from tests.blocks.conftest import FakeTime
-from tests.flows.traffic_scenes import api_of, make, stored
+from tests.flows.test_approval import Suspended
+from tests.flows.traffic_scenes import PATHS, api_of, make, stored
 
 pytestmark = pytest.mark.server
 
@@ -125,6 +127,42 @@ def test_a_site_that_is_down_loses_all_within_thirty_seconds_and_gets_it_back(
         assert weights(api) == expected
 
 
+def test_users_keep_to_their_site_until_it_is_down_and_undo_forgets_them(api: KubernetesApi, ill: set[str]) -> None:
+    def kept() -> str | None:
+        session = stored(api, "httproutes", "shop")["spec"]["rules"][0].get("sessionPersistence")
+        return session and session["sessionName"]
+
+    keeping = [{**SHOP["routes"][0], "keep_users_s": 600}]  # type: ignore[index]
+    first = one(traffic_routing(asked("act", routes=keeping)))
+    assert (first["result"]["state"], kept(), weights(api)) == ("done", "continuum-site-1", [100, 0]), first
+    assert "users keep to the site that they get now for 600 s" in first["words"]
+    assert one(traffic_routing(asked("act", routes=keeping)))["action"] == "hold"
+    ill.add("http://munich.test/")
+    row = one(traffic_routing(asked("act", routes=keeping)))
+    assert (row["action"], kept(), weights(api)) == ("failover", "continuum-site-2", [0, 100])
+    store = Store.open()
+    for each in (row, first):
+        journal.undo_decision(store, Journal(store), each["id"], journal.appliers(), force=False)
+    assert (kept(), weights(api)) == (None, [50, 50])
+
+
+def test_users_whom_a_route_keeps_by_itself_are_told_at_a_failover(api: KubernetesApi, ill: set[str]) -> None:
+    own = {"sessionName": "own"}
+    refs = stored(api, "httproutes", "shop")["spec"]["rules"][0]
+    api.patch_at(PATHS["httproutes"], "shop", {"spec": {"rules": [refs | {"sessionPersistence": own}]}})
+    ill.add("http://munich.test/")
+    row = one(traffic_routing(asked("act")))
+    assert (row["action"], row["result"]["state"]) == ("failover", "done")
+    assert "its own session persistence holds users at a site that is down" in row["words"]
+    assert stored(api, "httproutes", "shop")["spec"]["rules"][0]["sessionPersistence"] == own
+
+
+def test_users_cannot_be_kept_by_records_of_dns(fleet: Fleet) -> None:
+    route = {"subject": "route53/Z1/shop.example/A", "backends": {"munich": "m", "dallas": "d"}, "keep_users_s": 60}
+    with pytest.raises(InvalidInput, match=r"nothing at route53/Z1/shop\.example/A keeps a user to a site"):
+        traffic_routing(asked(routes=[route]))
+
+
 def test_checks_that_could_not_be_made_move_nothing(
     api: KubernetesApi, ill: set[str], clock: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +200,27 @@ def test_a_change_by_others_after_the_decision_is_refused(
     assert row["result"]["state"] == "refused"
     assert "was changed to shop-dallas 90, shop-munich 10 since" in row["result"]["detail"]
     assert weights(api) == [10, 90]
+
+
+def test_propose_waits_with_its_plan_and_writes_when_it_is_approved(api: KubernetesApi, ill: set[str]) -> None:
+    run = Suspended(traffic_routing, {"request": asked("propose")})
+    assert weights(api) == [50, 50]
+    (row,) = run.decisions().values()
+    assert (row.subject, row.state) == (SUBJECT, Verdict.PROPOSED)
+    run.typed_in_the_ui(name="ada")
+    told = one(run.go_on())
+    assert told["result"]["state"] == "done", told
+    assert weights(api) == [100, 0]
+
+
+def test_a_proposal_that_a_failure_has_overtaken_is_not_written(api: KubernetesApi, ill: set[str]) -> None:
+    run = Suspended(traffic_routing, {"request": asked("propose")})
+    ill.add("http://munich.test/")
+    run.typed_in_the_ui(name="ada")
+    run.go_on()
+    assert weights(api) == [50, 50]
+    (row,) = run.decisions().values()
+    assert "munich would get requests and is down" in row.detail
 
 
 def test_an_undo_after_a_change_by_others_is_refused(api: KubernetesApi, ill: set[str]) -> None:

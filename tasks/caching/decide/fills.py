@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,10 +30,12 @@ class SitePlan:
     without: float
 
 
-def decide_fills(plans: Sequence[SitePlan], plan_file: str) -> list[dict[str, Any]]:
+def decide_fills(plans: Sequence[SitePlan], about: Mapping[str, Any]) -> list[dict[str, Any]]:
     """An entry a site, in the order given: `warm` where there is something to ask for, `refuse` where no plan wins.
 
-    >>> entry, = decide_fills([SitePlan("fra", "reactive", False, 0, 0, 0.0, 0.0, 0.4, 0.41)], "p.csv")
+    `about` is the same for all: fleet, plan_file, log_end_s (seconds since 1970) and horizon_s.
+
+    >>> entry, = decide_fills([SitePlan("fra", "reactive", False, 0, 0, 0.0, 0.0, 0.4, 0.41)], {})
     >>> entry["action"], entry["reasons"]
     ('refuse', [{'code': 'plan-does-not-win', 'with': 0.4, 'without': 0.41}])
     """
@@ -48,7 +50,7 @@ def decide_fills(plans: Sequence[SitePlan], plan_file: str) -> list[dict[str, An
             reasons = [{"code": "nothing-to-fill" if each.filled else "plan-does-not-win", **compared}]
         entries.append({
             "unique_id": f"cache/{each.site}", "site": each.site, "action": action, "reasons": reasons,
-            "plan_file": plan_file, "objects": each.objects, "bytes": each.bytes, "way": each.verdict,
+            **about, "objects": each.objects, "bytes": each.bytes, "way": each.verdict,
             "hit_ratio": each.hit_ratio, "hit_ratio_without": each.without,
             "promised": {"hits": each.expected_hits, "hit_ratio": each.hit_ratio},
         })  # fmt: skip

@@ -22,7 +22,7 @@ class Flushes:
     """
 
     def __init__(self, of_site: Sequence[Ints], made: Callable[[int], EdgeCache],
-                 fill: Callable[[EdgeCache, int, Ints], int]) -> None:  # fmt: skip
+                 fill: Callable[[EdgeCache, int, Ints], list[int]]) -> None:  # fmt: skip
         self._made, self._fill = made, fill
         self._due = [[int(rows[int(moment * len(rows))]) for moment in MOMENTS] if len(rows) > 2 * FIRST else []
                      for rows in of_site]  # fmt: skip

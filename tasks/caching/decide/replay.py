@@ -19,12 +19,17 @@ WARM_UP = 0.2  # share of the requests, from the first, that is not scored
 
 @dataclass
 class Score:
-    """What one policy did over the scored requests; `site_hits` (sites,). Fills are objects fetched unasked."""
+    """What one policy did over the scored requests; `site_hits` (sites,). Fills are objects fetched unasked.
+
+    Of all requests, scored or not: `was_hit` (N,), and `ahead`, the time, objects and bytes of each fill.
+    """
 
     site_hits: Ints
+    was_hit: Bools
     hits: int = 0
     hit_bytes: int = 0
     fills: int = 0
+    ahead: list[tuple[float, int, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,12 @@ class Replayed:
 
     Attributes
     ----------
+    requests: those that were played.
     scored, scored_bytes: requests after the warm-up, and what they weigh. site_requests: (sites,) of them.
     handed_back: by site, what a next pass gives back to those that the last verdict takes the plan from.
     """
 
+    requests: Requests
     scores: dict[str, Score]
     scored: int
     scored_bytes: int
@@ -76,7 +83,7 @@ def replay(
         done = rows
         told(rows.stop / len(requests))
     first = play.first_scored
-    return Replayed(play.scores, len(requests) - first, int(requests.size[requests.object[first:]].sum()),
+    return Replayed(requests, play.scores, len(requests) - first, int(requests.size[requests.object[first:]].sum()),
                     np.bincount(requests.site[first:], minlength=requests.sites), play.gate, play.flushes,
                     play.handed_back())  # fmt: skip
 
@@ -103,7 +110,8 @@ class _Play:
         self.oracle: list[set[int]] = [set() for _ in sites]
         self.in_force = [REACTIVE for _ in sites]
         self.plans: list[Ints] = [np.zeros(0, np.int64)] * len(sites)
-        self.scores = {name: Score(np.zeros(len(sites), np.int64)) for name in (*self.policies, "planned", "oracle")}
+        self.scores = {name: Score(np.zeros(len(sites), np.int64), np.zeros(len(self.requests), np.bool_))
+                       for name in (*self.policies, "planned", "oracle")}  # fmt: skip
         self.first_scored = int(WARM_UP * len(self.requests))
         self.flushes = Flushes(scored_rows(self.requests.site, self.first_scored, len(sites)), self.empty,
                                self.fill_unheard)  # fmt: skip
@@ -112,7 +120,7 @@ class _Play:
         """A cache of a site with nothing in it."""
         return EdgeCache(self.reactive, self.budget[site], self.size, self.apart)
 
-    def fill(self, cache: EdgeCache, arm: Arm, site: int, plan: Ints) -> int:
+    def fill(self, cache: EdgeCache, arm: Arm, site: int, plan: Ints) -> list[int]:
         """Give one cache the part of a plan that its arm asks for."""
         used = np.cumsum(self.requests.size[plan])
         pins, warm = (
@@ -125,7 +133,7 @@ class _Play:
         return {site: self.arms[site][REACTIVE].held()[::-1] for site, arm in enumerate(self.gate.verdict.tolist())
                 if arm == REACTIVE != self.in_force[site]}  # fmt: skip
 
-    def fill_unheard(self, cache: EdgeCache, site: int, plan: Ints) -> int:
+    def fill_unheard(self, cache: EdgeCache, site: int, plan: Ints) -> list[int]:
         """Fill the cache of a site that has no log to judge by."""
         return self.fill(cache, self.gate.unheard(site), site, plan)
 
@@ -143,21 +151,23 @@ class _Play:
             self.plans[site] = site_plan(popularity, size, pool, site, self.budget[site], self.plans[site], self.apart)
             for number, (arm, cache) in enumerate(zip(ARMS, self.arms[site], strict=True)):
                 filled = self.fill(cache, arm, site, self.plans[site])
-                fills[number, site] = filled if self.gate.heard[site] else 0  # the first fill is no running cost
+                fills[number, site] = len(filled) if self.gate.heard[site] else 0  # the first fill is no running cost
                 hit = np.fromiter(map(cache.request, items), np.bool_, len(items))
                 usual = hit if number == REACTIVE else usual
                 hits[number, site], unlike[number, site] = hit.sum(), (hit != usual).sum()
-            self._score(site, mine, items, scoring=rows.stop > self.first_scored)
+            self._score(site, mine, items, float(self.requests.ts_s[rows.start]), scoring=rows.stop > self.first_scored)
             self.flushes.serve(site, mine, items, self.plans[site])
         self.gate.learn(hits, unlike, fills, np.diff(cuts))
 
-    def _score(self, site: int, rows: Ints, items: list[int], *, scoring: bool) -> None:
+    def _score(self, site: int, rows: Ints, items: list[int], begin_s: float, *, scoring: bool) -> None:
         cache, size = self.planned[site], self.requests.size
         verdict = int(self.gate.verdict[site])
         filled = self.fill(cache, ARMS[verdict], site, self.plans[site])
         if site in self.handed_back():
             filled += cache.fill(self.plans[site][:0], self.handed_back()[site], 0)
         self.in_force[site] = verdict
+        if filled:
+            self.scores["planned"].ahead.append((begin_s, len(filled), float(size[filled].sum())))
         self._count("planned", site, rows, map(cache.request, items))
         for name, caches in self.others.items():
             self._count(name, site, rows, map(caches[site].request, items))
@@ -165,13 +175,14 @@ class _Play:
         best = set(wanted[greedy(times.astype(np.float64), size[wanted], self.budget[site])].tolist())
         self._count("oracle", site, rows, map(best.__contains__, items))
         if scoring:
-            self.scores["planned"].fills += filled
+            self.scores["planned"].fills += len(filled)
             self.scores["oracle"].fills += len(best - self.oracle[site])
         self.oracle[site] = best
 
     def _count(self, name: str, site: int, rows: Ints, answers: Iterator[bool]) -> None:
-        hit = rows[np.fromiter(answers, np.bool_, len(rows)) & (rows >= self.first_scored)]
-        score = self.scores[name]
+        score, hit = self.scores[name], rows[np.fromiter(answers, np.bool_, len(rows))]
+        score.was_hit[hit] = True
+        hit = hit[hit >= self.first_scored]
         score.hits += len(hit)
         score.site_hits[site] += len(hit)
         score.hit_bytes += int(self.requests.size[self.requests.object[hit]].sum())

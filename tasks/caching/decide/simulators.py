@@ -180,7 +180,7 @@ class EdgeCache:
         """What the reactive part holds, the oldest first."""
         return np.array(list(self._rest.held), np.int64)
 
-    def fill(self, pins: Ints, warm: Ints, pinned_bytes: int) -> int:
+    def fill(self, pins: Ints, warm: Ints, pinned_bytes: int) -> list[int]:
         """Hold exactly `pins` in the pinned part and ask once, then verify, for each of `warm` that is not held.
 
         Warming goes through the cache as a warmer's two requests do: the first fetches, the second must hit. The most
@@ -192,14 +192,14 @@ class EdgeCache:
 
         Returns
         -------
-        Number of objects fetched: those that the site held already are copied.
+        The objects fetched: those that the site held already are copied.
         """
         held, self._pins = self._pins, pins
         new = pins[~self._apart.inside(pins, held)].tolist()
         left = held[~self._apart.inside(held, pins)].tolist()
         self._pinned.difference_update(left)
         self._pinned.update(new)
-        fetched = sum(item not in self._rest.held for item in new)
+        fetched = [item for item in new if item not in self._rest.held]
         self._rest.resize(self._capacity - pinned_bytes)
         # A pinned part that has shrunk lets go of what it held, and the rest takes it over.
         wanted = [*(left[::-1] if pinned_bytes < self._pinned_bytes else ()), *warm[::-1].tolist()]
@@ -208,4 +208,4 @@ class EdgeCache:
             self._rest.request(item)
             self._rest.request(item)
         self._pinned_bytes = pinned_bytes
-        return fetched + len(set(wanted).difference(left))
+        return fetched + list(set(wanted).difference(left))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.migration.decide.failback import Homes
 from tasks.migration.decide.policies import Policy
 
 Floats = NDArray[np.float32]
@@ -15,9 +16,9 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 # Why a workload stays or goes; the first that holds.
-GOES, FAILING, NOWHERE, BEST, LITTLE, DEAR, COOLING, CAPPED, FULL, UNKNOWN = (
-    "pays", "source-failing", "no-candidate", "best-already", "gain-too-small", "move-costs-too-much", "cooling-down",
-    "capped", "target-full", "not-measured",
+GOES, FAILING, HOME, NOWHERE, BEST, LITTLE, DEAR, COOLING, CAPPED, FULL, UNKNOWN = (
+    "pays", "source-failing", "failback", "no-candidate", "best-already", "gain-too-small", "move-costs-too-much",
+    "cooling-down", "capped", "target-full", "not-measured",
 )  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def smoothed(before: Floats | None, now: Floats, alpha: float) -> Floats:
 
 def decide_moves(
     place: Ints, costs: Costs, move_cost: Floats, idle_slots: Floats, policy: Policy, slot_s: float,
-    ahead: Floats | None = None, came_from: Ints | None = None, room: Room | None = None,
+    ahead: Floats | None = None, came_from: Ints | None = None, room: Room | None = None, homes: Homes | None = None,
 ) -> Chosen:  # fmt: skip
     """Choose moves.
 
@@ -76,6 +77,8 @@ def decide_moves(
     came_from: (W,) site before the last move, -1 where there was none.
     ahead: (W, S) mean change of the total over the policy's horizon from now on; None: it stays as it is.
     room: what the moves of this pass share at their targets; None: as much as they want.
+    homes: where workloads fled from. Nobody goes back before that has settled, unless its place fails too; then whoever
+        prefers its home goes there, unless the rule would take it here again at once.
 
     Returns
     -------
@@ -88,12 +91,13 @@ def decide_moves(
     known = np.where(np.isnan(total), np.float32(np.inf), total)
     here = known[rows, place]
     failing = np.nan_to_num(costs.errors[rows, place]) > policy.error_limit
-    if came_from is not None and policy.no_return_s:
-        barred = np.flatnonzero((idle_slots * slot_s < policy.no_return_s) & (came_from >= 0) & ~failing)
-        known[barred, came_from[barred]] = np.inf
-    best = known.argmin(axis=1)
-    there = known[rows, best]
+    _bar(known, place, failing, idle_slots * slot_s, policy, came_from, homes)
     slots = np.float32(policy.horizon_s / slot_s)
+    goes_home = _goes_home(known, place, failing, move_cost, slots, policy, homes)
+    best = known.argmin(axis=1)
+    if homes is not None:
+        best = np.where(goes_home, homes.site, best)
+    there = known[rows, best]
     with np.errstate(invalid="ignore", divide="ignore"):
         benefit = np.where(np.isfinite(here) & np.isfinite(there), (here - there) * slots, 0).astype(np.float32)
         gain = np.where(here > 0, 1 - there / here, 0)
@@ -105,8 +109,8 @@ def decide_moves(
     reason = np.full(len(place), GOES, object)
     if not policy.greedy:
         reason[(idle_slots * slot_s < policy.cooldown_s) & ~failing] = COOLING
-        reason[move_cost >= policy.overhead * benefit] = DEAR
-    reason[(~triggered | (gain < policy.least_gain)) & ~failing] = LITTLE
+        reason[(move_cost >= policy.overhead * benefit) & ~goes_home] = DEAR
+    reason[(~triggered | (gain < policy.least_gain)) & ~failing & ~goes_home] = LITTLE
     reason[best == place] = BEST
     reason[~np.isfinite(there)] = NOWHERE
     reason[~np.isfinite(here)] = UNKNOWN
@@ -114,8 +118,41 @@ def decide_moves(
         reason[:] = BEST
     _limit(reason, best, benefit - move_cost + np.where(failing, np.float32(1e9), 0), policy.cap, room)
     goes = reason == GOES
+    reason[goes & goes_home] = HOME
     reason[goes & failing] = FAILING
     return Chosen(np.where(goes, best, place), reason, benefit, move_cost)
+
+
+def _bar(
+    known: Floats, place: Ints, failing: Bools, idle_s: Floats, policy: Policy, came_from: Ints | None,
+    homes: Homes | None,
+) -> None:  # fmt: skip
+    """Put what a workload has left lately, or a home that has not settled, out of reach of one whose place is well."""
+    bars = []
+    if came_from is not None and policy.no_return_s:
+        lately = (idle_s < policy.no_return_s) & (came_from >= 0) & (came_from != place)
+        bars.append((lately if homes is None else lately & ~((came_from == homes.site) & homes.settled), came_from))
+    if homes is not None:
+        bars.append(((homes.site >= 0) & (homes.site != place) & ~homes.settled, homes.site))
+    for mask, column in bars:
+        rows = np.flatnonzero(mask & ~failing)
+        known[rows, column[rows]] = np.inf
+
+
+def _goes_home(
+    known: Floats, place: Ints, failing: Bools, move_cost: Floats, slots: np.float32, policy: Policy,
+    homes: Homes | None,
+) -> Bools:  # fmt: skip
+    """(W,) who goes home though it may not pay; not who would be taken here again by the rule, as soon as it may."""
+    if homes is None or not policy.moves:
+        return np.zeros(len(place), np.bool_)
+    rows = np.arange(len(place))
+    here, there = known[rows, place], known[rows, homes.site]
+    may = (homes.site >= 0) & (homes.site != place) & homes.settled & homes.preferred & ~failing
+    with np.errstate(invalid="ignore", divide="ignore"):
+        worse = there - here
+        again = (worse * slots * policy.overhead > move_cost) & (worse >= policy.least_gain * there)
+    return np.asarray(may & np.isfinite(here) & np.isfinite(there) & ~again)
 
 
 def _limit(reason: NDArray[np.object_], best: Ints, urgent: Floats, cap: float, room: Room | None) -> None:

@@ -20,7 +20,8 @@ class Policy:
     cooldown_s: after a move, until the next of the same workload.
     no_return_s: after a move, until the workload may go back to where it came from, unless its place fails.
     cap: share of all workloads that move in one pass; above 0, one at least.
-    ahead: whether yesterday's course is looked at for what comes within the horizon.
+    ahead: whether yesterday's course, or a forecast, is looked at for what comes within the horizon.
+    failback_s: for how long a place must have been well before those who fled from it go back.
     """
 
     moves: bool = True
@@ -36,6 +37,7 @@ class Policy:
     no_return_s: float = 0.0
     cap: float = 1.0
     ahead: bool = False
+    failback_s: float = 2 * 3600.0
 
 
 POLICIES: Mapping[str, Policy] = {

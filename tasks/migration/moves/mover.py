@@ -128,13 +128,13 @@ class Mover:
         plan, there = step.plan, step.of(step.source)
         if there is None or step.about["stage"] in (DRAINED, REMOVED):
             return
-        fence = objects.fence_of(there)
-        if fence.get("intent") not in (None, step.intent_id):
-            self._clear_stranger(step, fence)
         try:
             held = step.source.acquire_lease(lease_name(plan), step.intent_id, self.world.pace.lease_s, plan.namespace)
         except Conflict as error:
             raise TurnedRound(f"another move holds it: {error.what}", where=plan.subject) from None
+        fence = objects.fence_of(there)
+        if fence.get("intent") not in (None, step.intent_id):  # with the Lease ours, it has ended or was forgotten
+            self._clear_stranger(step, fence)
         mine = {"intent": step.intent_id, "target": plan.target, "token": held.transitions}
         if int(fence.get("token", -1)) > held.transitions:
             raise TurnedRound("a newer move holds it", where=plan.subject, fix="see `continuum journal list`")

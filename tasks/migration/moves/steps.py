@@ -39,7 +39,11 @@ class Pace:
     check_s: float = 30.0
     away_s: float = 120.0
     poll_s: float = 2.0
-    lease_s: int = 120
+
+    @property
+    def lease_s(self) -> int:
+        """How long a workload's Lease holds: it is renewed at each stage, and a stage may take all of these."""
+        return round(2 * self.patience_s + self.soak_s + self.check_s + 2 * self.away_s) + 10
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class Replicated:
     demand: (F, Z) requests per second. latency_ms: (Z, J). requests: (F, R) of one replica. capacity: (J, R).
     usd: (F, J) of one replica. budget_usd: for all replicas together.
     log_down: (J,) log of the share of time that a site is down. log_limit: (F,) log of what a function may be down.
-    most: replicas of one function at most, 1 to 3.
+    most: replicas of one function at most, 1 to 3. barred: (F, J) sites where a function may not stand, None for none.
     """
 
     functions: tuple[str, ...]
@@ -45,6 +45,11 @@ class Replicated:
     log_down: Float
     log_limit: Float
     most: int = MOST_REPLICAS
+    barred: NDArray[np.bool_] | None = None
+
+    def may_stand(self, f: int) -> NDArray[np.bool_]:
+        """(J,) whether a replica of one function may stand at each site."""
+        return np.ones(len(self.sites), np.bool_) if self.barred is None else ~self.barred[f]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +106,12 @@ class Sets:
 
     def _likely(self, f: int) -> Int:
         """Sites of the best pairs, some that serve alone best, the cheapest, and the most available."""
-        sites = len(self.problem.sites)
-        if sites <= FULL_SITES:
-            return np.arange(sites)
+        allowed = np.flatnonzero(self.problem.may_stand(f))
+        if len(allowed) <= FULL_SITES:
+            return allowed
         paired = self.two[f].min(axis=1)
         ranks = (paired, self.problem.usd[f], paired, self.one[f], paired, self.problem.log_down)
-        mixed = np.stack([np.argsort(rank, kind="stable") for rank in ranks], axis=1).ravel()
+        mixed = np.stack([allowed[np.argsort(rank[allowed], kind="stable")] for rank in ranks], axis=1).ravel()
         _, first = np.unique(mixed, return_index=True)
         return np.sort(mixed[np.sort(first)][:FULL_SITES])
 
@@ -127,7 +132,8 @@ class Sets:
     def _valued(self, f: int, sets: Int) -> tuple[Int, Int, Float, Float]:
         """The legal ones of some sets, with their service and USD."""
         down = np.append(self.problem.log_down, 0.0)[sets].sum(axis=1)
-        sets = sets[down <= self.problem.log_limit[f] + 1e-9]
+        allowed = np.append(self.problem.may_stand(f), True)[sets].all(axis=1)
+        sets = sets[allowed & (down <= self.problem.log_limit[f] + 1e-9)]
         each = self.weighted[f]
         wide = np.concatenate([each, np.full((len(each), 1), np.inf, np.float32)], axis=1).T  # (J + 1, zones)
         service = np.minimum(np.minimum(wide[sets[:, 0]], wide[sets[:, 1]]), wide[sets[:, 2]]).sum(axis=1)
@@ -156,7 +162,7 @@ class Sets:
     def _promising(self, f: int, worth: Float, within: float, known: float) -> Int:
         """Legal sets of which the floor of the value is within a share of the best known one."""
         limit, none, most = self.problem.log_limit[f] + 1e-9, len(self.problem.sites), self.problem.most
-        price = worth.astype(np.float32)
+        price = np.where(self.problem.may_stand(f), worth, np.inf).astype(np.float32)
         a, b = self.pair_a, self.pair_b
         single = np.where(self.problem.log_down <= limit, self.one[f] + price, np.inf)
         pair = self.two[f][a, b] + price[a] + price[b]

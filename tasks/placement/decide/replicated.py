@@ -72,8 +72,9 @@ def decide_replicas(problem: Replicated, prices: ReplicaPrices | None = None, ti
         lacking = np.setdiff1d(missing, more.function)
         if len(lacking):
             name = problem.functions[int(lacking[0])]
-            raise InvalidInput(f"no {problem.most} sites together reach its availability", where=f"function {name}",
-                               fix="lower its availability, or add sites that are up more")  # fmt: skip
+            raise InvalidInput(f"no {problem.most} sites where it may stand reach its availability together",
+                               where=f"function {name}",
+                               fix="allow it more sites, or lower its availability")  # fmt: skip
         whole = Pool.join(whole, more)
     pool = _first_pool(problem, whole, prices)
     bound, best = -np.inf, ReplicaPrices(np.zeros_like(problem.capacity), 0.0)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.errors import InvalidInput
+from tasks.placement.decide.latency import Latency, Refusal, Service, response_under_load
 from tasks.placement.decide.traffic_flow import Optimum, Prices, cheapest_flow
 from tasks.placement.decide.traffic_weights import failover, limited, whole_weights
 
@@ -39,6 +40,7 @@ class Traffic:
     latency_ms: (U, S), NaN where a zone does not reach a site.
     alive: (F, S) which replicas are healthy; None all.
     site_capacity: (S,) requests/s of all functions together, inf where only replicas are limited; None nowhere.
+    processing_ms: (F,) mean service time of a request, and servers: (F, S) requests served at a time; NaN not known.
     distance_km: (U, S). usd_per_million, g_per_million: (S,) of a million requests. None where no strategy needs them.
     """
 
@@ -50,6 +52,8 @@ class Traffic:
     latency_ms: Floats
     alive: Bools | None = None
     site_capacity: Floats | None = None
+    processing_ms: Floats | None = None
+    servers: Floats | None = None
     distance_km: Floats | None = None
     usd_per_million: Floats | None = None
     g_per_million: Floats | None = None
@@ -191,4 +195,27 @@ def to_record(traffic: Traffic, routing: Routing) -> dict[str, Any]:
         "weights": weights,
         "mean_latency_ms": None if np.isnan(mean) else mean,
         "unserved": float(routing.unserved.sum()),
+        "under_load": _under_load(traffic, routing),
     }
+
+
+def responses(traffic: Traffic, rps: Floats) -> Latency:
+    """(F, S) response times, propagation left out, where each replica gets so many requests/s."""
+    processing_ms = np.full(len(rps), np.nan) if traffic.processing_ms is None else traffic.processing_ms
+    servers = np.nan if traffic.servers is None else traffic.servers
+    return response_under_load(Service(rps, processing_ms[:, None], servers))
+
+
+def _under_load(traffic: Traffic, routing: Routing) -> list[dict[str, Any]]:
+    """A row for each replica that gets requests and whose processing time and servers are known."""
+    rps = (
+        traffic.demand[:, :, None] * routing.weights / np.maximum(routing.weights.sum(axis=2, keepdims=True), 1)
+    ).sum(axis=0)
+    found = responses(traffic, rps)
+    return [
+        {"function": traffic.functions[f], "site": traffic.sites[s], "rps": float(rps[f, s]),
+         "utilisation_ratio": float(found.utilisation_ratio[f, s]),
+         "mean_ms": None if found.refused[f, s] else float(found.mean_ms[f, s]),
+         "p95_ms": None if found.refused[f, s] else float(found.p95_ms[f, s])}
+        for f, s in np.argwhere((rps > 0) & (found.refused != Refusal.NOT_KNOWN)).tolist()
+    ]  # fmt: skip

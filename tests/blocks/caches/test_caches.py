@@ -25,6 +25,7 @@ class Server:
         self.bodies: dict[str, bytes] = {}
         self.headers: dict[str, dict[str, str]] = {}
         self.asked: list[tuple[str, str]] = []
+        self.cookies: list[str | None] = []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -32,6 +33,7 @@ class Server:
 
             def do_GET(self) -> None:
                 server.asked.append((self.command, self.path))
+                server.cookies.append(self.headers.get("Cookie"))
                 path = self.path.split("?")[0]
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 status = 200 if path in server.bodies else 404
@@ -107,6 +109,20 @@ def test_varnish_is_purged_by_its_method_and_nginx_has_none(server: Server) -> N
 
     asyncio.run(go())
     assert server.asked == [("PURGE", "/a")]
+
+
+def test_a_cookie_is_not_kept_for_the_next_request(server: Server) -> None:
+    server.bodies |= {"/a": b"x", "/b": b"x"}
+    server.headers["/a"] = {"Set-Cookie": "id=1"}
+
+    async def go() -> None:
+        cache = HttpCache("edge", "varnish", server.url)
+        for item in ("/a", "/b"):
+            await cache.fetch(item, 60)
+        await cache.close()
+
+    asyncio.run(go())
+    assert server.cookies == [None, None]
 
 
 def test_bad_urls_and_kinds_are_refused() -> None:

@@ -67,7 +67,7 @@ def test_weights_are_written_in_one_batch_and_read_back(server: Server) -> None:
     server.handler = zone = Zone({"munich": 1, "dallas": 1})
     state = route(server).read()
     assert (state.weights, state.ttl_s) == ({"munich": 1, "dallas": 1}, 20)
-    route(server).write({"munich": 80, "dallas": 20}, state.version)
+    route(server).write({"munich": 80, "dallas": 20}, None, state.version)
     assert route(server).read().weights == {"munich": 80, "dallas": 20}
     assert len(zone.batches) == 1
 
@@ -79,7 +79,7 @@ def test_records_on_several_pages_are_all_read(server: Server) -> None:
 
 def test_weights_that_stay_are_not_sent(server: Server) -> None:
     server.handler = zone = Zone({"munich": 80, "dallas": 20})
-    route(server).write({"munich": 80, "dallas": 20}, route(server).read().version)
+    route(server).write({"munich": 80, "dallas": 20}, None, route(server).read().version)
     assert zone.batches == []
 
 
@@ -88,7 +88,7 @@ def test_a_change_by_others_since_is_refused(server: Server) -> None:
     version = route(server).read().version
     zone.weights["dallas"] = 7
     with pytest.raises(Conflict, match="somebody wrote it"):
-        route(server).write({"munich": 80, "dallas": 20}, version)
+        route(server).write({"munich": 80, "dallas": 20}, None, version)
     assert zone.batches == []
 
 
@@ -96,7 +96,7 @@ def test_a_change_by_others_since_is_refused(server: Server) -> None:
 def test_weights_that_nobody_could_serve_by_are_refused(server: Server, weights: dict[str, int]) -> None:
     server.handler = zone = Zone({"munich": 1, "dallas": 1})
     with pytest.raises(Refused):
-        route(server).write(weights, route(server).read().version)
+        route(server).write(weights, None, route(server).read().version)
     assert zone.batches == []
 
 

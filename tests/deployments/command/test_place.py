@@ -63,12 +63,41 @@ def test_words_and_a_report_with_a_map_tell_the_runner_up(problem: Path, tmp_pat
     assert report.read_text().count("<svg") == 1
 
 
+def test_replicas_stand_where_the_budget_lets_users_wait_least(tmp_path: Path) -> None:
+    file = tmp_path / "two.json"
+    sites = [{"name": name, "capacity": {"cpu": 4}, "usd_per_unit": 1} for name in ("a", "b")]
+    latency = {"x": {"a": 1, "b": 9}, "y": {"a": 9, "b": 1}}
+    work = [{"name": "shop", "requests": {"cpu": 1}, "demand": {"x": 1, "y": 1}}]
+    file.write_text(json.dumps({"sites": sites, "latency_ms": latency, "workloads": work}))
+    told = as_json("replicas", file, "--budget", 2)
+    assert told["functions"] == [{"function": "shop", "sites": ["a", "b"]}]
+    assert (told["objective"], told["usd_per_hour"], told["unplaced"]) == (2, 2, [])
+    assert told["gap"] == pytest.approx(0, abs=1e-5)
+    assert as_json("replicas", file, "--budget", 2, "--most", 1)["objective"] == 10
+    poor = as_json("replicas", file, "--budget", 0.5)
+    assert (poor["unplaced"], poor["gap"]) == (["shop"], None)
+    assert "1 without a site: shop" in place("replicas", file, "--budget", 0.5).stdout
+
+
 def test_the_cheapest_sites_are_opened(problem: Path, tmp_path: Path) -> None:
     assert as_json("sites", problem)["open"] == ["berlin"]
     file = tmp_path / "pmed"
     file.write_text(PMED)
     told = as_json("sites", file, "--format", "orlib-pmed")
     assert (told["open"], told["objective"], told["gap"]) == (["2"], 16.0, 0.0)
+
+
+def test_latency_under_load_is_told_where_processing_time_and_servers_are_given(tmp_path: Path) -> None:
+    function = {"name": "f", "sites": ["munich"], "capacity": {"munich": 200}, "demand": {"hamburg": 50},
+                "processing_ms": 10, "servers": {"munich": 1}}  # fmt: skip
+    file = tmp_path / "busy.json"
+    file.write_text(json.dumps(PROBLEM | {"functions": [function]}))
+    (row,) = as_json("traffic", file)["under_load"]
+    assert (row["utilisation_ratio"], row["mean_ms"]) == (pytest.approx(0.5), pytest.approx(20))  # M/M/1
+    file.write_text(json.dumps(PROBLEM | {"functions": [function | {"processing_ms": 19.5}]}))
+    (row,) = as_json("traffic", file)["under_load"]
+    assert (row["utilisation_ratio"], row["mean_ms"]) == (pytest.approx(0.975), None)
+    assert "too busy to say" in place("traffic", file).stdout
 
 
 def test_requests_are_spread_within_nine_tenths_of_each_capacity(problem: Path) -> None:

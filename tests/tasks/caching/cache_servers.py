@@ -1,4 +1,4 @@
-"""A real nginx with a proxy cache, and an origin that counts and misbehaves as it is told; both on this machine."""
+"""Real caches of Debian (nginx, Varnish, Squid, Redis), and an origin that counts and misbehaves as it is told."""
 
 from __future__ import annotations
 
@@ -134,6 +134,88 @@ class Nginx:
         self._process.wait(10)
 
 
-def found() -> str | None:
-    """Where nginx is: not every PATH has /usr/sbin."""
-    return shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+def found(program: str = "nginx") -> str | None:
+    """Where it is: not every PATH has /usr/sbin."""
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+VCL = """
+vcl 4.1;
+backend default {{ .host = "127.0.0.1"; .port = "{origin}"; }}
+acl warmers {{ "127.0.0.1"; }}
+sub vcl_recv {{
+  if (req.method == "PURGE") {{
+    if (client.ip !~ warmers) {{ return (synth(405)); }}
+    return (purge);
+  }}
+}}
+sub vcl_miss {{ if (req.http.Cache-Control ~ "only-if-cached") {{ return (synth(504)); }} }}
+sub vcl_pass {{ if (req.http.Cache-Control ~ "only-if-cached") {{ return (synth(504)); }} }}
+"""
+
+SQUID = """
+http_port 127.0.0.1:{port} accel defaultsite=films.example no-vhost
+cache_peer 127.0.0.1 parent {origin} 0 no-query originserver
+acl purges method PURGE
+http_access allow localhost purges
+http_access allow localhost
+cache_mem 64 MB
+refresh_pattern . 1440 100% 1440
+visible_hostname edge
+pid_filename none
+access_log none
+cache_log {folder}/cache.log
+coredump_dir {folder}
+pinger_enable off
+shutdown_lifetime 0 seconds
+"""
+
+
+class Daemon:
+    """A server of Debian's on a free port, up when made; its folder may be read and written by its own user."""
+
+    def __init__(self, command: list[str], port: int, log: Path) -> None:
+        self.port, self.url = port, f"http://127.0.0.1:{port}"
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(command, stdout=out, stderr=out)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                with closing(create_connection(("127.0.0.1", port), 0.2)):
+                    return
+            except OSError:
+                time.sleep(0.02)
+        self.stop()
+        raise RuntimeError(log.read_text())
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(40)
+
+
+def varnish(folder: Path, origin: Origin) -> Daemon:
+    """Debian's Varnish in front of that origin, with the VCL of tasks/caching/README.md."""
+    folder.mkdir(parents=True)
+    (folder / "edge.vcl").write_text(VCL.format(origin=origin.port))
+    port = free_port()
+    words = f"-F -j none -n {folder}/n -a 127.0.0.1:{port} -f {folder}/edge.vcl -s malloc,64m -t 86400"
+    return Daemon([found("varnishd") or "", *words.split()], port, folder / "log")
+
+
+def squid(folder: Path, origin: Origin) -> Daemon:
+    """Debian's Squid as an accelerator in front of that origin."""
+    folder.mkdir(parents=True)
+    for each in (folder, *folder.parents[:2]):
+        each.chmod(0o777)  # it gives up root for a user of its own
+    port = free_port()
+    (folder / "squid.conf").write_text(SQUID.format(port=port, origin=origin.port, folder=folder))
+    return Daemon([found("squid") or "", "-N", "-f", str(folder / "squid.conf")], port, folder / "log")
+
+
+def redis(folder: Path, most_bytes: int = 0) -> Daemon:
+    """Debian's Redis, with a password; full above `most_bytes`, if given."""
+    folder.mkdir(parents=True)
+    port = free_port()
+    words = f"--port {port} --bind 127.0.0.1 --dir {folder} --requirepass secret --maxmemory {most_bytes}"
+    command = [found("redis-server") or "", "--save", "", *words.split()]
+    return Daemon(command, port, folder / "log")

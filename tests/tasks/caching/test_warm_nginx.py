@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,6 +156,26 @@ def test_two_runs_at_once_are_refused_and_a_done_plan_is_not_done_again(origin, 
     assert done.detail == "was done before"
 
 
+def _once(url: str, at: str, rows: list[Wanted], ready: Any, told: Any) -> None:
+    ready.wait(30)
+    (done,) = run(url, {"edge": at}, rows)
+    told.put((done.state, done.detail, done.verified))
+
+
+def test_of_two_runs_at_the_same_moment_one_warms_and_nothing_is_fetched_twice(origin, nginx, url) -> None:
+    processes = get_context("forkserver")
+    ready, told = processes.Barrier(2), processes.Queue()
+    children = [processes.Process(target=_once, args=(url, nginx.url, FEW, ready, told)) for _ in range(2)]
+    for child in children:
+        child.start()
+    ends = sorted(told.get(timeout=60) for _ in children)
+    for child in children:
+        child.join(30)
+    assert ends[0] == ("done", "", 200)
+    assert ends[1][0] == "refused" or ends[1] == ("done", "was done before", 0)
+    assert (len(origin.requests), max(origin.requests.values())) == (200, 1)
+
+
 def _killed(url: str, at: str, rows: list[Wanted]) -> None:
     run(url, {"edge": at}, rows, Limits(requests_per_s=400, bytes_per_s=1e9, in_flight=4, per_site=4))
 
@@ -182,6 +203,20 @@ def test_a_cache_smaller_than_the_plan_says_what_was_pushed_out(origin, url, tmp
         small.stop()
     assert done.verified + sum(done.unwarmable.values()) == 300
     assert max(origin.requests.values()) == 1
+
+
+def test_what_could_not_be_verified_before_a_stop_is_not_called_unwarmable(origin, url, tmp_path) -> None:
+    plain = Nginx(tmp_path / "plain", origin, probes=False)
+    origin.answer = lambda path, number: 503 if number > 60 else 200
+    many_wait = Limits(requests_per_s=5000, bytes_per_s=1e9, in_flight=2, per_site=32, slower=1e9)
+    try:
+        (done,) = run(url, {"edge": plain.url}, FEW, many_wait)
+        origin.answer = lambda path, number: 200
+        (again,) = run(url, {"edge": plain.url}, FEW)
+    finally:
+        plain.stop()
+    assert (done.state, done.unwarmable) == ("stopped", {})
+    assert (again.state, again.unwarmable) == ("done", {})
 
 
 def test_a_cache_that_cannot_be_probed_is_not_filled_past_the_cap(origin, url, tmp_path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -137,3 +139,17 @@ def test_what_was_proposed_and_fits_no_more_is_told(now: dict, alive: tuple[bool
     record = decided(seen(0, 0, 100), traffic())
     assert why in no_longer_fits([route(now, alive)], {record["unique_id"]: record})[record["unique_id"]]
     assert no_longer_fits([route(seen(0, 0, 100))], {record["unique_id"]: record}) == {}
+
+
+@pytest.mark.parametrize(("processing_ms", "told"), [(10.0, True), (32.0, False)])
+def test_response_times_are_those_of_the_weights_that_are_written(processing_ms: float, told: bool) -> None:
+    servers = np.array([[1.0, 1.0, 1.0]])
+    world = replace(traffic(demand=30.0), processing_ms=np.array([processing_ms]), servers=servers)
+    record = decided(seen(100, 0, 0), world)
+    assert ("saturated" in codes(record)) is not told
+    responses = record["responses"]
+    assert [each["site"] for each in responses] == (["a"] if told else [])
+    if told:
+        assert responses[0]["p95_ms"] == pytest.approx(
+            -np.log(0.05) / 0.07, rel=1e-3
+        )  # M/M/1: exponential, mu - lambda

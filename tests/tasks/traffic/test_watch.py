@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.placement.decide.traffic_health import Health
 from tasks.traffic.watch import Rhythm, watch
@@ -70,3 +74,35 @@ def test_one_that_fails_every_other_time_is_not_watched_for_ever(fake_time: Fake
     waiting = [[1], [0]] * 50
     assert watched(waiting[1:], fake_time)[0] == [True]
     assert fake_time.now_s < 60
+
+
+STARTS_S = 20.0  # a run's process, at most
+ROOT = Path(__file__).parents[3]
+
+
+@given(
+    late=st.lists(st.floats(0, STARTS_S), min_size=6, max_size=6), fails_s=st.floats(130, 250), takes_s=st.floats(0, 4)
+)
+def test_runs_of_the_schedule_see_a_failure_within_twenty_five_seconds_of_it(
+    late: list[float], fails_s: float, takes_s: float
+) -> None:
+    """Six runs a minute apart, as the deployment has them: whichever is the first to know leaves 5 s for the write."""
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    (ours,) = (each for each in deployments if each["name"] == "traffic-routing")
+    watch_s, interval_s = ours["parameters"]["request"]["watch_s"], ours["schedules"][0]["interval"]
+
+    def known_at(start_s: float) -> float:
+        time = FakeTime()
+        time.now_s = start_s
+
+        def check(urls: Sequence[str]) -> list[int]:
+            asked_s, time.now_s = time.now_s, time.now_s + takes_s
+            return [int(asked_s < fails_s)] * len(urls)
+
+        state, _ = watch(["u"], Health.start(1), watch_s, check, Rhythm(time.clock, time.sleep))
+        return float("inf") if state.up[0] else time.now_s
+
+    assert min(known_at(run * interval_s + late[run]) for run in range(6)) - fails_s <= 25
+    assert (
+        watch_s + STARTS_S < (ours["concurrency_limit"]["limit"] - 1) * interval_s
+    )  # one is free for what was approved

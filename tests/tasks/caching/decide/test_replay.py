@@ -127,7 +127,7 @@ def test_a_site_that_is_filled_no_more_gets_back_what_its_own_policy_would_hold(
     for item in requests.object[:2000].tolist():
         play.arms[0][REACTIVE].request(item)
     (given,) = play.handed_back().values()
-    play._score(0, np.zeros(0, int), [], scoring=True)
+    play._score(0, np.zeros(0, int), [], 0.0, scoring=True)
     assert set(given.tolist()) == set(play.planned[0].held().tolist())
     assert play.scores["planned"].fills == len(given)
     assert play.handed_back() == {}

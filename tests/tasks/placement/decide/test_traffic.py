@@ -11,7 +11,6 @@ from scipy.optimize import linprog
 
 from blocks.errors import InvalidInput
 from tasks.placement.decide.traffic import FILL_RATIO, STRATEGIES, Traffic, decide_traffic, to_record
-from tasks.placement.decide.traffic_affinity import keys_of, sites_of
 from tasks.placement.decide.traffic_flow import cheapest_flow, unserved_price
 from tasks.placement.decide.traffic_health import Health, checked
 from tasks.placement.decide.traffic_weights import failover, limited, whole_weights
@@ -223,7 +222,8 @@ def test_a_demand_that_is_not_known_is_named_and_refused(value):
 def test_the_record_names_what_it_weighs_and_leaves_zeros_out():
     traffic = Traffic(("eu",), ("f",), ("a", "b"), np.array([[9.0]]), np.array([[5.0, 50.0]]), np.array([[1.0, 11.0]]))
     record = to_record(traffic, decide_traffic(traffic))
-    assert record == {"weights": {"f": {"eu": {"a": 50, "b": 50}}}, "mean_latency_ms": 6.0, "unserved": 0.0}
+    weights = {"f": {"eu": {"a": 50, "b": 50}}}
+    assert record == {"weights": weights, "mean_latency_ms": 6.0, "unserved": 0.0, "under_load": []}
 
 
 @given(st.lists(st.sampled_from([0, 1, -1]), max_size=40))
@@ -238,17 +238,3 @@ def test_health_turns_down_after_two_failures_in_a_row_and_up_after_three_succes
         elif not up and recent[-3:] == [1, 1, 1]:
             up = True
         assert bool(state.up[0]) == up
-
-
-def test_users_are_shared_by_weight_and_keep_to_their_site():
-    users, sites = keys_of(f"user{at}" for at in range(20_000)), keys_of(("a", "b", "c"))
-    weights = np.array([60.0, 30.0, 10.0])
-    here = sites_of(users, sites, weights)
-    np.testing.assert_allclose(np.bincount(here) / 20_000, weights / 100, atol=0.015)
-    fewer = sites_of(users, sites, np.array([40.0, 30.0, 10.0]))
-    assert set(here[here != fewer].tolist()) == {0}
-    assert (sites_of(users, sites[[2, 0, 1]], weights[[2, 0, 1]]) == np.array([1, 2, 0])[here]).all()
-
-
-def test_without_any_weight_users_have_no_site():
-    assert sites_of(keys_of(["ann"]), keys_of(["a"]), np.zeros(1)).tolist() == [-1]
