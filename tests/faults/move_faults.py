@@ -39,6 +39,7 @@ class Scene:
     struck: the stage that the last fault met; "" where the move had ended before.
     expected, floor: pods that others want by now, and that have to be Ready at every moment.
     forced: somebody else took pods down, which no mover can help.
+    theirs: what is left because somebody else edited it.
     """
 
     simulation: Simulation
@@ -52,6 +53,7 @@ class Scene:
     forced: bool = False
     removed_by_others: bool = False
     moved_by_others: bool = False
+    theirs: str = ""
 
     def in_stage(self, stage: str, strike: Callable[[], None]) -> Mover:
         """A mover whose `strike` happens once, as the move leaves a stage, or the later one in which it is."""
@@ -326,6 +328,7 @@ def budget(scene: Scene, stage: str) -> None:
         with suppress(ContinuumError):
             body = {"spec": {"maxUnavailable": 0}}
             scene.clusters(SOURCE).patch("poddisruptionbudgets", scene.name, body, NAMESPACE)
+            scene.theirs = f"{SOURCE}: poddisruptionbudgets/{scene.name}"
 
     scene.run(scene.in_stage(stage, strike))
 
@@ -375,7 +378,7 @@ def restored(scene: Scene, stage: str) -> None:
     for path, content in copy.items():
         path.write_bytes(content)
     mover = mover_of(scene.clusters)
-    with suppress(Refused):  # of a new plan: the copy in the target is seen
+    with suppress(Refused, NotFound):  # of a new plan, that sees the copy in the target; it may have been made before
         if not open_intents(mover):
             scene.plan = planned(scene.clusters, scene.name)
     scene.run(mover)

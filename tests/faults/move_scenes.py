@@ -23,7 +23,6 @@ from blocks.kubernetes.connection import path_of
 from blocks.store import Journal, Store
 from blocks.store.tables import now
 from tasks.migration.moves import MovePlan, Mover, Pace, World, plan_move
-from tasks.migration.moves.closure import MOVED_BY
 from tests.faults.scenes import LATER
 
 SOURCE, TARGET, NAMESPACE = "eu-eks", "us-gke", "default"
@@ -211,16 +210,17 @@ class Found:
 
 
 def look(clusters: Clusters, name: str, *, done: bool) -> Found:
-    """Pods by cluster, and what a move has left in the target: of one that is done only what held its room."""
-    target = clusters(TARGET)
-    left = [f"{resource}/{each['metadata']['name']}" for resource in MADE for each in target.list(resource, NAMESPACE)
-            if name in each["metadata"]["name"] and (each["metadata"].get("labels") or {}).get(MOVED_BY)]  # fmt: skip
-    hold = [each for each in left if "continuum-hold" in each]
-    return Found(
-        ready_pods(clusters(SOURCE), name),
-        ready_pods(target, name),
-        tuple(hold if done else left),
-    )
+    """Pods by cluster, and what a move has left where nothing should be: what held room, copies, leftovers."""
+    empty = SOURCE if done else TARGET
+    left = [f"{each}: {what}" for each in (SOURCE, TARGET) for what in there(clusters(each), name)
+            if each == empty or "continuum-hold" in what]  # fmt: skip
+    return Found(ready_pods(clusters(SOURCE), name), ready_pods(clusters(TARGET), name), tuple(left))
+
+
+def there(api: KubernetesApi, name: str) -> list[str]:
+    """The objects of a workload that are in a cluster, and what holds room for it."""
+    return [f"{resource}/{each['metadata']['name']}" for resource in MADE for each in api.list(resource, NAMESPACE)
+            if each["metadata"]["name"] in (name, f"continuum-hold-{name}")]  # fmt: skip
 
 
 def planned(clusters: Clusters, name: str, **more: Any) -> MovePlan:
