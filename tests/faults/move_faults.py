@@ -19,7 +19,7 @@ from blocks.store import Store
 from blocks.store.tables import UNFINISHED, Intent, State
 from deployments.simulation import Simulation
 from tasks.migration.moves import STAGES, MovePlan, Mover, settle_left_over
-from tests.faults.move_scenes import NAMESPACE, REPLICAS, SOURCE, TARGET, Clusters, mover_of, planned
+from tests.faults.move_scenes import ANSWER_S, NAMESPACE, REPLICAS, SOURCE, TARGET, Clusters, mover_of, planned
 
 PODS_ASIDE = "^(?!.*/pods)"  # whoever watches the pods is spared the errors of an API, which would hide them
 SITES = {SOURCE: "frankfurt", TARGET: "virginia"}
@@ -152,8 +152,9 @@ def cut_off(scene: Scene, stage: str) -> None:
 def timed_out(scene: Scene, stage: str) -> None:
     """Answers come after their time-out; the requests have taken effect."""
     cluster = scene.random.choice((SOURCE, TARGET))
-    scene.run(scene.in_stage(stage, lambda: _api(scene, cluster=cluster, effect="slow", delay_s=1.5, work_done=True,
-                                                 share=0.5, times=scene.random.randint(1, 2))))  # fmt: skip
+    late = {"cluster": cluster, "effect": "slow", "delay_s": ANSWER_S + 1, "work_done": True, "share": 0.5}
+    times = scene.random.randint(1, 2)
+    scene.run(scene.in_stage(stage, lambda: _api(scene, times=times, **late)))
 
 
 def gone(cluster: str) -> Callable[[Scene, str], None]:

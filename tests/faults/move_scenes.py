@@ -29,13 +29,13 @@ SOURCE, TARGET, NAMESPACE = "eu-eks", "us-gke", "default"
 REPLICAS = 3
 START_S = 60  # simulated seconds until a pod is Ready: long enough for a watcher to see that too few are
 QUICK = Pace(patience_s=3.0, soak_s=0.05, check_s=0.02, away_s=1.0, poll_s=0.02)
-ANSWER_S = 1.0  # that a mover of the tests waits for an answer
+ANSWER_S = 2.0  # that a mover of the campaign waits for an answer
 MADE = ("deployments", "configmaps", "services", "poddisruptionbudgets", "serviceaccounts", "secrets")
 
 
 @dataclass
 class Clusters:
-    """Connections by cluster, made once in each process. They wait and ask again as others do, for less long.
+    """Connections by cluster, made once in each process. Quick ones wait and ask again as others do, for less long.
 
     later: how far the clocks of those who ask are ahead: Leases of earlier owners have ended by then.
     """
@@ -43,16 +43,18 @@ class Clusters:
     fleet: Fleet
     open: dict[tuple[int, str], KubernetesApi] = field(default_factory=dict)
     later: timedelta = timedelta()
+    quick: bool = False
 
     def __call__(self, name: str) -> KubernetesApi:
         key = os.getpid(), name
         if key not in self.open:
             cluster = next(each for each in self.fleet.clusters if each.name == name)
             api = self.open[key] = KubernetesApi.connect(cluster)
-            api._timeout_s, api._now = ANSWER_S, lambda: now() + self.later
-            configuration = api._client.configuration
-            configuration.retries = retry_policy(retries=1, backoff_s=0.02)
-            api._client.rest_client = type(api._client.rest_client)(configuration)
+            api._now = lambda: now() + self.later
+            if self.quick:
+                api._timeout_s, configuration = ANSWER_S, api._client.configuration
+                configuration.retries = retry_policy(retries=1, backoff_s=0.02)
+                api._client.rest_client = type(api._client.rest_client)(configuration)
         return self.open[key]
 
 

@@ -123,7 +123,8 @@ def strike(simulation: Simulation, watcher: Watcher, name: str, faults: list[tup
     """One workload, its move, the faults, runs without faults until all has ended; and then a look at what is there."""
     clusters, before = Clusters(watcher.fleet), len(tally.wrong)
     deploy(clusters(SOURCE), name, START_S)
-    scene = Scene(simulation, clusters, name, random.Random(f"{SEED} {name}"), planned(clusters, name))
+    movers = Clusters(watcher.fleet, quick=True)
+    scene = Scene(simulation, movers, name, random.Random(f"{SEED} {name}"), planned(clusters, name))
     struck: list[tuple[str, str]] = []
     for fault, stage in faults:
         FAULTS[fault](scene, stage)

@@ -12,8 +12,9 @@ from blocks.fleet import Fleet
 from blocks.kubernetes import KubernetesApi
 from blocks.kubernetes.connection import path_of
 from blocks.store.tables import State
+from deployments.simulation import Simulation
 from tasks.migration.moves import MovePlan, Route, closure_of, plan_move, settle_left_over
-from tests.faults.move_faults import Scene, Struck
+from tests.faults.move_faults import Scene, Struck, crashing, settle
 from tests.faults.move_scenes import (
     NAMESPACE,
     REPLICAS,
@@ -86,9 +87,11 @@ def also_uses(api: KubernetesApi, name: str) -> None:
     api.create("ingresses", ingress, NAMESPACE)
 
 
-def test_what_others_need_or_have_edited_stays_in_the_source_and_is_told(clusters: Clusters, name: str) -> None:
+def test_what_others_need_or_have_edited_stays_in_the_source_and_is_told(
+    simulation: Simulation, clusters: Clusters, name: str
+) -> None:
     also_uses(clusters(SOURCE), name)
-    scene = Scene(None, clusters, name, random.Random(), planned(clusters, name))  # type: ignore[arg-type]
+    scene = Scene(simulation, clusters, name, random.Random(), planned(clusters, name))
     mover = scene.in_stage(
         "removed",
         lambda: clusters(SOURCE).patch("poddisruptionbudgets", name, {"spec": {"maxUnavailable": 2}}, NAMESPACE),
@@ -103,12 +106,14 @@ def test_what_others_need_or_have_edited_stays_in_the_source_and_is_told(cluster
         assert words in ended.detail
 
 
-def test_a_move_that_goes_back_leaves_what_others_need_in_the_target_by_then(clusters: Clusters, name: str) -> None:
+def test_a_move_that_goes_back_leaves_what_others_need_in_the_target_by_then(
+    simulation: Simulation, clusters: Clusters, name: str
+) -> None:
     def cancel() -> None:
         also_uses(clusters(TARGET), name)
         raise Struck
 
-    scene = Scene(None, clusters, name, random.Random(), planned(clusters, name))  # type: ignore[arg-type]
+    scene = Scene(simulation, clusters, name, random.Random(), planned(clusters, name))
     scene.run(scene.in_stage("healthy", cancel))
     (ended,) = settle_left_over(mover_of(clusters))
     assert ended.state == State.UNDONE, ended.detail
@@ -117,12 +122,12 @@ def test_a_move_that_goes_back_leaves_what_others_need_in_the_target_by_then(clu
 
 @pytest.mark.parametrize("reached", ["drained", "removed"])
 def test_a_store_that_has_forgotten_how_far_a_move_went_goes_by_the_world(
-    clusters: Clusters, name: str, reached: str
+    simulation: Simulation, clusters: Clusters, name: str, reached: str
 ) -> None:
     def over() -> None:
         raise Refused("its run is over")
 
-    scene = Scene(None, clusters, name, random.Random(), planned(clusters, name))  # type: ignore[arg-type]
+    scene = Scene(simulation, clusters, name, random.Random(), planned(clusters, name))
     scene.run(scene.in_stage(reached, over))
     later = mover_of(clusters)
     (intent,) = later.journal.expired()
@@ -131,6 +136,17 @@ def test_a_store_that_has_forgotten_how_far_a_move_went_goes_by_the_world(
     assert ended.state == State.DONE, ended.detail
     found = look(clusters, name, done=True)
     assert (found.source, found.target, found.left) == (0, REPLICAS, ())
+
+
+def test_a_copy_that_fails_once_it_is_alone_brings_the_source_back(
+    simulation: Simulation, clusters: Clusters, name: str
+) -> None:
+    scene = Scene(simulation, clusters, name, random.Random(), planned(clusters, name))
+    crashing(scene, "removed")
+    ended = settle(scene)
+    assert (ended.state, "pods are Ready" in ended.detail) == (State.UNDONE, True), ended.detail
+    found = look(clusters, name, done=False)
+    assert (found.source, found.target, found.left) == (REPLICAS, 0, ())
 
 
 def test_a_done_move_can_be_taken_back_by_the_same_way(clusters: Clusters, name: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from blocks.errors import Conflict, ContinuumError, NotFound, Refused, StoreUnavailable, Throttled, Unreachable
@@ -48,8 +48,9 @@ class Mover:
         """
         self._refuse_frozen(plan)
         back = {"move": plan.payload()["move"] | {"source": plan.target, "target": plan.source}}
+        told = {"fleet": fleet, "pace": asdict(self.world.pace)}
         intent = self.journal.plan(
-            decision_id, plan.subject, KIND, do=plan.payload() | {"fleet": fleet}, undo=back | {"fleet": fleet},
+            decision_id, plan.subject, KIND, do=plan.payload() | told, undo=back | told,
             planned_against={"digest": plan.digest}, key=key,
         )  # fmt: skip
         return self.journal.start(intent) if intent.state == State.PLANNED else intent

@@ -31,7 +31,8 @@ class Pace:
     Attributes
     ----------
     patience_s: for pods to be Ready, or gone. away_s: for an API that does not answer.
-    soak_s: that the copy must stay Ready before it gets requests. check_s: between two shares of the requests.
+    soak_s: that the copy must stay Ready before it gets requests, and once more when the source is gone.
+    check_s: between two shares of the requests.
     """
 
     patience_s: float = 600.0
@@ -166,6 +167,21 @@ class Step:
         if said := self.world.check(self.plan):
             raise TurnedRound(f"it does not serve as it should: {said}", where=self.place)
 
+    def lasts(self) -> None:
+        """See that the copy stays so for the soak; a pod that starts anew begins it anew, while patience lasts.
+
+        Raises
+        ------
+        TurnedRound: it does not.
+        """
+        until = self.world.clock() + self.world.pace.patience_s
+        while True:
+            self.holds()
+            if all(objects.ready(self.copy()) >= self.want for _ in self.world.looks(self.world.pace.soak_s)):
+                return
+            if self.world.clock() >= until:
+                raise TurnedRound("its pods do not stay Ready", where=self.place, fix="see their events")
+
     def _until_ready(self) -> None:
         ready = 0
         for _ in self.world.looks(self.world.pace.patience_s):
@@ -279,8 +295,8 @@ def _remove(step: Step) -> str:
 
 
 def _conclude(step: Step) -> str:
-    """A last look at what is left alone now; then what only the source needed goes."""
-    step.holds()
+    """What stands alone now has to last as long as it had to before; then what only the source needed goes."""
+    step.lasts()
     try:
         step.about["kept"] = clear_source(step.source, step.target, step.plan)
     except Conflict as error:  # no reason to go back: the next look settles it
