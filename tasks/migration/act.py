@@ -118,8 +118,9 @@ def _undo(journal: Journal, intent: Intent) -> str:
     plan = MovePlan.of(intent.do)  # the other way round already
     fleet = str(intent.do["fleet"])
     there = MovePlan(**(vars(plan) | {"source": plan.target, "target": plan.source}))
+    pace = Pace(**intent.do.get("pace", {}))
     with journal.holding():
-        ended = _back(mover_of(load_stored_fleet(fleet), journal), there, f"{intent.id}/back", fleet)
+        ended = _back(mover_of(load_stored_fleet(fleet), journal, pace), there, f"{intent.id}/back", fleet)
     if ended.state != State.DONE:
         raise OperationFailed(ended.detail, where=plan.subject, fix="see `continuum journal list`")
     return ended.detail
