@@ -118,6 +118,14 @@ class Store(Database):
                 count += session.execute(chunk.values(values)).rowcount  # type: ignore[attr-defined]
         return count
 
+    def postpone(self, decisions: Iterable[Decision], until: datetime) -> None:
+        """Let decisions that wait for a person expire later."""
+        ids = [decision.id for decision in decisions]
+        with self.write() as session:
+            for begin in range(0, len(ids), _CHUNK):
+                chunk = update(Decision).where(col(Decision.id).in_(ids[begin : begin + _CHUNK]))
+                session.execute(chunk.values(expires_at=until))
+
     def expire_proposals(self, at: datetime) -> int:
         """Expire the proposals and approvals whose time is over; returns how many."""
         due = update(Decision).where(col(Decision.state).in_((Verdict.PROPOSED, Verdict.APPROVED)),
