@@ -52,8 +52,8 @@ lint: venv ## format, style, types, import contracts, dependencies, spelling, in
 	@$(BIN)/codespell
 	@$(BIN)/bandit --quiet --recursive -ll flows tasks blocks deployments 2> >(grep -v 'but no failed test' >&2)
 
-.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-migration bench-energy bench-federation bench-simulation bench-caching bench-edge
-bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-migration bench-energy bench-federation bench-simulation bench-caching bench-edge ## every benchmark
+.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-migration bench-energy bench-federation bench-rollout bench-simulation bench-caching bench-edge
+bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-migration bench-energy bench-federation bench-rollout bench-simulation bench-caching bench-edge ## every benchmark
 bench-series: venv ## reading and writing series files
 	@$(BIN)/python tests/benchmarks/bench_series.py
 bench-forecast: venv ## accuracy and speed of the engines, beside other libraries
@@ -83,6 +83,8 @@ bench-caching: venv ## plans for edge caches beside reactive policies, a flushed
 	@$(BIN)/python tests/benchmarks/bench_caching.py
 bench-federation: venv ## training over devices that fail and lie, aggregation, the cascade
 	@$(BIN)/python tests/benchmarks/bench_federation.py
+bench-rollout: venv ## a model to 1,000 simulated edges of which some die, killed and carried on
+	@$(BIN)/python -m tests.benchmarks.bench_rollout
 bench-edge: venv ## the edge agent: CPU a request, memory, a round of 20 processes
 	@$(BIN)/python tests/benchmarks/bench_edge.py
 bench-simulation: venv ## speed and memory of the simulated fleet

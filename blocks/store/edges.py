@@ -18,6 +18,7 @@ from blocks.store.database import Database
 from blocks.store.tables import Edge, EdgeModel, OutboxItem, now
 
 SEEN_EVERY = timedelta(seconds=60)  # a sign of life is written no oftener: it would cost a commit a poll
+SERVING, FAILED = "serving", "failed"  # how the states begin in which an edge runs a version, or could not load it
 _CHUNK = 500
 
 Clock = Callable[[], datetime]
@@ -125,16 +126,26 @@ def set_wanted(store: Database, model: str, wanted: Mapping[str, str]) -> None:
 
 
 def report(store: Database, name: str, models: Sequence[Mapping[str, str]], clock: Clock = now) -> None:
-    """Keep what an edge says that it runs; what it does not name it no longer runs."""
+    """Keep what an edge says of its models; what it does not name it no longer runs.
+
+    models: each with `name`, `digest` and `state`: `serving` names what it runs, `failed` what it could not load.
+    """
     with store.write() as session:
         edge = _locked(session, name)
         edge.seen_at = clock()
         session.add(edge)
-        told = {each["name"]: each for each in models}
+        told: dict[str, dict[str, str]] = {}
+        for each in models:
+            said = told.setdefault(each["name"], {"state": each["state"][:200]})
+            if each["state"].startswith(SERVING):
+                said["running"] = each["digest"]
+            elif each["state"].startswith(FAILED):
+                said |= {"failed": each["digest"], "state": each["state"][:200]}
         there = {row.model: row for row in session.exec(select(EdgeModel).where(EdgeModel.edge == name))}
         for model in there.keys() | told.keys():
             row, said = there.get(model) or EdgeModel(edge=name, model=model), told.get(model, {})
-            row.running, row.state = said.get("digest", ""), said.get("state", "")
+            row.running, row.failed = said.get("running", ""), said.get("failed", "")
+            row.state = said.get("state", "")
             row.reported_at = clock()
             session.add(row)
 

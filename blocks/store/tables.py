@@ -336,7 +336,7 @@ class Edge(Row, table=True):
 
 
 class EdgeModel(Row, table=True):
-    """Which version of a model an edge is to run, which it was to run before, and which it says that it runs."""
+    """Which version of a model an edge is to run, which it says that it runs, and which it could not load."""
 
     __tablename__ = "edge_model"
     __table_args__ = (Index(None, "model", "wanted"),)
@@ -345,6 +345,7 @@ class EdgeModel(Row, table=True):
     model: str = Field(primary_key=True)
     wanted: str = ""
     running: str = ""
+    failed: str = ""
     state: str = ""
     reported_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
@@ -364,7 +365,10 @@ class OutboxItem(Row, table=True):
 
 
 class Rollout(Row, table=True):
-    """A version on its way to the edges: running, done or rolled-back; `decisions` are of the runs that carried it."""
+    """A version on its way to the edges: running, done, rolling-back, rolled-back or superseded.
+
+    `decisions` are those of the runs that carried it, oldest first.
+    """
 
     __tablename__ = "rollout"
     __table_args__ = (Index(None, "model", "created_at"),)

@@ -88,6 +88,7 @@ def upgrade() -> None:
         sa.Column("model", sa.String(), nullable=False),
         sa.Column("wanted", sa.String(), nullable=False),
         sa.Column("running", sa.String(), nullable=False),
+        sa.Column("failed", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("reported_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["edge"], ["edge.name"], name="fk_edge_model_edge"),
