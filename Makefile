@@ -81,6 +81,7 @@ bench-carbon: venv ## a paper's table beside ours, the exact planner's speed, fo
 	@$(BIN)/python tests/benchmarks/bench_carbon.py
 bench-caching: venv ## plans for edge caches beside reactive policies, a flushed site, dense sites, speed
 	@$(BIN)/python tests/benchmarks/bench_caching.py
+	@$(BIN)/python tests/benchmarks/caching_trees.py
 bench-federation: venv ## training over devices that fail and lie, aggregation, the cascade
 	@$(BIN)/python tests/benchmarks/bench_federation.py
 bench-rollout: venv ## a model to 1,000 simulated edges of which some die, killed and carried on

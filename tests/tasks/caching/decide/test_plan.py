@@ -149,3 +149,16 @@ def test_confidence_is_the_share_of_such_forecasts_that_come_true() -> None:
     told = made.confidence.of(chosen.value)
     assert np.abs(told - true).mean() < 0.05
     assert set(made.ttl_s(chosen.value, 4 * 3600.0).tolist()) == {2 * 4 * 3600, 24 * 3600}
+
+
+@pytest.mark.parametrize("skew_s", [-2 * DAY_S, -3600.0, 3600.0, 2 * DAY_S])
+def test_a_site_whose_clock_is_off_hardly_changes_what_others_get(skew_s: float) -> None:
+    log = random_log(9, sites=4, objects=300, rows=6000)
+    ts = np.where(log.site == 3, log.ts_s + skew_s, log.ts_s)
+    order = np.argsort(ts, kind="stable")
+    skewed = Requests(ts[order], log.site[order], log.object[order], log.size, log.sites)
+    caches = Caches(np.full(4, 300.0), np.full(4, -1), np.zeros(0))
+    right, wrong = (decide_placement(each, caches, 4 * 3600.0) for each in (log, skewed))
+    for site in range(3):
+        mine, other = (set(each.sites[site].items.tolist()) for each in (right, wrong))
+        assert len(mine & other) >= 0.8 * len(mine)
