@@ -25,7 +25,7 @@ from tasks.run import open_run
 class MigrationRequest(ActingRequest):
     """What may move, by which rule, and how far to go."""
 
-    workloads: list[Movable] = Field([], max_length=10_000, description="Deployments that may move")
+    workloads: list[Movable] = Field([], max_length=10_000, description="Deployments and StatefulSets that may move")
     leave: list[str] = Field([], description="clusters that are to be left until further notice")
     maintenance: list[Maintenance] = Field([], description="clusters that are to be left for some time")
     measured: Queries = Field(Queries(), description="PromQL of what your metrics measure; else it is reckoned")

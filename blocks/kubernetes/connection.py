@@ -35,6 +35,7 @@ RESOURCES: dict[str, tuple[str, bool]] = {
     "pods": ("/api/v1", True),
     "configmaps": ("/api/v1", True),
     "secrets": ("/api/v1", True),
+    "persistentvolumeclaims": ("/api/v1", True),
     "services": ("/api/v1", True),
     "serviceaccounts": ("/api/v1", True),
     "deployments": ("/apis/apps/v1", True),

@@ -21,6 +21,7 @@ from blocks.prometheus import PrometheusSource
 from blocks.store.tables import Decision
 from tasks.clusters import side_by_side
 from tasks.migration.measured import key_of
+from tasks.migration.moves.plan import workload_in
 from tasks.migration.observe import not_ready
 from tasks.run import Run
 
@@ -79,7 +80,7 @@ def _pods(run: Run, wave: Sequence[Decision]) -> str:
         namespace, name = row.content["workload"].split("/")
         try:
             api = KubernetesApi.connect(resolve_secrets(clusters[row.content["target"]]))
-            missing = not_ready(api.get("deployments", name, namespace))
+            missing = not_ready(workload_in(api, namespace, name))
         except ContinuumError as error:
             return str(error)
         return f"{row.content['workload']}: {missing:.0%} of its pods are not Ready" if missing else ""

@@ -22,9 +22,9 @@ class MovableRoute(Model):
 
 
 class Movable(Model):
-    """One Deployment that may stand in any of some clusters."""
+    """One Deployment or StatefulSet that may stand in any of some clusters."""
 
-    name: Label = Field(description="of the Deployment; it is looked for in every cluster")
+    name: Label = Field(description="of the Deployment or StatefulSet; it is looked for in every cluster")
     namespace: Label = Field("default", description="the same in every cluster")
     users: dict[str, float] = Field({}, description="requests per second by the fleet's site nearest to the users")
     allowed: list[str] | None = Field(None, description="only these clusters")

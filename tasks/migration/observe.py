@@ -90,7 +90,7 @@ class View:
 
 @dataclass(frozen=True)
 class _Cluster:
-    """What one cluster answered: its room, its Deployments by `namespace/name`, the share of their pods not Ready."""
+    """What one cluster answered: its room, its workloads by `namespace/name`, the share of their pods not Ready."""
 
     room: ClusterRoom
     standing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -199,7 +199,8 @@ def _read(cluster: Cluster) -> _Cluster:
     if room.trouble:
         return _Cluster(room)
     try:
-        found = KubernetesApi.connect(resolve_secrets(cluster)).list("deployments")
+        api = KubernetesApi.connect(resolve_secrets(cluster))
+        found = [*api.list("statefulsets"), *api.list("deployments")]  # of one name, the Deployment counts
     except ContinuumError as error:
         return _Cluster(ClusterRoom({}, trouble=f"{error}; nothing is moved there, or from there"))
     wanted = np.array([int(each["spec"].get("replicas", 1)) for each in found], np.float64)

@@ -77,7 +77,7 @@ def allowed_of(
 ) -> NDArray[np.bool_]:  # fmt: skip
     """(W, S) where a workload may stand: where it is, and where it is allowed and has room on the nodes.
 
-    standing: Deployments by cluster and `namespace/name`. closed: clusters that nobody goes to.
+    standing: Deployments and StatefulSets by cluster and `namespace/name`. closed: clusters that nobody goes to.
     """
     may = np.zeros((len(workloads), len(clusters)), bool)
     for column, cluster in enumerate(clusters):

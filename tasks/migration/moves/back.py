@@ -6,9 +6,10 @@ from blocks.errors import TimedOut
 from blocks.kubernetes import KubernetesApi
 from tasks.migration.moves import objects
 from tasks.migration.moves.closure import LATE
+from tasks.migration.moves.hook import tell_of_return
 from tasks.migration.moves.leftovers import unneeded
 from tasks.migration.moves.plan import MovePlan
-from tasks.migration.moves.stages import DRAINED, HEALTHY, SHIFTING, STAGES
+from tasks.migration.moves.stages import DRAINED, HEALTHY, RESERVED, SHIFTING, STAGES
 from tasks.migration.moves.steps import Step, give_back_lease
 
 
@@ -23,16 +24,16 @@ def go_back(step: Step) -> None:
     """
     plan, there = step.plan, step.of(step.source)
     if there is None and _reached(step, DRAINED):
-        manifest = {**plan.manifest, "apiVersion": "apps/v1", "kind": "Deployment"}
-        manifest["spec"] = {**manifest["spec"], "replicas": step.want}
         for resource, each in plan.closure:
             objects.put(step.source, resource, each, plan.namespace)
-        objects.put(step.source, "deployments", manifest, plan.namespace)
+        objects.put(step.source, plan.resource, plan.workload(step.want), plan.namespace)
         there = step.of(step.source)
     if there is not None and _reached(step, SHIFTING):
         make_whole(step)
     if plan.route and step.world.route and _reached(step, HEALTHY):
         step.world.route(plan.route, 0)
+    if plan.hook and _reached(step, RESERVED):
+        tell_of_return(step.world.ask, plan, step.intent_id)
     remove_made(step.target, plan, step.maker)
     there = step.of(step.source)
     if there is not None and objects.fence_of(there).get("intent") == step.intent_id:
@@ -68,8 +69,8 @@ def remove_made(api: KubernetesApi, plan: MovePlan, intent_id: str) -> None:
     for resource, each in reversed(plan.closure):
         if resource in LATE:
             objects.remove_ours(api, resource, each["metadata"]["name"], plan.namespace, intent_id)
-    for name in (plan.name, objects.hold_name(plan)):
-        objects.remove_ours(api, "deployments", name, plan.namespace, intent_id)
+    objects.remove_ours(api, plan.resource, plan.name, plan.namespace, intent_id)
+    objects.remove_ours(api, "deployments", objects.hold_name(plan), plan.namespace, intent_id)
     made = [
         (resource, each["metadata"]["name"]) for resource, each in reversed(plan.closure)
         if objects.made_by(api, resource, each["metadata"]["name"], plan.namespace, intent_id)

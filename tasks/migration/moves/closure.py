@@ -12,6 +12,7 @@ from blocks.kubernetes import KubernetesApi
 Object = dict[str, Any]
 
 STATELESS = "continuum.io/stateless"  # annotation: what its volumes claims hold need not go along
+HOOK = "continuum.io/move-hook"  # annotation: URL of what takes its data along, see `hook.py`
 MOVED_FROM = "continuum.io/moved-from"  # annotation of a copy that stands alone, or is about to: whence, by which move
 MOVED_BY = "continuum.io/moved-by"  # label of everything that a move makes, with the id of its intent
 EARLY = ("serviceaccounts", "configmaps", "secrets", "networkpolicies", "services", "poddisruptionbudgets")
@@ -35,24 +36,39 @@ class Closure:
         return [f"{each['kind']} {each['metadata']['name']}" for _, each in self.objects]
 
 
+def claims_of(workload: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the volume claims in which a Deployment's or StatefulSet's pods keep data.
+
+    >>> claims_of({"metadata": {"name": "db"}, "spec": {"replicas": 2, "template": {"spec": {}},
+    ...            "volumeClaimTemplates": [{"metadata": {"name": "data"}}]}})
+    ('data-db-0', 'data-db-1')
+    """
+    spec, name = workload["spec"], workload["metadata"]["name"]
+    named = [volume["persistentVolumeClaim"]["claimName"] for volume in spec["template"]["spec"].get("volumes") or ()
+             if "persistentVolumeClaim" in volume]  # fmt: skip
+    own = [f"{each['metadata']['name']}-{name}-{number}" for each in spec.get("volumeClaimTemplates") or ()
+           for number in range(int(spec.get("replicas", 1)))]  # fmt: skip
+    return (*named, *own)
+
+
 def closure_of(api: KubernetesApi, deployment: Mapping[str, Any]) -> Closure:
-    """What a Deployment's pods name (ConfigMaps, Secrets, a ServiceAccount), and what selects or scales them.
+    """What a workload's pods name (ConfigMaps, Secrets, a ServiceAccount), and what selects or scales them.
 
     Raises
     ------
-    Refused: the pods keep data in volume claims, and nobody said that they need not go along.
+    Refused: the pods keep data in volume claims, and nobody said that it need not go along, or what takes it along.
     """
     namespace, template = deployment["metadata"]["namespace"], deployment["spec"]["template"]
     spec = template["spec"]
-    claims = [volume["persistentVolumeClaim"]["claimName"] for volume in spec.get("volumes") or ()
-              if "persistentVolumeClaim" in volume]  # fmt: skip
-    marks = deployment["metadata"].get("annotations") or {}
-    if claims and marks.get(STATELESS) != "true":
+    claims, marks = claims_of(deployment), deployment["metadata"].get("annotations") or {}
+    if claims and marks.get(STATELESS) != "true" and not marks.get(HOOK):
         raise Refused(f"its pods keep data in {', '.join(claims)}", where=_where(deployment),
-                      fix=f"annotate it {STATELESS}: 'true' if that data need not go along")  # fmt: skip
+                      fix=f"annotate it {STATELESS}: 'true' if that data need not go along, "
+                          f"or {HOOK} with the URL of what takes it along")  # fmt: skip
     found: list[tuple[str, Object]] = []
     absent: list[str] = []
-    for resource, name, optional in sorted(set(named_by(spec))):
+    headless = [("services", deployment["spec"]["serviceName"], True)] if deployment["spec"].get("serviceName") else []
+    for resource, name, optional in sorted({*named_by(spec), *headless}):
         try:
             found.append((resource, bare(api.get(resource, name, namespace))))
         except NotFound:
@@ -61,7 +77,8 @@ def closure_of(api: KubernetesApi, deployment: Mapping[str, Any]) -> Closure:
     labels = template["metadata"].get("labels") or {}
     for resource in ("services", "poddisruptionbudgets", "networkpolicies", "horizontalpodautoscalers"):
         for each in api.list(resource, namespace):
-            if belongs(resource, each, deployment["metadata"]["name"], labels):
+            known = (resource, each["metadata"]["name"]) in {(one, kept["metadata"]["name"]) for one, kept in found}
+            if not known and belongs(resource, each, deployment["metadata"]["name"], labels):
                 found.append((resource, bare(each | {"kind": _KINDS[resource], "apiVersion": _VERSIONS[resource]})))
     return Closure(tuple(found), tuple(absent))
 
@@ -129,7 +146,7 @@ def belongs(resource: str, each: Mapping[str, Any], name: str, labels: Mapping[s
     spec = each.get("spec") or {}
     if resource == "horizontalpodautoscalers":
         target = spec.get("scaleTargetRef") or {}
-        return (target.get("kind"), target.get("name")) == ("Deployment", name)
+        return target.get("kind") in ("Deployment", "StatefulSet") and target.get("name") == name
     if resource == "services":
         selector = spec.get("selector") or {}
     else:

@@ -111,11 +111,11 @@ def _others(api: KubernetesApi, plan: MovePlan) -> Iterator[tuple[Mapping[str, s
 def _is_own(resource: str, each: Mapping[str, Any], plan: MovePlan) -> bool:
     """Whether it is the workload, or what held its room, or of one of them."""
     mine = (plan.name, objects.hold_name(plan))
-    if resource == "deployments" and each["metadata"]["name"] in mine:
+    if resource in ("deployments", plan.resource) and each["metadata"]["name"] in mine:
         return True
     owners = [(one.get("kind"), str(one.get("name"))) for one in each["metadata"].get("ownerReferences") or ()]
     return any(
-        (kind == "Deployment" and name in mine)
+        (kind in objects.WORKLOADS and name in mine)
         or (resource == "pods" and kind == "ReplicaSet" and name.rpartition("-")[0] in mine)
         for kind, name in owners
     )

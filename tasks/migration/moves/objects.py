@@ -15,6 +15,7 @@ from tasks.migration.moves.closure import MOVED_BY, MOVED_FROM, Object
 from tasks.migration.moves.plan import MovePlan
 
 FENCE = "continuum.io/move"  # annotation of the source: which move holds it, with the token of its Lease
+WORKLOADS = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
 
 
@@ -24,6 +25,11 @@ def found(api: KubernetesApi, resource: str, name: str, namespace: str) -> Objec
         return api.get(resource, name, namespace)
     except NotFound:
         return None
+
+
+def resource_of(workload: Mapping[str, Any]) -> str:
+    """`deployments` or `statefulsets`, by an object's kind."""
+    return WORKLOADS[workload["kind"]]
 
 
 def is_ours(each: Mapping[str, Any], intent_id: str) -> bool:
@@ -74,9 +80,8 @@ def set_origin(api: KubernetesApi, copy: Object, origin: Mapping[str, Any]) -> N
 def _mark(api: KubernetesApi, deployment: Object, annotation: str, told: Mapping[str, Any] | None) -> None:
     metadata = deployment["metadata"]
     body = {"metadata": {"annotations": {annotation: json.dumps(dict(told), sort_keys=True) if told else None}}}
-    api.patch(
-        "deployments", metadata["name"], body, metadata["namespace"], resource_version=metadata["resourceVersion"]
-    )
+    api.patch(resource_of(deployment), metadata["name"], body, metadata["namespace"],
+              resource_version=metadata["resourceVersion"])  # fmt: skip
 
 
 def placeholder(plan: MovePlan, intent_id: str) -> Object:
@@ -160,7 +165,7 @@ def remove_ours(api: KubernetesApi, resource: str, name: str, namespace: str, in
 def scale(api: KubernetesApi, deployment: Object, replicas: int) -> None:
     """Set the number of pods; `Conflict` where somebody wrote the workload since it was read."""
     metadata = deployment["metadata"]
-    api.patch("deployments", metadata["name"], {"spec": {"replicas": replicas}}, metadata["namespace"],
+    api.patch(resource_of(deployment), metadata["name"], {"spec": {"replicas": replicas}}, metadata["namespace"],
               resource_version=metadata["resourceVersion"])  # fmt: skip
 
 
@@ -178,5 +183,5 @@ def delete(api: KubernetesApi, deployment: Object) -> None:
     """Remove a workload as it was read; one that is gone counts as removed."""
     metadata = deployment["metadata"]
     with suppress(NotFound):
-        api.delete_at(path_of("deployments", namespace=metadata["namespace"]), metadata["name"],
+        api.delete_at(path_of(resource_of(deployment), namespace=metadata["namespace"]), metadata["name"],
                       resource_version=metadata["resourceVersion"])  # fmt: skip

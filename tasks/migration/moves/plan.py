@@ -11,7 +11,7 @@ from typing import Any
 
 from blocks.errors import NotFound, Refused
 from blocks.kubernetes import KubernetesApi, owner
-from tasks.migration.moves.closure import Closure, Object, bare, closure_of
+from tasks.migration.moves.closure import HOOK, Closure, Object, bare, claims_of, closure_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class MovePlan:
     ----------
     digest: of the pod template that was planned with: an edit in mid-move is seen by it.
     replicas, floor: pods it had, and how many must be Ready fleet-wide at every moment.
+    hook, claims: what takes its data along, and the volume claims that hold it; empty where nothing need go along.
     """
 
     source: str
@@ -44,6 +45,19 @@ class MovePlan:
     replicas: int
     floor: int
     route: Route | None = None
+    hook: str = ""
+    claims: tuple[str, ...] = ()
+
+    @property
+    def resource(self) -> str:
+        """`deployments` or `statefulsets`."""
+        return "statefulsets" if self.manifest.get("kind") == "StatefulSet" else "deployments"
+
+    def workload(self, replicas: int) -> Object:
+        """The workload as it is to be made, with that many pods."""
+        kind = self.manifest.get("kind", "Deployment")
+        spec = {**self.manifest["spec"], "replicas": replicas}
+        return {**self.manifest, "apiVersion": "apps/v1", "kind": kind, "spec": spec}
 
     @property
     def subject(self) -> str:
@@ -58,6 +72,7 @@ class MovePlan:
     def of(cls, payload: Mapping[str, Any]) -> MovePlan:
         """From an intent's `do`."""
         told = dict(payload["move"])
+        told["claims"] = tuple(told.get("claims", ()))
         told["closure"] = tuple((resource, each) for resource, each in told["closure"])
         told["route"] = Route(**told["route"]) if told["route"] else None
         return cls(**told)
@@ -66,7 +81,7 @@ class MovePlan:
 def plan_move(
     source: KubernetesApi, target: KubernetesApi, namespace: str, name: str, *, cause: str, route: Route | None = None
 ) -> MovePlan:
-    """Look at a Deployment and all that it needs, and refuse what cannot end well.
+    """Look at a Deployment or StatefulSet and all that it needs, and refuse what cannot end well.
 
     Raises
     ------
@@ -76,13 +91,15 @@ def plan_move(
     where = f"workload {source.name}/{namespace}/{name}"
     if source.name == target.name:
         raise Refused("source and target are the same cluster", where=where, fix="name another target")
-    found = source.get("deployments", name, namespace)
+    found = workload_in(source, namespace, name)
     replicas = int(found["spec"].get("replicas", 1))
     if whose := owner(found):
         raise Refused(f"{whose} owns it", where=where, fix="change its place there")
     if replicas < 1:
         raise Refused("it has no replicas", where=where, fix="nothing has to be moved")
-    closure = closure_of(source, found)
+    closure, hook = closure_of(source, found), (found["metadata"].get("annotations") or {}).get(HOOK, "")
+    if hook and not hook.startswith(("http://", "https://")):
+        raise Refused(f"{HOOK} is no URL", where=where, fix="give http://... or https://...")
     if closure.absent:
         raise Refused(
             f"its pods need {', '.join(closure.absent)}, which is not there", where=where, fix="mend it first"
@@ -92,7 +109,16 @@ def plan_move(
     return MovePlan(
         source=source.name, target=target.name, namespace=namespace, name=name, cause=cause, manifest=bare(found),
         closure=closure.objects, digest=digest_of(found), replicas=replicas, floor=floor_of(found), route=route,
+        hook=hook, claims=claims_of(found) if hook else (),
     )  # fmt: skip
+
+
+def workload_in(api: KubernetesApi, namespace: str, name: str) -> Object:
+    """The Deployment of that name, else the StatefulSet; `NotFound` where there is neither."""
+    try:
+        return api.get("deployments", name, namespace)
+    except NotFound:
+        return api.get("statefulsets", name, namespace)
 
 
 def digest_of(deployment: Mapping[str, Any]) -> str:
@@ -109,8 +135,9 @@ def floor_of(deployment: Mapping[str, Any]) -> int:
     """
     spec = deployment["spec"]
     replicas = int(spec.get("replicas", 1))
-    rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
-    return replicas - _amount(rolling.get("maxUnavailable", "25%"), replicas, up=False)
+    strategy, usual = (spec["updateStrategy"], 1) if "updateStrategy" in spec else (spec.get("strategy") or {}, "25%")
+    rolling = strategy.get("rollingUpdate") or {}
+    return replicas - _amount(rolling.get("maxUnavailable", usual), replicas, up=False)
 
 
 def _amount(value: Any, replicas: int, *, up: bool) -> int:
@@ -136,7 +163,7 @@ def _refuse_budgets(closure: Closure, replicas: int, where: str) -> None:
 
 def _refuse_taken(target: KubernetesApi, namespace: str, name: str) -> None:
     try:
-        target.get("deployments", name, namespace)
+        workload_in(target, namespace, name)
     except NotFound:
         return
     raise Refused("there is a workload of that name already", where=f"workload {target.name}/{namespace}/{name}",

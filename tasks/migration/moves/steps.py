@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from blocks.errors import Conflict, Refused, Unreachable
+from blocks.errors import Conflict, Unreachable
 from blocks.kubernetes import KubernetesApi
 from tasks.migration.moves import objects
 from tasks.migration.moves.closure import EARLY, LATE, Object
+from tasks.migration.moves.hook import Ask, TurnedRound, ask_over_http, take_data_along
 from tasks.migration.moves.leftovers import clear_source
 from tasks.migration.moves.plan import MovePlan, Route, digest_of
 from tasks.migration.moves.stages import DRAINED, HEALTHY, PLANNED, REMOVED, RESERVED, SHIFTING, STARTED, next_weight
@@ -18,10 +19,6 @@ from tasks.migration.moves.stages import DRAINED, HEALTHY, PLANNED, REMOVED, RES
 Clusters = Callable[[str], KubernetesApi]
 Check = Callable[[MovePlan], str]  # why the target does not serve as it should; "" where it does
 SetWeight = Callable[[Route, int], None]  # percent of the requests that the route's target gets
-
-
-class TurnedRound(Refused):
-    """The move goes back: what it needs did not come true, or somebody else changed the workload."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,7 @@ class World:
     Attributes
     ----------
     check: looked at in every stage from Ready on. route: sets the share of a weighted route.
+    ask: calls the hook of a workload that keeps data.
     still_wanted: whether the cause still holds; asked until the requests begin to shift.
     clock, sleep: seconds.
     """
@@ -64,6 +62,7 @@ class World:
     pace: Pace = field(default_factory=Pace)
     check: Check = lambda _: ""
     route: SetWeight | None = None
+    ask: Ask = ask_over_http
     still_wanted: Callable[[MovePlan], bool] = lambda _: True
 
     def looks(self, patience_s: float) -> Iterator[None]:
@@ -102,7 +101,7 @@ class Step:
 
     def of(self, api: KubernetesApi) -> Object | None:
         """The workload in a cluster."""
-        return objects.found(api, "deployments", self.plan.name, self.plan.namespace)
+        return objects.found(api, self.plan.resource, self.plan.name, self.plan.namespace)
 
     def source_as_planned(self) -> Object:
         """The source, unedited; its number of pods may have changed meanwhile, and then so many are wanted.
@@ -214,9 +213,8 @@ def _start(step: Step) -> str:
     for resource, each in plan.closure:
         if resource in EARLY:
             objects.put(step.target, resource, each, plan.namespace, step.intent_id)
-    manifest = {**plan.manifest, "apiVersion": "apps/v1", "kind": "Deployment"}
-    manifest["spec"] = {**manifest["spec"], "replicas": step.want}
-    objects.put(step.target, "deployments", manifest, plan.namespace, step.intent_id)
+    workload = take_data_along(step.world.ask, plan, step.target, step.intent_id, plan.workload(step.want))
+    objects.put(step.target, plan.resource, workload, plan.namespace, step.intent_id)
     step.copy()
     objects.remove_ours(step.target, "deployments", objects.hold_name(plan), plan.namespace, step.intent_id)
     return STARTED
@@ -298,7 +296,8 @@ def _conclude(step: Step) -> str:
     """What stands alone now has to last as long as it had to before; then what only the source needed goes."""
     step.lasts()
     try:
-        step.about["kept"] = clear_source(step.source, step.target, step.plan)
+        kept = clear_source(step.source, step.target, step.plan)
+        step.about["kept"] = kept + [f"PersistentVolumeClaim {name} (data)" for name in step.plan.claims]
     except Conflict as error:  # no reason to go back: the next look settles it
         raise Unreachable(f"what moved along is being written: {error.what}", where=step.plan.subject) from None
     give_back_lease(step)
