@@ -18,6 +18,7 @@ from blocks.store import Store
 from blocks.store.tables import Section
 from deployments import evidence
 from deployments.demo_caches import caches_section, warm_caches
+from deployments.demo_models import models_section, train_and_roll_out
 from deployments.evidence import Outcome
 from deployments.first_training import has_models, train_first
 from deployments.own_home import own_home
@@ -75,6 +76,8 @@ def run_demo(*, resume: bool, speed: float, seed: int, progress: Progress) -> Ou
         _energy(outcome)
         progress("warming the edge caches")
         warm_caches(simulation, outcome, lambda flow: _run("cache-prepopulation", flow, outcome))
+        progress("training a model on edges, rolling it out, and asking it")
+        train_and_roll_out(outcome, lambda name, flow: _run(name, flow, outcome))
         if not (outcome.complete() or resume):
             outcome.problems.append(f"after {PASSES[1]} passes not all that a demo shows was seen; look at the report")
         progress("writing the report")
@@ -211,6 +214,7 @@ def _write_report(fleet: Fleet, outcome: Outcome) -> Path:
     told = [
         evidence.log_section(outcome) | {"plots": evidence.pictures(fleet, store, outcome)},
         caches_section(outcome),
+        models_section(outcome),
     ]
     store.save_sections(
         [Section(flow_run_id="demo", flow="a demo", subject=fleet.name, title=content["title"], ordinal=ordinal,

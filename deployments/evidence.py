@@ -41,6 +41,7 @@ class Outcome:
     cleaner: dict[str, Any] = field(default_factory=dict)
     moved: list[dict[str, Any]] = field(default_factory=list)
     caches: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, Any] = field(default_factory=dict)
     report: str = ""
     home: str = ""
 

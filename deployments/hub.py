@@ -274,9 +274,14 @@ def _hex(request: Request) -> str:
 
 
 def _round(asked: TrainingRound) -> dict[str, Any]:
-    wanted = ("seed", "epochs", "batch", "lr", "kind")
-    return {"id": asked.id, "model": asked.model, "base": f"sha256:{asked.base}",
-            "deadline": asked.deadline.isoformat()} | {name: asked.content[name] for name in wanted}  # fmt: skip
+    told = {
+        "id": asked.id,
+        "model": asked.model,
+        "base": f"sha256:{asked.base}",
+        "deadline": asked.deadline.isoformat(),
+    }
+    wanted = ("seed", "epochs", "batch", "lr", "kind", "scaling")
+    return told | {name: asked.content[name] for name in wanted if name in asked.content}
 
 
 def _why(sent: Sent, edge: Edge, asked: TrainingRound) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from blocks.errors import Conflict, NotFound
@@ -88,6 +89,16 @@ def updates_of(store: Database, round_id: str) -> list[RoundUpdate]:
     with store.read() as session:
         query = select(RoundUpdate).where(RoundUpdate.round_id == round_id)
         return list(session.exec(query.order_by(col(RoundUpdate.edge))))
+
+
+def rows_told(store: Database, model: str) -> dict[str, int]:
+    """By edge, the most rows that it has said it trained on."""
+    query = (select(RoundUpdate.edge, func.max(RoundUpdate.samples))
+             .join(TrainingRound, col(TrainingRound.id) == col(RoundUpdate.round_id))
+             .where(TrainingRound.model == model, RoundUpdate.refused == "")
+             .group_by(col(RoundUpdate.edge)))  # fmt: skip
+    with store.read() as session:
+        return dict(session.exec(query).all())
 
 
 def stop_round(store: Database, round_id: str) -> TrainingRound:

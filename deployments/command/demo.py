@@ -50,6 +50,7 @@ def demo(
 def _print(outcome: Outcome) -> None:
     """One row a pool that fits eighty columns; the reasons follow as sentences."""
     from deployments.demo_caches import summary
+    from deployments.demo_models import summary as told_model
 
     table = Table(title=f"{outcome.fleet} fleet: forecast, decided and done", title_justify="left")
     for column in ("pool", "forecast peak", "nodes", "outcome"):
@@ -80,6 +81,8 @@ def _print(outcome: Outcome) -> None:
         out.print(f"[green]cleaner hour[/green]  {outcome.cleaner['words']}", highlight=False, soft_wrap=True)
     if outcome.caches:
         out.print(f"[green]edge caches[/green]  {summary(outcome.caches)}", highlight=False, soft_wrap=True)
+    if outcome.models:
+        out.print(f"[green]edge model[/green]  {told_model(outcome.models)}", highlight=False, soft_wrap=True)
     for row in outcome.left_over:
         out.print(f"left by the killed run  {row['subject']}: {row['state']}: {row['detail']}", highlight=False)
     for line in (

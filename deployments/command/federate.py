@@ -1,4 +1,4 @@
-"""`continuum federate ...`: rounds of federated training on simulated devices, beside training in one place."""
+"""`continuum federate ...`: rounds on simulated devices beside training in one place; rounds that were, replayed."""
 
 from __future__ import annotations
 
@@ -23,11 +23,6 @@ federate = typer.Typer(no_args_is_help=True, help="Federated training: rows stay
 def register(app: typer.Typer) -> None:
     """Add `continuum federate`."""
     app.add_typer(federate, name="federate")
-
-
-@federate.callback()
-def _group() -> None:
-    """Keep `simulate` a command of its own while it is the only one."""
 
 
 @federate.command("simulate")
@@ -77,6 +72,53 @@ def federate_simulate(
         print_json(found.to_record())
         return
     _show(found, asked)
+
+
+@federate.command("rounds")
+def federate_rounds(
+    model: Annotated[str | None, typer.Argument(help="only of this model")] = None, as_json: Json = False
+) -> None:
+    """List the rounds of real training, newest first."""
+    from blocks.store import Store
+    from blocks.store.rounds import rounds
+
+    with refusals():
+        rows = rounds(Store.open(), model)
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        out.print("No round was ever opened: run the flow federated-training.")
+        return
+    table = Table("round", "state", "asked", "good", "score", "gate", "model")
+    for row in rows:
+        good = sum(not each["refused"] for each in row.record.get("updates", []))
+        gate = "" if not row.record else "accepted" if row.record["accepted"] else f"refused: {row.record['why']}"
+        score = f"{row.after['score']:.1%}" if row.after else ""
+        table.add_row(row.id, row.state, str(len(row.content["selected"])), str(good), score, gate,
+                      row.after.get("digest", "")[:12])  # fmt: skip
+    out.print(table)
+
+
+@federate.command("replay")
+def federate_replay(
+    round_id: Annotated[str, typer.Argument(metavar="ROUND", help="see `continuum federate rounds`")],
+    as_json: Json = False,
+) -> None:
+    """Work a closed round out again from what was kept of it; exit 1 where another model comes out."""
+    with refusals():
+        from blocks.models import Registry
+        from blocks.store import Store
+        from tasks.federation.act import replayed
+
+        recorded, again = replayed(Registry.open(Store.open()), round_id)
+    if as_json:
+        print_json({"round": round_id, "recorded": recorded, "replayed": again, "same": recorded == again})
+    else:
+        words = "the same model" if recorded == again else f"another model than was recorded, {recorded}"
+        out.print(f"{round_id}: {again}, {words}", highlight=False, soft_wrap=True)
+    if recorded != again:
+        raise typer.Exit(1)
 
 
 def _simulate(dataset: str, label: str, asked: Any) -> Simulated:

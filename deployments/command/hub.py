@@ -163,12 +163,12 @@ def versions(model: Annotated[str | None, typer.Argument()] = None, as_json: Jso
 
 @hub.command("public-key")
 def public_key(as_json: Json = False) -> None:
-    """Print the key that edges must trust, PEM."""
-    from blocks.models import public_pem, signing_key
+    """Print the key for `trusted_keys` of an edge."""
+    from blocks.models import signing_key, trusted_key
 
     with refusals():
-        pem = public_pem(signing_key())
-    _said({"public_key": pem}, pem.strip(), as_json)
+        key = trusted_key(signing_key())
+    _said({"public_key": key}, key, as_json)
 
 
 def _read(file: Path) -> bytes:

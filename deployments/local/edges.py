@@ -7,6 +7,7 @@ fsynced, as no power is lost here.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import shutil
@@ -19,14 +20,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from blocks.errors import ContinuumError, Refused
 from blocks.http import BearerAuth, session
 from blocks.manifest import Manifest, check_file, verify
-from tasks.federation.decide.models import Shape, Vector
-from tasks.federation.decide.wire import read_model
+from tasks.federation.decide.models import Labels, Rows, Shape, Vector
+from tasks.federation.decide.training import Training, train
+from tasks.federation.decide.updates import pack
+from tasks.federation.decide.wire import read_model, write_update
 
 # Steps of a pull at which an edge may die, in their order.
 STEPS = ("manifest", "first file", "files", "renamed", "flipped")
@@ -162,6 +166,26 @@ class SimulatedEdge:
         return http.request(method, self.url + path, auth=BearerAuth(self.token), **more)
 
 
+def trainer(name: str, rows: Rows, labels: Labels) -> Trainer:
+    """What a device does when a round asks it: train on its own (N, features) rows, and send int8.
+
+    Raises
+    ------
+    KeyError: the round lacks something.
+    """
+
+    def train_in(asked: dict[str, Any], shape: Shape, base: Vector) -> bytes:
+        scaling, how = asked["scaling"], Training(asked["epochs"], asked["lr"], asked["batch"])
+        middle, spread = (np.array(scaling[each], np.float32) for each in ("middle", "spread"))
+        seen = np.clip((rows - middle) / spread, -scaling["farthest"], scaling["farthest"]).astype(np.float32)
+        seed = [asked["seed"], int(hashlib.sha256(f"{asked['id']} {name}".encode()).hexdigest()[:8], 16)]
+        delta = train(shape, base, seen, labels, how, seed) - base
+        return write_update(shape, pack(shape, delta), round_id=asked["id"], edge=name, base=asked["base"],
+                            samples=len(rows))  # fmt: skip
+
+    return train_in
+
+
 @contextmanager
 def running_edges(edges: Sequence[SimulatedEdge], *, workers: int = 4, pause_s: float = 0.3) -> Iterator[Counter[str]]:
     """Give every living edge its turn again and again while the block runs; what went wrong is counted by its name."""
@@ -178,7 +202,7 @@ def running_edges(edges: Sequence[SimulatedEdge], *, workers: int = 4, pause_s: 
                             edge.turn(http)
                     except Died:
                         trouble["died"] += 1
-                    except (OSError, ContinuumError, ValueError) as error:  # the hub is away: ask again later
+                    except (OSError, ContinuumError, ValueError, KeyError) as error:  # the hub is away: ask again later
                         trouble[type(error).__name__] += 1
                 ended.wait(pause_s)
 

@@ -15,8 +15,8 @@ from blocks.store import Journal, Store
 from blocks.store import undo as undoing
 from blocks.store.edges import edges, edges_with, set_wanted
 from blocks.store.rollouts import DONE, ROLLED_BACK, ROLLING_BACK, begin, rollouts, settle
-from blocks.store.tables import UNFINISHED, Decision, Intent, Mode, Rollout, State, now
-from tasks.acting import Planned, Result, Seen, SubjectActuator, carry_out, looks, settle_left_over, undo_with
+from blocks.store.tables import UNFINISHED, Decision, Intent, Mode, Rollout, State, Verdict, now
+from tasks.acting import REFUSED, Planned, Result, Seen, SubjectActuator, carry_out, looks, settle_left_over, undo_with
 from tasks.acting.actuator import Value
 from tasks.rollout.decide import LATE, Pace, count, decide_check
 from tasks.rollout.observe import seen_edges
@@ -95,7 +95,24 @@ APPLIERS = {SetWanted.kind: undo_with(open_wave)}
 @task(name="roll out", cache_policy=NO_CACHE, persist_result=False)
 def act_on(run: Run, approved: Sequence[Decision], pace: Pace) -> list[Result]:
     """Carry the approved roll-out out; what a check refuses is taken back from every edge that was asked."""
-    return [result for decision in approved for result in roll_out(run, decision, pace)]
+    results: list[Result] = []
+    for decision in approved:
+        waves = roll_out(run, decision, pace)
+        if waves and all(each.state == REFUSED for each in waves):
+            run.store.settle([decision], Verdict.EXPIRED, detail=waves[0].detail)
+        results += [*waves, _whole(decision, waves)]
+    return results
+
+
+def _whole(decision: Decision, waves: Sequence[Result]) -> Result:
+    """What the waves come to."""
+    for each in waves:
+        if each.state != State.DONE:
+            return Result(decision.id, decision.subject, each.state, each.detail)
+    words = (
+        f"{decision.content['version']} is wanted on {decision.content['edges']} edges, {len(waves)} waves went well"
+    )
+    return Result(decision.id, decision.subject, State.DONE, words)
 
 
 @task(name="finish left-over roll-outs", cache_policy=NO_CACHE, persist_result=False)

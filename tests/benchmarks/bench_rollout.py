@@ -21,16 +21,15 @@ from deployments.hub import Hub, running_hub
 from deployments.local.edges import STEPS, SimulatedEdge, on_disks, running_edges
 from tasks.rollout import act
 from tasks.rollout.decide import Pace
-from tests.faults import kill_in_rollout
 from tests.faults.kill_in_rollout import decided, killed_at, run_of
 
 EDGES, DYING = int(os.environ.get("EDGES", "1000")), 0.05
 KILL = "set_wanted:3:after"
+PACE = Pace(soak_s=0, patience_s=600)
 
 
 def main() -> None:
     home = Path(os.environ.setdefault("CONTINUUM_HOME", tempfile.mkdtemp()))
-    kill_in_rollout.PACE = Pace(soak_s=0, patience_s=300)
     store, draw = Store.open(), random.Random(7)
     registry = Registry.open(store)
     tokens = add_edges(store, (NewEdge(f"edge-{n:04}", ("near-edge", "far-edge")[n % 2], f"region-{n % 5}",
@@ -43,23 +42,23 @@ def main() -> None:
                  for name, token in tokens.items()]  # fmt: skip
         with running_edges(edges):
             while on_disks(edges, "digits")[first] < EDGES:
-                time.sleep(1)
+                time.sleep(3)
             second = _publish(registry, "2")
             dying = draw.sample(edges, round(DYING * EDGES))
             for edge in dying:
                 edge.dies_at = draw.choice(STEPS)
-            killed_at(KILL, home, "digits")
+            killed_at(KILL, home, "digits", PACE)
             at_kill = dict(on_disks(edges, "digits"))
             run = run_of("next")
             act.finish_left_over.fn(run)
-            act.roll_out(run, decided(run, "digits"), kill_in_rollout.PACE)
+            act.roll_out(run, decided(run, "digits", PACE), PACE)
             while on_disks(edges, "digits")[second] + len(dying) < EDGES:
-                time.sleep(1)
+                time.sleep(3)
             with_dead = dict(on_disks(edges, "digits"))
             for edge in dying:
                 edge.start_again()
             while on_disks(edges, "digits")[second] < EDGES:
-                time.sleep(1)
+                time.sleep(3)
     names = {first: "old", second: "new", "mixed": "mixed", "": "none"}
     told = {
         "edges (simulated)": EDGES, "died": len(dying), "killed at": KILL,

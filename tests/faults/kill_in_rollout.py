@@ -28,30 +28,30 @@ def run_of(name: str, mode: Mode = Mode.ACT, **journal: Any) -> Run:
     return Run(name, "model-rollout", "default", fleet, store, Journal(store, **journal), mode)
 
 
-def decided(run: Run, model: str) -> Decision:
+def decided(run: Run, model: str, pace: Pace = PACE) -> Decision:
     """The decision of one pass, stored as the flow stores it."""
     view = observe_edges.fn(run, model, "")
-    entry = decide_rollout(view.edges, model, view.version, view.digest, PACE, state=view.state)
+    entry = decide_rollout(view.edges, model, view.version, view.digest, pace, state=view.state)
     row = Decision(flow_run_id=run.id, flow=run.flow, subject=model, action=entry["action"], mode=run.mode,
                    state=Verdict.APPROVED, as_of=view.as_of, content=entry)  # fmt: skip
     run.store.record_decisions([row])
     return row
 
 
-def killed_at(step: str, home: Path, model: str) -> None:
+def killed_at(step: str, home: Path, model: str, pace: Pace = PACE) -> None:
     """Roll out in a process that is killed at `VERB:WAVE:before` or `:after`, waves counted from 1."""
     told = home / "killed.log"
-    dies(_roll_out, step, home, told, model, told=told, preload=__name__)
+    dies(_roll_out, step, home, told, model, pace, told=told, preload=__name__)
 
 
-def _roll_out(step: str, home: Path, told: Path, model: str) -> None:
+def _roll_out(step: str, home: Path, told: Path, model: str, pace: Pace) -> None:
     with told.open("w", buffering=1) as sys.stdout, contextlib.redirect_stderr(sys.stdout):
         os.environ["CONTINUUM_HOME"] = str(home)
         run = run_of("killed", lease_s=3600)
         verb, wave, when = step.split(":")
         thing = act if verb in ("set_wanted", "settle") else run.journal
         setattr(thing, verb, _dying(getattr(thing, verb), int(wave), before=when == "before"))
-        print(act.roll_out(run, decided(run, model), PACE))
+        print(act.roll_out(run, decided(run, model, pace), pace))
 
 
 def _dying(call: Callable[..., Any], nth: int, *, before: bool) -> Callable[..., Any]:

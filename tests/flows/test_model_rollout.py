@@ -82,6 +82,7 @@ def test_act_brings_it_to_every_edge_and_undo_takes_it_back(
     first, second = registry.version("digits", "1").digest, publish(registry, "2")
     with running_edges(edges):
         told = decision_of(model_rollout(REQUEST))
+        assert told["result"]["state"] == "done"
         wait_until(lambda: on_disks(edges, "digits") == {second: MANY})
         assert decision_of(model_rollout(REQUEST))["action"] == "hold"
         undo_decision(registry.store, Journal(registry.store), told["id"], appliers(), force=False)
@@ -100,6 +101,7 @@ def test_a_version_that_the_canary_cannot_load_reaches_nobody_else(
     assert on_disks(edges, "digits") == {first: MANY}
     assert {wave["name"] for wave in decision_of(told)["waves"][1:]} >= {"far-edge eu", "near-edge us"}
     assert rollouts(registry.store)[0].state == "rolled-back"
+    assert decision_of(told)["result"]["state"] == "undone"
     assert "could not load it" in rollouts(registry.store)[0].detail
     assert decision_of(model_rollout(REQUEST))["action"] == "refuse"
 

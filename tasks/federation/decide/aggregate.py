@@ -8,15 +8,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import saxpy
 
 from tasks.federation.decide.models import Vector
-from tasks.federation.decide.updates import norm
+from tasks.federation.decide.updates import Answer, norm
 
 CHUNK = 2048  # columns at a time: 8 MB for 1,000 updates
+
+
+class Deltas(Sequence[Vector]):
+    """The numbers of answers, each asked for when it is read: many need no memory where they lie on a disk."""
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        self._answers = answers
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._answers[at].delta
+
+
+class Picked(Sequence[Vector]):
+    """Some rows of others, in the order given."""
+
+    def __init__(self, rows: UpdateRows, places: Sequence[int]) -> None:
+        self._rows, self._places = rows, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._rows[self._places[at]]
+
 
 UpdateRows = Sequence[Vector] | NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -61,7 +89,7 @@ def multi_krum(updates: UpdateRows, stand: Stand) -> Vector:
     if count > 2:
         near = np.sort(_distances(updates), axis=1)[:, 1 : count - hostile - 1]  # column 0 is the update itself
         kept = np.sort(np.argsort(near.sum(axis=1), kind="stable")[: count - hostile])
-    return clipped_mean([updates[row] for row in kept.tolist()], Stand(np.ones(len(kept)), stand.norms[kept]))
+    return clipped_mean(Picked(updates, kept.tolist()), Stand(np.ones(len(kept)), stand.norms[kept]))
 
 
 def trimmed_mean(updates: UpdateRows, stand: Stand) -> Vector:
@@ -113,7 +141,7 @@ def _distances(updates: UpdateRows) -> Floats:
 def _columns(updates: UpdateRows) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """(first column, (columns, N) block) with each coordinate's values side by side."""
     for at in range(0, len(updates[0]), CHUNK):
-        yield at, np.ascontiguousarray(np.stack([row[at : at + CHUNK] for row in updates]).T)
+        yield at, np.ascontiguousarray(np.stack([np.array(row[at : at + CHUNK]) for row in updates]).T)
 
 
 def norms_of(updates: UpdateRows) -> Floats:

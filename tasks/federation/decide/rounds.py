@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from blocks.errors import InvalidInput
-from tasks.federation.decide.aggregate import RULES, Stand
+from tasks.federation.decide.aggregate import RULES, Deltas, Stand
 from tasks.federation.decide.models import Shape, Vector
 from tasks.federation.decide.privacy import Privacy, private_mean
 from tasks.federation.decide.server import Memory, take_step
-from tasks.federation.decide.updates import Call, Update, norm, too_far, why_refused
+from tasks.federation.decide.updates import Answer, Call, norm, too_far, why_refused
 
 TOLERANCE = 0.02  # a model may score this much under the best accepted one, and no more
 QUORUM = 1 / 3  # of the devices asked: with fewer answers the model stays
@@ -74,7 +74,7 @@ def passes(score: float, best: float) -> bool:
 
 
 def decide_round(
-    shape: Shape, standing: Standing, call: Call, updates: Sequence[Update], rules: Rules,
+    shape: Shape, standing: Standing, call: Call, updates: Sequence[Answer], rules: Rules,
     score: Callable[[Vector], float],
 ) -> Closed:  # fmt: skip
     """Check every answer, aggregate, step, score and gate. With too few good answers the model stays.
@@ -124,7 +124,7 @@ def _judged(
     return Closed(record, Standing(model, reached, max(standing.best, reached), memory))
 
 
-def replay(shape: Shape, record: dict[str, Any], standing: Standing, updates: Sequence[Update], rules: Rules) -> str:
+def replay(shape: Shape, record: dict[str, Any], standing: Standing, updates: Sequence[Answer], rules: Rules) -> str:
     """The digest that a recorded round gives again, from the kept updates; the gate's answer is the recorded one.
 
     Raises
@@ -146,15 +146,15 @@ def replay(shape: Shape, record: dict[str, Any], standing: Standing, updates: Se
 
 
 def _checked(
-    updates: Sequence[Update], call: Call, *, by_length: bool
-) -> tuple[list[tuple[Update, float]], list[dict[str, Any]]]:
+    updates: Sequence[Answer], call: Call, *, by_length: bool
+) -> tuple[list[tuple[Answer, float]], list[dict[str, Any]]]:
     """The good updates with their norms in the order of the devices, and what was said of each.
 
     by_length: refuse what is much longer than the others. Not under DP: there one device's update must not decide
     whether another's counts, and the clip bounds it anyway.
     """
     seen: set[int] = set()
-    passed: list[tuple[Update, float]] = []
+    passed: list[tuple[Answer, float]] = []
     verdicts = []
     for update in updates:
         why = why_refused(update, call, seen)
@@ -172,8 +172,8 @@ def _checked(
     return [each for each, out in zip(passed, far, strict=True) if not out], verdicts
 
 
-def _next(standing: Standing, good: Sequence[tuple[Update, float]], rules: Rules) -> tuple[Vector, Memory]:
-    rows = [update.delta for update, _ in good]
+def _next(standing: Standing, good: Sequence[tuple[Answer, float]], rules: Rules) -> tuple[Vector, Memory]:
+    rows = Deltas([update for update, _ in good])
     norms = np.array([length for _, length in good])
     if rules.privacy:
         delta = private_mean(len(standing.model), rows, norms, rules.privacy, list(rules.noise_seed))

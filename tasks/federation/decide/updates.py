@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,23 @@ class Update:
         return hashlib.sha256(np.ascontiguousarray(self.delta, "<f4").tobytes()).hexdigest()
 
 
+class Answer(Protocol):
+    """An `Update`, or one that is read from where it is kept each time that its numbers are asked for."""
+
+    @property
+    def device(self) -> int: ...  # noqa: D102
+    @property
+    def round(self) -> int: ...  # noqa: D102
+    @property
+    def base(self) -> str: ...  # noqa: D102
+    @property
+    def examples(self) -> int: ...  # noqa: D102
+    @property
+    def delta(self) -> Vector: ...  # noqa: D102
+    @property
+    def digest(self) -> str: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class Call:
     """What the devices of a round were asked: only an answer to this is taken."""
@@ -43,7 +61,7 @@ class Call:
     size: int
 
 
-def why_refused(update: Update, call: Call, seen: Collection[int]) -> str:
+def why_refused(update: Answer, call: Call, seen: Collection[int]) -> str:
     """Why this update alone is refused, or nothing. seen: devices that have answered in this round already."""
     reasons = (
         (update.device not in call.selected, "the device was not asked"),

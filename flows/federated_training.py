@@ -1,0 +1,73 @@
+"""Train a model on edges whose rows stay there, round by round, each checked by the gate; publish what stands."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from prefect import flow
+from pydantic import Field
+
+from blocks.store.rounds import rounds
+from tasks.acting import ActingRequest, approve, decided_before, keep_decisions, publish_acts
+from tasks.federation.act import act_on
+from tasks.federation.decide.cohort import Wish, decide_training
+from tasks.federation.observe import observe_devices
+from tasks.federation.report import explain, explain_all, training_sections
+from tasks.run import open_run
+
+
+class FederatedRequest(ActingRequest):
+    """What to train, on whom, and how far to trust them."""
+
+    model: str = Field("digits", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="name of the model")
+    data: str = Field("digits", description="held-back rows: digits, ai4i, or a CSV or Parquet of numbers and a label")
+    label: str = Field("", description="a file's column to predict; else label, target, class or y")
+    kind: Literal["softmax", "mlp"] = Field("softmax", description="mlp: one hidden layer of 64")
+    rounds: int = Field(5, ge=1, le=1000, description="rounds of this run")
+    fraction: float = Field(0.3, gt=0, le=1, description="of the edges heard of lately, asked in each round")
+    assumed_hostile: float = Field(0.0, ge=0, lt=1, description="share of the edges that may be hostile")
+    aggregator: Literal["auto", "mean", "multi-krum", "trimmed-mean", "median"] = Field(
+        "auto", description="auto: mean of clipped updates; Multi-Krum where some may be hostile"
+    )
+    step: Literal["average", "momentum", "adam"] = Field("momentum", description="how the server takes a step")
+    epochs: int = Field(5, ge=1, le=1000, description="passes of an edge over its rows, a round")
+    batch: int = Field(16, ge=1, le=10_000, description="rows a step")
+    lr: float = Field(0.2, gt=0, le=10, description="step of the descent")
+    deadline_s: float = Field(
+        300.0, ge=1, le=86_400, description="seconds after which a round ends, whoever is missing"
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="of the selection, of the first model and of the held-back rows")
+    publish: bool = Field(True, description="publish the model that stands at the end as a version")
+
+    def wish(self) -> Wish:
+        """What `tasks.federation` calls it."""
+        apart = {"fleet", "mode", "approval_timeout_s", "data", "label", "publish"}
+        return Wish(**self.model_dump(exclude=apart))
+
+
+@flow(name="federated-training", description=__doc__)
+def federated_training(request: FederatedRequest = FederatedRequest()) -> dict[str, Any]:
+    """Observe, decide, record, approve, train round by round, publish, report."""
+    run = open_run("federated-training", request.fleet, request.mode)
+    ttl_s, wish = float(request.approval_timeout_s), request.wish()
+
+    view = observe_devices(run, request.model, request.data, request.label, request.kind, request.seed)
+
+    rows = decided_before(run)
+    if not rows:
+        entry = decide_training(view.devices, wish)
+        rows = keep_decisions(run, [entry], as_of=view.as_of, ttl_s=ttl_s, changes={"train"})
+    approved = approve(
+        run, rows, as_of=view.as_of, timeout_s=ttl_s, plan=explain_all,
+        check=lambda changes: {each.subject: "fewer edges can be asked than were decided on" for each in changes
+                               if decide_training(view.devices, wish)["devices"] < each.content["cohort"]},
+    )  # fmt: skip
+
+    results = act_on(run, approved, view, wish, publish=request.publish)
+
+    told = training_sections([row.content for row in rows], rounds(run.store, request.model)[::-1])
+    return publish_acts(run, told, rows, results, [], explain, view.trouble)
+
+
+if __name__ == "__main__":
+    federated_training()
