@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextvars import copy_context
+from pathlib import Path
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelling
 
 from blocks.errors import InvalidInput
 from blocks.fleet import Fleet
 from blocks.kubernetes.connection import path_of
-from blocks.store import Store
-from blocks.store.tables import Verdict
+from blocks.store import Journal, Store
+from blocks.store.tables import State, Verdict
 from flows.workload_migration import MigrationRequest, workload_migration
-from tests.faults.move_scenes import MADE, NAMESPACE, REPLICAS, Clusters, deploy, ready_pods
+from tests.faults.move_scenes import MADE, NAMESPACE, REPLICAS, Clusters, deploy, ready_pods, until
 from tests.flows.deployed import Deployed
 
 pytestmark = pytest.mark.server
 numbers = itertools.count()
+ENTRYPOINT = "flows.workload_migration.workload_migration"
 SOURCE, FIRST, SECOND = "us-gke", "asia-aks", "eu-eks"  # waves go by the names of their targets
 
 
@@ -164,3 +171,28 @@ def test_a_no_between_waves_leaves_what_is_done_and_begins_nothing(clusters: Clu
     states = {row.subject: row.state for row in Store.open().proposals(str(run.id))}
     assert states == {f"{SOURCE}/default/{names[0]}": Verdict.ACTED, f"{SOURCE}/default/{names[1]}": Verdict.REJECTED}
     assert where(clusters, names) == [[FIRST], [SOURCE]]
+
+
+def test_a_run_that_is_cancelled_in_the_ui_brings_its_moves_back_before_it_ends(
+    clusters: Clusters, names: tuple[str, str]
+) -> None:
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow_from_name(workload_migration.name)
+        here = [{"prefect.deployments.steps.set_working_directory": {"directory": str(Path.cwd())}}]
+        deployment = client.create_deployment(flow_id, "cancelled", entrypoint=ENTRYPOINT, pull_steps=here)
+        request = asked(names).model_copy(update={"soak_s": 120.0})
+        parameters = {"request": request.model_dump(mode="json")}
+        run = client.create_flow_run_from_deployment(deployment, parameters=parameters)
+        env = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PREFECT_LOGGING_LEVEL": "ERROR"}
+        runner = subprocess.Popen([sys.executable, "-m", "prefect", "flow-run", "execute", str(run.id)], env=env)
+        journal = Journal(Store.open())
+        until(lambda: any(each.operation.get("stage") == "started" for each in journal.intents()), 120)
+        client.set_flow_run_state(run.id, Cancelling())
+        runner.wait(timeout=120)
+        state = client.read_flow_run(run.id).state
+    assert state is not None
+    assert state.is_cancelled(), state
+    (move,) = journal.intents()
+    assert (move.state, "its run was cancelled" in move.detail) == (State.UNDONE, True)
+    assert where(clusters, names) == [[SOURCE], [SOURCE]]
+    assert not [each for each in clusters(FIRST).list("deployments", NAMESPACE) if names[0] in each["metadata"]["name"]]
