@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from blocks.errors import Refused
 from blocks.fleet import Fleet
 from blocks.kubernetes import KubernetesApi
 from blocks.kubernetes.connection import path_of
+from blocks.store import Store
 from blocks.store.tables import State
 from deployments.simulation import Simulation
 from tasks.migration.moves import MovePlan, Route, closure_of, plan_move, settle_left_over
@@ -136,6 +138,25 @@ def test_a_store_that_has_forgotten_how_far_a_move_went_goes_by_the_world(
     assert ended.state == State.DONE, ended.detail
     found = look(clusters, name, done=True)
     assert (found.source, found.target, found.left) == (0, REPLICAS, ())
+
+
+def test_the_copy_of_a_move_that_was_forgotten_goes_only_when_the_source_is_whole_again(
+    fleet: Fleet, simulation: Simulation, clusters: Clusters, tmp_path: Path
+) -> None:
+    def over() -> None:
+        raise Refused("its run is over")
+
+    name = "forgotten"
+    deploy(clusters(SOURCE), name, START_S)
+    scene = Scene(simulation, clusters, name, random.Random(), planned(clusters, name))
+    with Watcher(fleet) as watcher:
+        scene.run(scene.in_stage("drained", over))
+        mover_of(clusters)  # time passes: the Lease has ended
+        mover = mover_of(clusters, store=Store.open(f"sqlite:///{tmp_path / 'new.db'}"))
+        ended = mover.carry_out(mover.begin(scene.plan, key=name))
+        assert ended.state == State.DONE, ended.detail
+        until(lambda: watcher.serving(name) == ready_pods(clusters(TARGET), name) == REPLICAS)
+    assert watcher.least(name) >= scene.plan.floor
 
 
 def test_a_copy_that_fails_once_it_is_alone_brings_the_source_back(

@@ -219,3 +219,11 @@ def test_a_pod_template_that_cannot_run_is_refused_with_its_path(api: Api, chang
     body["spec"]["template"]["spec"] |= change
     answer = api("POST", "/apis/apps/v1/namespaces/default/deployments", body)
     assert (answer.code, answer.fields) == (422, [f"spec.template.spec.{field}"])
+
+
+def test_a_pod_without_a_grace_period_can_be_annotated(api: Api) -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "quick"},
+           "spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "m", "image": "i"}]}}  # fmt: skip
+    assert api("POST", "/api/v1/namespaces/default/pods", pod).code == 201
+    change = {"metadata": {"annotations": {"a": "b"}}}
+    assert api.patch("/api/v1/namespaces/default/pods/quick", change).code == 200
