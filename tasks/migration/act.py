@@ -21,9 +21,10 @@ from blocks.store.tables import Decision, Intent, Mode, State, Verdict, now
 from blocks.traffic import open_route
 from tasks.acting import REFUSED, Result
 from tasks.clusters import side_by_side
+from tasks.migration.check import Objective, broken_level
 from tasks.migration.moves import KIND, MovePlan, Mover, Pace, Route, World, plan_move
 from tasks.migration.moves import settle_left_over as settle
-from tasks.migration.observe import CORES, MEMORY
+from tasks.migration.observe import CORES, MEMORY, not_ready
 from tasks.run import Run
 
 
@@ -31,10 +32,13 @@ class RunCancelled(BaseException):
     """The run of these moves is cancelled: each goes back. No `Exception`, as nothing but a mover may catch it."""
 
 
-def mover_of(fleet: Fleet, journal: Journal, pace: Pace = Pace(), cancelled: threading.Event | None = None) -> Mover:
+def mover_of(
+    fleet: Fleet, journal: Journal, pace: Pace = Pace(), cancelled: threading.Event | None = None,
+    objectives: Sequence[Objective] = (),
+) -> Mover:  # fmt: skip
     """A mover over the clusters and routes of a fleet; each cluster is connected to once.
 
-    cancelled: once it is set, a move that waits for something is turned round.
+    cancelled: once it is set, a move that waits for something is turned round. objectives: looked at between stages.
     """
     open_clusters: dict[str, KubernetesApi] = {}
 
@@ -56,11 +60,21 @@ def mover_of(fleet: Fleet, journal: Journal, pace: Pace = Pace(), cancelled: thr
         elif cancelled.wait(seconds):
             raise RunCancelled
 
-    return Mover(journal, World(clusters, time.monotonic, sleep, pace, route=set_weight))
+    def still_wanted(plan: MovePlan) -> bool:
+        """Pods that are Ready again where they are need not flee."""
+        if plan.cause != "pods-failing":
+            return True
+        return not_ready(clusters(plan.source).get("deployments", plan.name, plan.namespace)) > 0
+
+    def check(plan: MovePlan) -> str:
+        return broken_level(fleet, objectives, [(f"{plan.namespace}/{plan.name}", plan.target)], must_be_measured=False)
+
+    world = World(clusters, time.monotonic, sleep, pace, check=check, route=set_weight, still_wanted=still_wanted)
+    return Mover(journal, world)
 
 
 @task(name="move a wave", cache_policy=NO_CACHE, persist_result=False)
-def move_wave(run: Run, wave: Sequence[Decision], pace: Pace) -> list[Result]:
+def move_wave(run: Run, wave: Sequence[Decision], pace: Pace, objectives: Sequence[Objective]) -> list[Result]:
     """Move the workloads of one wave side by side, with the room that they need at their target reserved.
 
     Nothing is moved in shadow, whatever the flow asks for. When the run is cancelled, moves that are not done go back
@@ -69,7 +83,7 @@ def move_wave(run: Run, wave: Sequence[Decision], pace: Pace) -> list[Result]:
     if run.mode is Mode.SHADOW:
         return []
     cancelled = threading.Event()
-    mover = mover_of(run.fleet, run.journal, pace, cancelled)
+    mover = mover_of(run.fleet, run.journal, pace, cancelled, objectives)
     held = _reserve(run, wave, pace)
     try:
         with run.journal.holding():

@@ -13,6 +13,7 @@ from prefect.exceptions import MissingResult, ObjectNotFound, PrefectHTTPStatusE
 from pydantic import Field
 
 from blocks.errors import ContinuumError, InvalidInput
+from blocks.fleet import Fleet
 from blocks.fleet_values import Model
 from blocks.inventory import resolve_secrets
 from blocks.kubernetes import KubernetesApi
@@ -66,8 +67,13 @@ def refuse_unknown_check(name: str) -> None:
 @task(name="check a wave", cache_policy=NO_CACHE, persist_result=False)
 def check_wave(run: Run, wave: Sequence[Decision], checks: Checks) -> str:
     """What is wrong after a wave, in words; "" where nothing is. What cannot be looked at is wrong."""
+    moved = [(row.content["workload"], row.content["target"]) for row in wave]
+
+    def wrong() -> str:
+        return _pods(run, wave) or broken_level(run.fleet, checks.objectives, moved, must_be_measured=True)
+
     until = time.monotonic() + checks.watch_s
-    while (said := _pods(run, wave) or _levels(run, wave, checks.objectives)) and time.monotonic() < until:
+    while (said := wrong()) and time.monotonic() < until:
         time.sleep(min(POLL_S, max(until - time.monotonic(), 0.0)))
     return said or (_own_flow(run, wave, checks) if checks.deployment else "")
 
@@ -88,22 +94,30 @@ def _pods(run: Run, wave: Sequence[Decision]) -> str:
     return next(filter(None, side_by_side(look, wave)), "")
 
 
-def _levels(run: Run, wave: Sequence[Decision], objectives: Sequence[Objective]) -> str:
+def broken_level(
+    fleet: Fleet, objectives: Sequence[Objective], moved: Sequence[tuple[str, str]], *, must_be_measured: bool
+) -> str:
+    """The first service level that is not kept, in words; "" where all are.
+
+    moved: `namespace/name` of workloads, and the clusters where they are looked at. must_be_measured: else what is not
+    measured yet is taken to be well, as a copy is that has no requests.
+    """
     for each in objectives:
         try:
-            samples = PrometheusSource.from_metrics(resolve_secrets(run.fleet).metrics).instant(each.query)
+            samples = PrometheusSource.from_metrics(resolve_secrets(fleet).metrics).instant(each.query)
         except ContinuumError as error:
-            return str(error)
+            return str(error) if must_be_measured else ""
         found: dict[str, float] = {}
         for sample in samples:
             if {"namespace", "workload", "cluster"} <= sample.labels.keys():
                 key = key_of("error_ratio", **sample.labels)
                 found[key] = max(sample.value, found.get(key, sample.value))
-        for row in wave:
-            value = found.get(f"{row.content['workload']}/{row.content['target']}")
-            if value is None or not value <= each.at_most:
-                what = "is not measured" if value is None else f"is {value:.4g}, above {each.at_most:.4g}"
-                return f"{row.content['workload']}: {each.query} {what}"
+        for workload, cluster in moved:
+            value = found.get(f"{workload}/{cluster}")
+            if value is None and must_be_measured:
+                return f"{workload}: {each.query} is not measured"
+            if value is not None and not value <= each.at_most:
+                return f"{workload}: {each.query} is {value:.4g}, above {each.at_most:.4g}"
     return ""
 
 

@@ -37,7 +37,7 @@ def move_in_waves(
                                 expires_at=until, timeout_s=timeout_s)  # fmt: skip
         wave = list(next((group for _, group in groupby(rest, key=_target)), ()))
         rest = rest[len(wave) :]
-        ended = move_wave(run, wave, pace) if wave else []
+        ended = move_wave(run, wave, pace, checks.objectives) if wave else []
         why = _failure(ended) or (check_wave(run, wave, checks) if ended else "")
         if why:
             said = f"the wave to {_target(wave[0])} failed ({why}), so later ones were not begun"

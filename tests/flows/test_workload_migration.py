@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from prefect.settings import PREFECT_API_URL
@@ -19,6 +20,8 @@ from blocks.store import Journal, Store
 from blocks.store.tables import Verdict
 from deployments.command import journal
 from flows.workload_migration import MigrationRequest, workload_migration
+from tasks.migration.act import mover_of
+from tasks.migration.moves import plan_move
 from tests.faults.move_scenes import MADE, NAMESPACE, REPLICAS, Clusters, deploy, ready_pods
 
 pytestmark = pytest.mark.server
@@ -90,6 +93,13 @@ def test_a_workload_that_stands_nowhere_or_twice_is_told_and_left(clusters: Clus
     assert told["decisions"] == []
     assert any("stands in" in line and "one has to go first" in line for line in told["trouble"])
     assert pods(clusters, name) == {"us-gke": REPLICAS, "eu-eks": REPLICAS}
+
+
+def test_a_move_whose_pods_are_ready_again_is_no_longer_wanted(clusters: Clusters, name: str) -> None:
+    wanted = mover_of(clusters.fleet, Journal(Store.open())).world.still_wanted
+    plan = plan_move(clusters("us-gke"), clusters("eu-eks"), NAMESPACE, name, cause="pays")
+    assert wanted(plan)
+    assert not wanted(replace(plan, cause="pods-failing"))
 
 
 @pytest.mark.parametrize(("changed", "words"), [
