@@ -91,16 +91,6 @@ class HealthDegraded(Event):
     health: float | None = Field(description="of the whole fleet, 0-1; null where nothing is known")
 
 
-EVENTS: tuple[type[Event], ...] = (
-    ForecastBreached,
-    AnomaliesDetected,
-    ScalingBlinded,
-    WorkloadCreated,
-    TrafficDiverted,
-    HealthDegraded,
-)
-
-
 class BudgetExceeded(Event):
     """At most one per period and budget: what a period of the fleet came to is above what somebody allowed for it."""
 
@@ -111,3 +101,14 @@ class BudgetExceeded(Event):
     quantity: Literal["energy_kwh", "location_kg"] = Field(description="kWh, or kg CO2e by location")
     budget: float = Field(ge=0, description="what was allowed, in that unit")
     actual: float = Field(ge=0, description="what it came to, in that unit")
+
+
+EVENTS: tuple[type[Event], ...] = (
+    ForecastBreached,
+    AnomaliesDetected,
+    ScalingBlinded,
+    WorkloadCreated,
+    TrafficDiverted,
+    HealthDegraded,
+    BudgetExceeded,
+)

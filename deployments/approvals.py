@@ -11,7 +11,8 @@ from blocks.errors import Conflict, InvalidInput, NotFound, Refused
 from blocks.prefect_api import prefect_client
 from blocks.store import Store, approvals
 from blocks.store.guards import covers
-from blocks.store.tables import Approval, Approver, Decision, Verdict
+from blocks.store.tables import Approval, Approver, Decision
+from tasks.acting.approval import OPEN
 
 WHERE = "continuum approve"
 
@@ -42,7 +43,7 @@ def waiting(store: Store) -> list[Proposal]:
         runs = client.read_flow_runs(flow_run_filter=paused)
     found = []
     for run in runs:
-        changes = [row for row in store.proposals(str(run.id)) if row.state == Verdict.PROPOSED and row.expires_at]
+        changes = [row for row in store.proposals(str(run.id)) if row.state in OPEN and row.expires_at]
         if changes:
             lapses = run.state.state_details.pause_timeout if run.state else None
             found.append(Proposal(run.id, run.name, changes[0].flow, lapses, changes))

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from tasks.acting import ActingRequest, approve, decided_before, keep_decisions, publish_acts
 from tasks.caching.act import act_on, finish_left_over, plan_fills
-from tasks.caching.decide.fills import CHANGES, no_longer_wins
-from tasks.caching.observe import observe_log
+from tasks.caching.decide.fills import CHANGES, no_longer_fits
+from tasks.caching.observe import When, observe_log
 from tasks.caching.origin import Limits
 from tasks.caching.report import cache_sections, explain, explain_all
 from tasks.caching.scorecard import score_due
@@ -22,10 +22,16 @@ class CacheRequest(ActingRequest):
     """Which log and caches, and how much of the origin may be used."""
 
     log: str = Field("", description="access log of the caches, a file or a folder: see tasks/caching/README.md")
-    caches: str = Field("", description="CSV site, kind, url[, host][, origin]: how each cache is asked")
-    sites: str = Field("", description="CSV site[, region][, budget][, pins][, ttl]: what differs from site to site")
+    caches: str = Field("", description="CSV site, kind, url and more by kind: how each cache is asked")
+    sites: str = Field("", description="CSV site and more: what differs from site to site")
+    catalogue: str = Field("", description="CSV object, bytes, published[, tags]: new objects do as their kin did")
     budget: str = Field("5%", description="bytes of each site: a share of the log's distinct bytes, or 500MB")
     horizon: str = Field("4h", description="how far ahead a plan looks")
+    window: str = Field("", description="01:00-05:00: when sites may be warmed, by their own local time; empty: always")
+    low_carbon: bool = Field(False, description="in the cleanest hour of the window (of the day, where there is none)")
+    confidence: float = Field(
+        0.0, ge=0, le=1, description="leave out what is less likely to be asked for; the seed: 0.8"
+    )
     origin_requests_per_s: float = Field(50.0, gt=0, description="most that the origin gets, of all sites together")
     origin_bytes_per_s: float = Field(50e6, gt=0, description="the same in bytes")
     origin_in_flight: int = Field(8, ge=1, le=1000, description="the same at once")
@@ -42,16 +48,17 @@ def cache_prepopulation(request: CacheRequest = CacheRequest()) -> dict[str, Any
     ttl_s, horizon_s = float(request.approval_timeout_s), seconds_of(request.horizon, "horizon")
 
     left_over = finish_left_over(run)
-    view = observe_log(request.log, request.sites, request.budget, horizon_s)
+    when = When(request.window, request.low_carbon)
+    view = observe_log(run, request.log, request.sites, request.budget, horizon_s, when)
     marked = score_due(run, view)
 
     rows = decided_before(run)
     if not rows:
-        entries = plan_fills(run, view, horizon_s)
+        entries = plan_fills(run, view, horizon_s, request.catalogue, request.confidence)
         rows = keep_decisions(run, entries, as_of=view.as_of, ttl_s=ttl_s, changes=CHANGES)
     approved = approve(
         run, rows, as_of=view.as_of, timeout_s=ttl_s, plan=explain_all,
-        check=lambda changes: no_longer_wins([row.subject for row in changes], view.played.refused),
+        check=lambda changes: no_longer_fits([row.subject for row in changes], view.played.refused, view.closed),
     )  # fmt: skip
 
     limits = Limits(

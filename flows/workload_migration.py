@@ -9,7 +9,8 @@ from prefect import flow
 from pydantic import Field
 
 from tasks.acting import ActingRequest, approve, decided_before, keep_decisions, publish_acts
-from tasks.migration.act import act_on, finish_left_over
+from tasks.migration.act import finish_left_over
+from tasks.migration.check import Checks
 from tasks.migration.decide.policies import POLICIES
 from tasks.migration.measured import Queries
 from tasks.migration.movable import Maintenance, Movable
@@ -17,6 +18,7 @@ from tasks.migration.moves import Pace
 from tasks.migration.observe import observe_workloads
 from tasks.migration.record import CHANGES, decide, no_longer_fits
 from tasks.migration.report import coordinates, explain, explain_all, migration_sections
+from tasks.migration.waves import move_in_waves
 from tasks.run import open_run
 
 
@@ -33,6 +35,7 @@ class MigrationRequest(ActingRequest):
     cap_percent: float = Field(5.0, ge=0, le=100, description="workloads that may move in one pass, one at least")
     failback_min: float = Field(120, ge=0, le=43_200, description="minutes that a place must have been well until "
                                 "those who fled from it go back; twice as long each time they flee again")  # fmt: skip
+    checks: Checks = Field(Checks(), description="after each wave, which are the moves to one cluster")
     soak_s: float = Field(60.0, ge=0, le=3600, description="seconds that a copy must stay Ready before requests")
     check_s: float = Field(30.0, ge=0, le=3600, description="seconds between two shares of the requests")
     patience_s: float = Field(600.0, ge=1, le=7200, description="seconds until pods not Ready turn a move round")
@@ -57,7 +60,7 @@ def workload_migration(request: MigrationRequest = MigrationRequest()) -> dict[s
         check=lambda changes: no_longer_fits(view, {row.subject: row.content for row in changes}),
     )  # fmt: skip
 
-    results = act_on(run, approved, pace)
+    results = move_in_waves(run, rows, approved, pace, request.checks, ttl_s)
 
     told = migration_sections([row.content for row in rows], request.policy, coordinates(run.fleet), results)
     return publish_acts(run, told, rows, results, left_over, explain, view.trouble)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from itertools import groupby
 from typing import TypeVar
@@ -14,16 +14,25 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-def side_by_side(work: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+def side_by_side(
+    work: Callable[[Item], Answer], items: Iterable[Item], stop: Callable[[], object] = lambda: None
+) -> list[Answer]:
     """What the work answers for each item, in their order. An error ends the run, but only when all others have ended.
 
-    Each works in a copy of the caller's context, so that Prefect's settings hold in there too.
+    Each works in a copy of the caller's context, so that Prefect's settings hold in there too. When the run is
+    cancelled, `stop` is called, nothing more is begun, and what has been begun is waited for.
 
     >>> side_by_side(str.upper, ["eu-eks", "us-gke"])
     ['EU-EKS', 'US-GKE']
     """
     with ThreadPoolExecutor(AT_ONCE) as threads:
         started = [threads.submit(copy_context().run, work, item) for item in items]
+        try:
+            wait(started)
+        except BaseException:
+            stop()
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
     return [each.result() for each in started]
 
 

@@ -80,7 +80,11 @@ class HttpCache:
         """See `CacheSite.fetch`; how long it is kept, the cache and the origin's headers say."""
         del ttl_s
         status, headers, size, seconds = await self._ask("GET", item, {})
-        return Answer(status, is_hit(headers), size, seconds, unwarmable(status, headers))
+        return Answer(status, is_hit(headers), size, seconds, self.why_not(status, headers))
+
+    def why_not(self, status: int, headers: Mapping[str, str]) -> str:
+        """Why an answer (headers in lower case) warms nothing; "" where it does."""
+        return unwarmable(status, headers)
 
     async def read(self, item: str, most_bytes: int) -> tuple[Answer, bytes]:
         """The answer with its body, as it is without encoding.

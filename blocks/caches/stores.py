@@ -40,26 +40,26 @@ class Shelf(Protocol):
 
 
 class StoreSite:
-    """A `CacheSite` on a shelf, filled from the origin's URL. Keys are `prefix` and the object's name."""
+    """A `CacheSite` on a shelf, filled from the origin's URL. Keys are the objects' names."""
 
-    def __init__(self, name: str, shelf: Shelf, origin_url: str, *, prefix: str = "") -> None:
-        self.name, self._shelf, self._prefix = name, shelf, prefix
+    def __init__(self, name: str, shelf: Shelf, origin_url: str) -> None:
+        self.name, self._shelf = name, shelf
         self._origin = HttpCache(f"origin of {name}", "cloudfront", origin_url)
 
     async def probe(self, item: str) -> bool:
         """See `CacheSite.probe`."""
-        return await self._shelf.has(self._prefix + item)
+        return await self._shelf.has(item)
 
     async def fetch(self, item: str, ttl_s: int) -> Answer:
         """See `CacheSite.fetch`; what is not for others is not put."""
         answer, body = await self._origin.read(item, MOST_BYTES)
         if not answer.unwarmable:
-            await self._shelf.put(self._prefix + item, body, ttl_s)
+            await self._shelf.put(item, body, ttl_s)
         return answer
 
     async def purge(self, item: str) -> None:
         """See `CacheSite.purge`."""
-        await self._shelf.drop(self._prefix + item)
+        await self._shelf.drop(item)
 
     async def close(self) -> None:
         """See `CacheSite.close`."""
@@ -126,26 +126,30 @@ class Redis:
 
 
 class S3Bucket:
-    """A `Shelf` in a bucket. It does not forget by itself: give the bucket a lifecycle rule."""
+    """A `Shelf` in a bucket, below a folder if one is given.
 
-    def __init__(self, client: Any, bucket: str) -> None:
+    It does not forget by itself: give the bucket a lifecycle rule.
+    """
+
+    def __init__(self, client: Any, bucket: str, folder: str = "") -> None:
         self.where, self._client, self._bucket = f"bucket {bucket}", client, bucket
+        self._folder = f"{folder.strip('/')}/".lstrip("/")
 
     async def has(self, key: str) -> bool:
         """See `Shelf.has`."""
         try:
-            await self._ask("head_object", Key=_plain(key))
+            await self._ask("head_object", Key=self._path(key))
         except NotFound:
             return False
         return True
 
     async def put(self, key: str, body: bytes, ttl_s: int) -> None:
         """See `Shelf.put`."""
-        await self._ask("put_object", Key=_plain(key), Body=body, CacheControl=f"max-age={ttl_s}")
+        await self._ask("put_object", Key=self._path(key), Body=body, CacheControl=f"max-age={ttl_s}")
 
     async def drop(self, key: str) -> None:
         """See `Shelf.drop`."""
-        await self._ask("delete_object", Key=_plain(key))
+        await self._ask("delete_object", Key=self._path(key))
 
     async def close(self) -> None:
         """See `Shelf.close`."""
@@ -158,7 +162,6 @@ class S3Bucket:
 
         return await asyncio.to_thread(call)
 
-
-def _plain(key: str) -> str:
-    """A key as a web server in front of the bucket finds it: without the first slash."""
-    return key.lstrip("/")
+    def _path(self, key: str) -> str:
+        """A key as a web server in front of the bucket finds it: without the first slash."""
+        return self._folder + key.lstrip("/")

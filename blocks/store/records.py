@@ -118,6 +118,14 @@ class Store(Database):
                 count += session.execute(chunk.values(values)).rowcount  # type: ignore[attr-defined]
         return count
 
+    def postpone(self, decisions: Iterable[Decision], until: datetime) -> None:
+        """Let decisions that wait for a person expire later."""
+        ids = [decision.id for decision in decisions]
+        with self.write() as session:
+            for begin in range(0, len(ids), _CHUNK):
+                chunk = update(Decision).where(col(Decision.id).in_(ids[begin : begin + _CHUNK]))
+                session.execute(chunk.values(expires_at=until))
+
     def expire_proposals(self, at: datetime) -> int:
         """Expire the proposals and approvals whose time is over; returns how many."""
         due = update(Decision).where(col(Decision.state).in_((Verdict.PROPOSED, Verdict.APPROVED)),
@@ -146,6 +154,23 @@ class Store(Database):
                  .order_by(col(Decision.as_of), col(Decision.ordinal)).limit(limit))  # fmt: skip
         with self.read() as session:
             return list(session.exec(query))
+
+    def verdicts(self, since: datetime) -> list[tuple[str, str, str, str, int, datetime]]:
+        """Decisions made since a time: (flow, action, mode, state, how many, when the newest was made)."""
+        keys = [col(getattr(Decision, name)) for name in ("flow", "action", "mode", "state")]
+        query = (sql_select(*keys, func.count(), func.max(col(Decision.created_at)))
+                 .where(col(Decision.created_at) >= since).group_by(*keys))  # fmt: skip
+        with self.read() as session:
+            return [tuple(row) for row in session.execute(query)]
+
+    def measured(self, flow: str, since: datetime) -> Iterator[tuple[Any, Any, Any]]:
+        """(promised, happened, baselines) of the decisions of a flow made since a time that have an outcome."""
+        query = (sql_select(col(Decision.promised), col(Outcome.happened), col(Outcome.baselines))
+                 .join(Outcome, col(Outcome.decision_id) == col(Decision.id))
+                 .where(col(Decision.flow) == flow, col(Decision.created_at) >= since))  # fmt: skip
+        with self.read() as session:
+            for row in session.execute(query.execution_options(yield_per=5 * _CHUNK)):
+                yield tuple(row)
 
     def save_scorecards(self, cards: Sequence[Scorecard]) -> None:
         """Keep scorecards; the same flow, subject, method and period again replaces the older."""

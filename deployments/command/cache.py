@@ -79,6 +79,8 @@ def cache_plan(
     regional_budget: Annotated[str, typer.Option(help="of each region in --sites, in front of its sites")] = "5%",
     confidence: Annotated[float, typer.Option(min=0, max=1, help="leave out what is less likely to be asked for within "
                                               "the horizon")] = 0.0,
+    catalogue: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV object, bytes, published[, tags]: what is "
+                                                   "new is expected to do as its kin did")] = None,
     gate: Annotated[bool, typer.Option("--gate/--no-gate", help="fill only sites whose plans won on this log")] = True,
     out_file: Annotated[Path | None, typer.Option("--out", metavar="FILE.csv", help="write every row as CSV")] = None,
     as_json: Json = False,
@@ -87,6 +89,7 @@ def cache_plan(
     with refusals():
         import numpy as np
 
+        from tasks.caching.catalogue import read_catalogue
         from tasks.caching.offline import (
             check_horizon,
             plan,
@@ -104,8 +107,10 @@ def cache_plan(
             check_horizon(horizon_s, sites)
             regional = bytes_of(regional_budget, log.distinct_bytes, "--regional-budget") if any(sites.region) else 0
             judged = verdicts(log, sites, horizon_s, steps("judging it")) if gate else None
+            log, known = read_catalogue(catalogue, log) if catalogue else (log, None)
         share = share_of(judged.gate.verdict) if judged else np.ones(len(sites.names))
-        made, cpu_s = plan(log, sites, horizon_s, share, regional_bytes=regional, least_confidence=confidence)
+        made, cpu_s = plan(log, sites, horizon_s, share, regional_bytes=regional, least_confidence=confidence,
+                           catalogue=known)  # fmt: skip
         made = with_handed_back(made, judged) if judged else made
         refused = [sites.names[site] for site in judged.gate.refused()] if judged else []
         rows = plan_rows(log, sites, made, horizon_s)

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 @cache.command("warm")
 def cache_warm(
     plan_file: Annotated[Path, typer.Argument(metavar="PLAN.csv", help="what `cache plan --out` wrote")],
-    caches_file: Annotated[Path, typer.Option("--caches", metavar="FILE", help="CSV site, kind, url[, host][, origin]; "
+    caches_file: Annotated[Path, typer.Option("--caches", metavar="FILE", help="CSV site, kind, url and more by kind; "
                                               "kinds: nginx, varnish, squid, cloudfront, redis, s3")],
     requests_per_s: Annotated[float, typer.Option(min=0.01, max=1e6, help="most that the origin gets, of all sites "
                                                   "together")] = 50.0,

@@ -46,7 +46,7 @@ class Agent:
         self._lock = _only_one(config.state)
         self.meters, self.models = Meters(), Models()
         self.outbox = Outbox(config.state / "outbox.sqlite")
-        self.library = Library(config.state, config.keys(), config.models.cache_bytes)
+        self.library = Library(config.state, config.trusted(), config.models.cache_bytes)
         self.keeper = Keeper(self.library, self.models, config.models, self.meters, clock)
         self.stop, self._asked = threading.Event(), threading.Condition()
         self._round: tuple[Round, float] | None = None
@@ -110,15 +110,14 @@ class Agent:
         for round_id, body in self.outbox.updates():
             current = asked is not None and asked[0].id == round_id
             if asked is not None and (not current or self._clock() > asked[1]):
-                self.outbox.close_update(round_id, "too late")
+                self.outbox.close_update(round_id, False, "too late")
                 continue
             try:
                 taken, why = hub.send_update(round_id, body)
             except (NotFound, Refused) as error:
                 taken, why = False, str(error)
-            self.outbox.close_update(round_id, "accepted" if taken else why)
+            self.outbox.close_update(round_id, taken, "" if taken else why)
             self.meters.count("continuum_edge_updates_total", f'accepted="{str(taken).lower()}"')
-            self.outbox.put("round", {"round": round_id, "accepted": taken, "reason": "" if taken else why})
 
     def _train_in(self, hub: Hub, asked: Round, until_s: float) -> None:
         if self._clock() > until_s:
@@ -128,9 +127,7 @@ class Agent:
         try:
             body = take_part(self.config.edge, asked, blob, read_rows(Path(self.config.training.rows)))
         except ContinuumError as error:  # another try would end as this one did
-            self.outbox.keep_update(asked.id, b"")
-            self.outbox.close_update(asked.id, str(error))
-            self.outbox.put("alert", {"what": str(error)})
+            self.outbox.close_update(asked.id, False, str(error))
             log.warning("%s", error)
             return
         self.outbox.keep_update(asked.id, body)

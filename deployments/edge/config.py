@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import ipaddress
 import re
 import tomllib
@@ -12,7 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from blocks.errors import InvalidInput, NotConfigured
 
@@ -52,7 +52,7 @@ class ServeSettings:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """trusted_keys: base64 of raw Ed25519 public keys; a manifest must be signed by one of them.
+    """trusted_keys: PEM files of Ed25519 public keys; a manifest must be signed by one of them.
 
     cache_bytes: of all versions on the disk. providers: of onnxruntime, the first that is there comes first.
     """
@@ -81,9 +81,14 @@ class Config:
     models: ModelSettings
     training: TrainingSettings
 
-    def keys(self) -> list[Ed25519PublicKey]:
-        """The trusted keys."""
-        return [_key(text) for text in self.models.trusted_keys]
+    def trusted(self) -> list[Ed25519PublicKey]:
+        """The trusted keys.
+
+        Raises
+        ------
+        NotConfigured: a file holds none.
+        """
+        return [_key(path) for path in self.models.trusted_keys]
 
 
 def read_config(path: Path) -> Config:
@@ -157,18 +162,20 @@ def _check_safety(config: Config, where: str) -> None:
         raise NotConfigured("no token and no certificate", where=f"{where} [hub]", fix="set token_file")
     if config.hub.url and not config.models.trusted_keys:
         raise NotConfigured("no trusted key", where=f"{where} [models]", fix="set trusted_keys")
-    for text in config.models.trusted_keys:
-        try:
-            _key(text)
-        except (ValueError, binascii.Error):
-            fix = "write base64 of the 32 bytes of an Ed25519 public key"
-            raise InvalidInput(f"{text[:20]!r} is no key", where=f"{where} [models] trusted_keys", fix=fix) from None
+    config.trusted()
     if not is_loopback(config.serve.host) and not config.serve.token_file:
         raise NotConfigured(f"{config.serve.host} is open to others", where=f"{where} [serve]", fix="set token_file")
 
 
-def _key(text: str) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
+def _key(path: str) -> Ed25519PublicKey:
+    try:
+        found = load_pem_public_key(Path(path).read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm):
+        found = None
+    if not isinstance(found, Ed25519PublicKey):
+        fix = "write what `continuum hub public-key` prints into it"
+        raise NotConfigured("holds no Ed25519 public key", where=f"[models] trusted_keys {path}", fix=fix)
+    return found
 
 
 def _section(kind: type[T], document: dict[str, Any], name: str, path: Path) -> T:
@@ -184,6 +191,8 @@ def _section(kind: type[T], document: dict[str, Any], name: str, path: Path) -> 
         taken[key] = _value(value, defaults[key], f"{where} {key}")
         if key in _FILES and taken[key]:
             taken[key] = str(path.parent / taken[key])
+        elif key == "trusted_keys":
+            taken[key] = tuple(str(path.parent / each) for each in taken[key])
     return kind(**taken)
 
 

@@ -69,14 +69,8 @@ class Outbox:
 
     def put(self, kind: str, *bodies: Mapping[str, Any]) -> int:
         """Keep items, in one commit; returns the number of the last one."""
-        texts = [json.dumps(body, allow_nan=False, separators=(",", ":")) for body in bodies]
         with self._writing():
-            first, ts = int(self._meta("next")), self._now().isoformat()
-            rows = [(first + at, ts, kind, text) for at, text in enumerate(texts)]
-            self._db.executemany("INSERT INTO outbox VALUES (?, ?, ?, ?)", rows)
-            self._set("next", first + len(rows))
-            self._shed()
-        return first + len(texts) - 1
+            return self._append(kind, bodies)
 
     def batch(self, most: int = 500, most_bytes: int = 512 * 2**10) -> list[dict[str, Any]]:
         """The oldest items that the hub does not hold, as it takes them: seq, kind, ts, body; gaps number by number."""
@@ -137,15 +131,28 @@ class Outbox:
         with self._reading():
             return self._db.execute("SELECT round, body FROM updates WHERE answer IS NULL ORDER BY ts").fetchall()
 
-    def close_update(self, round_id: str, answer: str) -> None:
-        """The hub has answered, or the round is over: the body may go, the round stays known."""
+    def close_update(self, round_id: str, accepted: bool, reason: str = "") -> None:
+        """A round is over for this edge: its body goes, it stays known, and the hub is told, all in one commit."""
         with self._writing():
-            self._db.execute("UPDATE updates SET answer = ?, body = NULL WHERE round = ?", [answer, round_id])
+            self._db.execute(
+                "INSERT INTO updates VALUES (?, ?, NULL, ?) "
+                "ON CONFLICT DO UPDATE SET body = NULL, answer = excluded.answer",
+                [round_id, self._now().isoformat(), reason or "accepted"],
+            )
+            self._append("round", [{"round": round_id, "accepted": accepted, "reason": reason}])
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+    def _append(self, kind: str, bodies: Sequence[Mapping[str, Any]]) -> int:
+        first, ts = int(self._meta("next")), self._now().isoformat()
+        rows = [(first + at, ts, kind, json.dumps(body, allow_nan=False)) for at, body in enumerate(bodies)]
+        self._db.executemany("INSERT INTO outbox VALUES (?, ?, ?, ?)", rows)
+        self._set("next", first + len(rows))
+        self._shed()
+        return first + len(rows) - 1
 
     def _shed(self) -> None:
         """At the limit the oldest half of what waits becomes one row. Totals lose nothing by it."""

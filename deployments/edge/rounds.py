@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,11 @@ from blocks.errors import InvalidInput, Refused
 from tasks.federation.decide.models import Labels, Rows, Shape, Vector, log_probabilities
 from tasks.federation.decide.training import Training, train
 from tasks.federation.decide.updates import pack
+from tasks.federation.decide.wire import read_model, write_update
 
 MOST_BASE_BYTES = 256 * 2**20
 LABEL = "label"
 _HEX = re.compile(r"sha256:([0-9a-f]{64})")
-_BASE = re.compile(rb"continuum\.model/1 (\d{1,7}) (\d{1,6}) (\d{1,6})\n")  # see `Shape.digest`
 
 
 @dataclass(frozen=True)
@@ -86,24 +84,6 @@ def read_round(document: Any) -> Round:
     return found
 
 
-def read_base(blob: bytes, asked: Round) -> tuple[Shape, Vector]:
-    """The model that a round starts from: `continuum.model/1 FEATURES HIDDEN CLASSES`, a line feed, float32 numbers.
-
-    Raises
-    ------
-    InvalidInput: no such file, or another kind than the round says.
-    """
-    where = f"base of round {asked.id}"
-    head = _BASE.match(blob)
-    if not head:
-        raise InvalidInput("no model file", where=where, fix="publish it again")
-    features, hidden, classes = map(int, head.groups())
-    shape = Shape(features, classes, hidden)
-    if len(blob) - head.end() != 4 * shape.size or bool(hidden) != (asked.kind == "mlp"):
-        raise InvalidInput(f"no {asked.kind} model of its size", where=where, fix="publish it again")
-    return shape, np.frombuffer(blob, "<f4", offset=head.end()).astype(np.float32)
-
-
 def read_rows(path: Path) -> LocalData:
     """CSV with a header, a column `label` of whole numbers and features in all others; or .npz with rows and labels.
 
@@ -140,8 +120,10 @@ def take_part(edge: str, asked: Round, blob: bytes, data: LocalData) -> bytes:
     ------
     InvalidInput: the base does not fit the round or the rows. Refused: training diverged.
     """
-    shape, base = read_base(blob, asked)
+    shape, base = read_model(blob)
     where = f"round {asked.id}"
+    if bool(shape.hidden) != (asked.kind == "mlp"):
+        raise InvalidInput(f"its base is no {asked.kind} model", where=where, fix="publish it again")
     if data.rows.shape[1] != shape.features or int(data.labels.max()) >= shape.classes:
         told = f"the model is for {shape.features} features and {shape.classes} classes"
         raise InvalidInput(told, where=where, fix="look at [training] rows")
@@ -154,30 +136,16 @@ def take_part(edge: str, asked: Round, blob: bytes, data: LocalData) -> bytes:
     delta = model - base
     if not np.isfinite(delta).all():
         raise Refused("training diverged", where=where, fix="ask with a smaller lr")
-    metrics = {"loss_before": _loss(shape, base, rows, data.labels), "loss": _loss(shape, model, rows, data.labels)}
-    return encode_update(edge, asked, shape, delta, len(rows), metrics)
+    return write_update(
+        shape, pack(shape, delta), round_id=asked.id, edge=edge, base=f"sha256:{asked.base}", samples=len(rows),
+        metrics={"loss_before": _loss(shape, base, rows, data.labels), "loss": _loss(shape, model, rows, data.labels)},
+    )  # fmt: skip
 
 
 def seed_of(edge: str, asked: Round) -> list[int]:
     """Of the order of the rows: differs by edge and round, and can be worked out again by whoever has the record."""
     about = hashlib.sha256(f"{asked.id}\n{edge}".encode()).digest()
     return [asked.seed, int.from_bytes(about[:8], "big")]
-
-
-def encode_update(
-    edge: str, asked: Round, shape: Shape, delta: Vector, samples: int, metrics: Mapping[str, float]
-) -> bytes:
-    """A line of JSON, then the tensors: one signed byte a number, and a scale each."""
-    packed = pack(shape, delta)
-    names = [f"{kind}{layer}" for layer in range(len(shape.layers)) for kind in ("weights", "biases")]
-    shapes = [size for inputs, outputs in shape.layers for size in ([inputs, outputs], [outputs])]
-    tensors = [
-        {"name": name, "dtype": "int8", "shape": size, "scale": float(scale)}
-        for name, size, scale in zip(names, shapes, packed.scales, strict=True)
-    ]
-    head = {"round": asked.id, "edge": edge, "base": f"sha256:{asked.base}", "samples": samples, "tensors": tensors,
-            "metrics": dict(metrics)}  # fmt: skip
-    return json.dumps(head, separators=(",", ":"), allow_nan=False).encode() + b"\n" + packed.values.tobytes()
 
 
 def _loss(shape: Shape, model: Vector, rows: Rows, labels: Labels) -> float:

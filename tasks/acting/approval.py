@@ -40,7 +40,7 @@ def approve(
         answer = ask_for_approval(plan(changes), timeout_s=int(timeout_s))
         if answer is None:
             return []
-        changes, said = _answered(run, changes, answer)
+        changes, said = _answered(run, changes, answer, [row for row in rows if row.expires_at is not None])
     why_not = check(changes) if changes else {}
     valid = [row for row in changes if row.subject not in why_not]
     for row in changes:
@@ -50,11 +50,33 @@ def approve(
     return valid
 
 
-def _answered(run: Run, changes: Sequence[Decision], answer: form.Approval) -> tuple[list[Decision], str]:
-    """The changes that a person lets go ahead, and in words who it was; the others are rejected in their name."""
+def approve_rest(
+    run: Run, rest: Sequence[Decision], *, key: str, plan: str, expires_at: datetime, timeout_s: float
+) -> list[Decision]:
+    """The rows of a plan that is under way which a person still lets go ahead; the others are rejected, or expire.
+
+    Asked by suspending the run, in propose and in act mode; the resumed run comes through here again with `key`.
+
+    expires_at: of the rows, which wait for the answer.
+    """
+    run.store.postpone(rest, expires_at)
+    answer = ask_for_approval(plan, timeout_s=int(timeout_s), key=key)
+    if answer is None:
+        run.store.settle(rest, Verdict.EXPIRED, detail="a run without a deployment cannot wait for a person")
+        return []
+    return _answered(run, rest, answer, rest)[0]
+
+
+def _answered(
+    run: Run, changes: Sequence[Decision], answer: form.Approval, plan: Sequence[Decision]
+) -> tuple[list[Decision], str]:
+    """The changes that a person lets go ahead, and in words who it was; the others are rejected in their name.
+
+    plan: what the person saw; a part of it may have been done since, before a later question suspended the run.
+    """
     kept = _signed(run, answer)
     said, out = in_words(kept), list(changes)
-    unknown = [scope for scope in kept.leave_out if not any(covers(scope, row.subject) for row in changes)]
+    unknown = [scope for scope in kept.leave_out if not any(covers(scope, row.subject) for row in plan)]
     if not answer.approve:
         pass
     elif run.fleet.approvals == "verified" and not kept.verified:

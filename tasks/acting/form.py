@@ -19,12 +19,13 @@ class Approval(RunInput):
     note: str = Field("", description="kept beside the decision", max_length=500)
 
 
-def ask_for_approval(plan: str, *, timeout_s: int) -> Approval | None:
+def ask_for_approval(plan: str, *, timeout_s: int, key: str | None = None) -> Approval | None:
     """Suspend this run until a person answers, and return the answer.
 
     Parameters
     ----------
     plan: Markdown shown above the form.
+    key: of the question, where a run asks more than one; a run that comes by again gets the same answer.
     timeout_s: seconds after which the proposal lapses (the suspended run then ends as failed, nothing done).
 
     Returns
@@ -34,4 +35,5 @@ def ask_for_approval(plan: str, *, timeout_s: int) -> Approval | None:
     if not runtime.deployment.id:
         return None
     # no initial data: a field that has some loses its description
-    return suspend_flow_run(wait_for_input=Approval.with_initial_data(description=plan), timeout=timeout_s)
+    return suspend_flow_run(wait_for_input=Approval.with_initial_data(description=plan), timeout=timeout_s,
+                            key=key)  # fmt: skip

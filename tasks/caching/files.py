@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pandas as pd
 
 from blocks.caches import CacheSite
+from blocks.caches.cloudfront import CloudFront
+from blocks.caches.models import ModelCache
 from blocks.caches.over_http import KINDS, HttpCache
 from blocks.caches.stores import Redis, S3Bucket, StoreSite
 from blocks.carbon.hourly_files import read_csv
@@ -17,6 +20,7 @@ from blocks.settings import expand
 from tasks.caching.warm import Wanted
 
 STORES = ("redis", "s3")
+MORE = "[, host][, origin][, endpoint][, pop][, distribution]"
 NEEDED = ("site", "object", "bytes", "ttl_s")
 
 
@@ -48,7 +52,7 @@ def read_plan(path: Path) -> tuple[str, dict[str, list[Wanted]]]:
 
 
 def open_caches(path: Path) -> dict[str, CacheSite]:
-    """The caches of a CSV `site, kind, url[, host][, origin]`; passwords as `${NAME}` of the environment.
+    """The caches of a CSV `site, kind, url` and `MORE`; passwords as `${NAME}` of the environment.
 
     Raises
     ------
@@ -57,9 +61,7 @@ def open_caches(path: Path) -> dict[str, CacheSite]:
     frame = read_csv(path, text=True)
     for name in ("site", "kind", "url"):
         if name not in frame.columns:
-            raise InvalidInput(
-                f"it has no column `{name}`", where=str(path), fix="give site, kind, url[, host][, origin]"
-            )
+            raise InvalidInput(f"it has no column `{name}`", where=str(path), fix=f"give site, kind, url{MORE}")
     found: dict[str, CacheSite] = {}
     for line, cells in zip(frame.index + 2, frame.to_dict("records"), strict=True):
         row, where = {str(name): str(cell).strip() for name, cell in cells.items()}, f"{path}:{line}"
@@ -71,11 +73,17 @@ def open_caches(path: Path) -> dict[str, CacheSite]:
 
 def _open(row: dict[str, str], where: str) -> CacheSite:
     url = expand(row["url"], where=where)
+    if row["kind"] == "models":
+        return ModelCache(row["site"], url)
+    if row["kind"] == "cloudfront":
+        named = row.get("distribution", "")
+        return CloudFront(row["site"], url, host=row.get("host", ""), pop=row.get("pop", ""), distribution=named,
+                          client=_aws("cloudfront", row, where) if named else None)  # fmt: skip
     if row["kind"] in KINDS:
         return HttpCache(row["site"], row["kind"], url, host=row.get("host", ""))
     if row["kind"] not in STORES:
         raise InvalidInput(f"no kind of cache is called `{row['kind']:.40}`", where=where,
-                           fix=f"use {', '.join((*KINDS, *STORES))}")  # fmt: skip
+                           fix=f"use {', '.join((*KINDS, *STORES, 'models'))}")  # fmt: skip
     parts = urlsplit(url)
     if parts.scheme != row["kind"] or not parts.hostname:
         raise InvalidInput(f"the URL does not begin with {row['kind']}://", where=where,
@@ -86,8 +94,13 @@ def _open(row: dict[str, str], where: str) -> CacheSite:
     if row["kind"] == "redis":
         shelf = Redis(parts.hostname, parts.port or 6379, password=parts.password or "")
         return StoreSite(row["site"], shelf, row["origin"])
+    bucket = S3Bucket(_aws("s3", row, where), parts.netloc, parts.path)
+    return StoreSite(row["site"], bucket, row["origin"])
+
+
+def _aws(service: str, row: dict[str, str], where: str) -> Any:
+    """A client of AWS, or of the S3-compatible service at `endpoint`; credentials come from the environment."""
     from blocks.aws import aws_client
     from blocks.fleet import CloudAccess
 
-    bucket = S3Bucket(aws_client("s3", CloudAccess(), where), parts.netloc)
-    return StoreSite(row["site"], bucket, row["origin"], prefix=parts.path.lstrip("/"))
+    return aws_client(service, CloudAccess(endpoint_url=row.get("endpoint") or None), where)

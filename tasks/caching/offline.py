@@ -12,7 +12,8 @@ import numpy as np
 from blocks.errors import InvalidInput, Refused
 from blocks.native_output import on_stderr
 from tasks.caching.decide.gate import ARMS
-from tasks.caching.decide.placement import Caches, Chosen, Placement, decide_placement
+from tasks.caching.decide.newborn import Catalogue, decide_newborn
+from tasks.caching.decide.placement import NOBODY, Caches, Chosen, Placement, decide_placement
 from tasks.caching.decide.replay import Replayed, replay
 from tasks.caching.decide.requests import Requests, pairs_of
 from tasks.caching.decide.simulators import Made
@@ -57,6 +58,7 @@ class Played:
             "played_share": self.played_share,
             "sites": [
                 {"site": name, "requests": int(done.site_requests[site]), "budget_bytes": self.sites.budget[site],
+                 "policy": self.sites.policy[site],
                  "verdict": ARMS[gate.verdict[site]].name,
                  "hit_ratio": {policy: score.site_hits[site] / max(int(done.site_requests[site]), 1)
                                for policy, score in done.scores.items()},
@@ -105,7 +107,9 @@ def play(log: AccessLog, sites: Sites, horizon_s: int, policies: dict[str, Made]
     """Replay a log: what it would have hit with each policy, and with plans behind the gate."""
     requests, budget, share = sample(_of(log, sites), sites.budget, horizon_s)
     with on_stderr():  # libcachesim talks
-        done = replay(requests, budget, horizon_s, policies=policies, can_pin=sites.can_pin, told=told)
+        done = replay(
+            requests, budget, horizon_s, policies=policies, can_pin=sites.can_pin, own=sites.policy, told=told
+        )
     _, cpu_s = plan(log, sites, horizon_s, np.ones(len(sites.names)))
     return Played(log, sites, done, cpu_s, share)
 
@@ -113,7 +117,7 @@ def play(log: AccessLog, sites: Sites, horizon_s: int, policies: dict[str, Made]
 def verdicts(log: AccessLog, sites: Sites, horizon_s: int, told: Told) -> Replayed:
     """A replay for what its gate says at the log's end."""
     requests, budget, _ = sample(_of(log, sites), sites.budget, horizon_s)
-    return replay(requests, budget, horizon_s, policies={}, can_pin=sites.can_pin, told=told)
+    return replay(requests, budget, horizon_s, policies={}, can_pin=sites.can_pin, own=sites.policy, told=told)
 
 
 def with_handed_back(made: Placement, replayed: Replayed) -> Placement:
@@ -126,15 +130,20 @@ def with_handed_back(made: Placement, replayed: Replayed) -> Placement:
 
 def plan(
     log: AccessLog, sites: Sites, horizon_s: int, share: np.ndarray[tuple[int], np.dtype[np.float64]], *,
-    regional_bytes: int = 0, least_confidence: float = 0.0,
+    regional_bytes: int = 0, least_confidence: float = 0.0, catalogue: Catalogue | None = None,
 ) -> tuple[Placement, float]:  # fmt: skip
-    """A plan for what comes after the log, and its CPU seconds; `share` (sites,) of each budget may be used."""
+    """A plan for what comes after the log, and its CPU seconds; `share` (sites,) of each budget may be used.
+
+    A catalogue is of the log's objects: `catalogue.read_catalogue` gives both.
+    """
     requests, regions = _of(log, sites), regions_of(sites)
     number = {name: place for place, name in enumerate(regions)}
     caches = Caches(np.array(sites.budget) * share, np.array([number.get(name, -1) for name in sites.region]),
                     np.full(len(regions), float(regional_bytes)))  # fmt: skip
     begin = time.process_time()
-    made = decide_placement(requests, caches, horizon_s, least_confidence=least_confidence, pairs=pairs_of(requests))
+    newborn = decide_newborn(requests, catalogue, horizon_s, float(requests.ts_s[-1])) if catalogue else NOBODY
+    made = decide_placement(requests, caches, horizon_s, least_confidence=least_confidence, pairs=pairs_of(requests),
+                            newborn=newborn)  # fmt: skip
     return made, time.process_time() - begin
 
 
@@ -163,14 +172,16 @@ def _rows(log: AccessLog, name: str, tier: str, each: Chosen, made: Placement, h
     if longest_s:
         ttl_s = np.minimum(ttl_s, longest_s)
     columns = (each.items.tolist(), each.value.tolist(), each.own.tolist(), ttl_s.tolist(), sure.tolist())
+    new = set(made.newborn.tolist())
     for item, expected, own, ttl, confidence in zip(*columns, strict=True):
-        why = "asked for across the region"
-        if tier == "site":
-            why = (
-                f"{own / expected:.0%} by its own users, the rest by all"
-                if expected
-                else "its own policy would hold it"
-            )
+        if item in new:
+            why = "new: as its kin were asked for at that age"
+        elif tier == "regional":
+            why = "asked for across the region"
+        elif expected:
+            why = f"{own / expected:.0%} by its own users, the rest by all"
+        else:
+            why = "its own policy would hold it"
         yield (name, log.object_name(item), int(log.requests.size[item]), tier, ttl, round(expected, 6),
                round(confidence, 4), why)  # fmt: skip
 

@@ -21,6 +21,8 @@ REASONS = {
     "plan-wins": "plans hit {gain:.1%} more of its requests",
     "handed-back": "plans no longer win: it gets back what its own policy would hold",
     "plan-does-not-win": "plans do not win on its log: {with:.1%} hits with, {without:.1%} without",
+    "outside-window": "its window begins in about {wait_h} h",
+    "cleaner-hour-later": "the cleanest hour of its window is in about {wait_h} h",
     "nothing-to-fill": "nothing is expected to be asked for",
 }
 
@@ -46,7 +48,7 @@ def cache_sections(
     usd_per_gb: float,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """What each site gets and how plans did on its log; the origin's day; and what earlier plans came to."""
-    day = last_day(played.replayed.requests, *(played.replayed.scores[name] for name in ("planned", "s3fifo")))
+    day = last_day(played.replayed.requests, played.replayed.scores["planned"], played.replayed.own)
     found = [
         _decisions(records, played.record()["flushed"], warmed),
         _day_section(day, played.played_share, usd_per_gb),
@@ -61,7 +63,7 @@ def _decisions(
     filled = sum(each["action"] == "warm" for each in records)
     words = [
         f"{filled} of {len(records)} sites are filled. Hit ratios are those of a replay of the log, its first 20 % "
-        "left out: with plans made and judged on what was before them, and with the site's own S3-FIFO."
+        "left out: with plans made and judged on what was before them, and with the site's own policy."
     ]
     if refused:
         words.append(f"Not filled, as their plans do not win: {', '.join(refused)}.")
@@ -119,7 +121,7 @@ def _scored_section(marked: Sequence[Marked]) -> dict[str, Any]:
     promised, hits, without, requests = totals(marked)
     words = [
         f"{len(marked)} plans of earlier runs, scored by this log: {promised:,.0f} hits on planned objects were "
-        f"promised, {hits:,} came, of {requests:,} requests; the sites' own S3-FIFO would have had {without:,}."
+        f"promised, {hits:,} came, of {requests:,} requests; the sites' own policy would have had {without:,}."
     ]
     rows = [
         [each.site, each.mode, f"{utc(each.begin_s):%Y-%m-%d %H:%M}", each.came.requests, f"{each.promised_hits:.1f}",

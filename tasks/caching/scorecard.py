@@ -54,10 +54,10 @@ def score_due(run: Run, view: View) -> list[Marked]:
             continue
         marked.append(each)
         begin, end = utc(each.begin_s), utc(each.begin_s + row.content["horizon_s"])
-        hits = {"planned": each.came.hits, "s3fifo": each.came.hits_without}
+        hits = {"planned": each.came.hits, "own policy": each.came.hits_without}
         happened = {"requests": float(each.came.requests), "hits": float(each.came.hits)}
         outcomes.append(Outcome(decision_id=row.id, measured_at=now(), happened=happened,
-                                baselines={"s3fifo": {"hits": float(each.came.hits_without)}}))  # fmt: skip
+                                baselines={"own policy": {"hits": float(each.came.hits_without)}}))  # fmt: skip
         cards += [Scorecard(flow=FLOW, subject=row.subject, method=method, period_start=begin, period_end=end,
                             scores={"requests": float(each.came.requests), "hits": float(many)})
                   for method, many in hits.items()]  # fmt: skip
@@ -78,7 +78,7 @@ def _marked(view: View, row: Decision) -> Marked | None:
         return None
     names = [wanted.item for wanted in plans.get(told["site"], [])]
     items = pc.index_in(names, log.objects).drop_null().to_numpy()
-    without = view.played.replayed.scores["s3fifo"].was_hit
+    without = view.played.replayed.own.was_hit
     came = what_came(log.requests, log.sites.index(told["site"]), items, begin_s, end_s, without)
     return Marked(told["site"], row.mode, begin_s, told["promised"]["hits"], came)
 

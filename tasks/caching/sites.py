@@ -7,26 +7,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from blocks.carbon.hourly_files import read_csv
 from blocks.errors import InvalidInput
+from blocks.fleet_values import TimeZone
+from tasks.caching.decide.replay import USUAL
 from tasks.caching.decide.requests import Bools
+from tasks.caching.decide.simulators import REACTIVE
 from tasks.carbon.files import YES_NO, seconds_of
 
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*(%|B|kB|MB|GB|TB)")
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 SHOWN = 5
+COLUMNS = "site[, region][, budget][, pins][, ttl][, policy][, time_zone][, grid_zone]"
 
 
 @dataclass(frozen=True)
 class Sites:
-    """By number of a site: bytes for what is planned, region ("" for none), pinning, longest TTL in s (0: any)."""
+    """By number of a site: bytes for what is planned, region ("" for none), pinning, longest TTL in s (0: any).
+
+    time_zone, grid_zone: as the file says, "" where it does not. policy: what the cache evicts by, of `REACTIVE`.
+    """
 
     names: list[str]
     budget: list[int]
     region: list[str]
     can_pin: Bools
     ttl_s: list[int]
+    time_zone: list[str]
+    grid_zone: list[str]
+    policy: list[str]
 
 
 def bytes_of(text: str, distinct_bytes: int, where: str) -> int:
@@ -51,7 +62,7 @@ def bytes_of(text: str, distinct_bytes: int, where: str) -> int:
 
 
 def sites_of(names: list[str], distinct_bytes: int, budget: str, file: Path | None) -> tuple[Sites, list[str]]:
-    """The sites of a log, with what a CSV `site[, region][, budget][, pins][, ttl]` says of them; and notes.
+    """The sites of a log, with what a CSV of `COLUMNS` says of them; and notes.
 
     Sites of the file that the log does not have come last: nobody has asked there yet.
 
@@ -62,13 +73,12 @@ def sites_of(names: list[str], distinct_bytes: int, budget: str, file: Path | No
     usual = bytes_of(budget, distinct_bytes, "--budget")
     if file is None:
         some = len(names)
-        return Sites(names, [usual] * some, [""] * some, np.ones(some, np.bool_), [0] * some), []
+        none = [""] * some
+        return Sites(names, [usual] * some, none, np.ones(some, np.bool_), [0] * some, none, none, [USUAL] * some), []
     frame = read_csv(file, text=True)
     if "site" not in frame.columns:
-        raise InvalidInput(
-            "it has no column `site`", where=str(file), fix="give site[, region][, budget][, pins][, ttl]"
-        )
-    told: dict[str, tuple[int, str, bool, int]] = {}
+        raise InvalidInput("it has no column `site`", where=str(file), fix=f"give {COLUMNS}")
+    told: dict[str, tuple[int, str, bool, int, str, str, str]] = {}
     for line, cells in zip(frame.index + 2, frame.to_dict("records"), strict=True):
         row, where = {name: str(cell).strip() for name, cell in cells.items()}, f"{file}:{line}"
         if not row["site"] or row["site"] in told:
@@ -80,6 +90,8 @@ def sites_of(names: list[str], distinct_bytes: int, budget: str, file: Path | No
         told[row["site"]] = (
             bytes_of(row["budget"], distinct_bytes, where) if row.get("budget") else usual,
             row.get("region", ""), pins, seconds_of(row["ttl"], where) if row.get("ttl") else 0,
+            _time_zone(row.get("time_zone", ""), where), row.get("grid_zone", ""),
+            _policy(row.get("policy", ""), where),
         )  # fmt: skip
     absent = [name for name in names if name not in told]
     notes = (
@@ -88,9 +100,24 @@ def sites_of(names: list[str], distinct_bytes: int, budget: str, file: Path | No
         else []
     )
     everyone = [*names, *(name for name in told if name not in set(names))]
-    rows = [told.get(name, (usual, "", True, 0)) for name in everyone]
+    rows = [told.get(name, (usual, "", True, 0, "", "", USUAL)) for name in everyone]
     columns = [list(column) for column in zip(*rows, strict=True)]
-    return Sites(everyone, columns[0], columns[1], np.array(columns[2], np.bool_), columns[3]), notes
+    budgets, regions, pinned, ttls, time_zones, grid_zones, policies = columns
+    can_pin = np.array(pinned, np.bool_)
+    return Sites(everyone, budgets, regions, can_pin, ttls, time_zones, grid_zones, policies), notes
+
+
+def _policy(name: str, where: str) -> str:
+    if name and name.lower() not in REACTIVE:
+        raise InvalidInput(f"policy is `{name:.40}`", where=where, fix=f"use {' or '.join(REACTIVE)}")
+    return name.lower() or USUAL
+
+
+def _time_zone(name: str, where: str) -> str:
+    try:
+        return TypeAdapter(TimeZone).validate_python(name) if name else ""
+    except ValidationError:
+        raise InvalidInput(f"time_zone is `{name:.40}`", where=where, fix="give an IANA name, Europe/Berlin") from None
 
 
 def _some(names: list[str]) -> str:

@@ -1,9 +1,12 @@
-"""Carry out approved moves, wave by wave: cluster by cluster; a wave that fails is taken back, and is the last."""
+"""Carry out the moves of one wave side by side, take a wave back, undo a move, finish what a killed run has left."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from prefect import task
@@ -14,19 +17,25 @@ from blocks.fleet import Fleet
 from blocks.inventory import load_stored_fleet, resolve_secrets
 from blocks.kubernetes import KubernetesApi
 from blocks.store.journal import Journal
-from blocks.store.tables import Decision, Intent, Mode, State, Verdict
+from blocks.store.tables import Decision, Intent, Mode, State, Verdict, now
 from blocks.traffic import open_route
 from tasks.acting import REFUSED, Result
 from tasks.clusters import side_by_side
 from tasks.migration.moves import KIND, MovePlan, Mover, Pace, Route, World, plan_move
 from tasks.migration.moves import settle_left_over as settle
+from tasks.migration.observe import CORES, MEMORY
 from tasks.run import Run
 
 
-def mover_of(fleet: Fleet, journal: Journal, pace: Pace = Pace()) -> Mover:
-    """A mover over the clusters and routes of a fleet; each cluster is connected to once."""
-    import time
+class RunCancelled(BaseException):
+    """The run of these moves is cancelled: each goes back. No `Exception`, as nothing but a mover may catch it."""
 
+
+def mover_of(fleet: Fleet, journal: Journal, pace: Pace = Pace(), cancelled: threading.Event | None = None) -> Mover:
+    """A mover over the clusters and routes of a fleet; each cluster is connected to once.
+
+    cancelled: once it is set, a move that waits for something is turned round.
+    """
     open_clusters: dict[str, KubernetesApi] = {}
 
     def clusters(name: str) -> KubernetesApi:
@@ -41,37 +50,45 @@ def mover_of(fleet: Fleet, journal: Journal, pace: Pace = Pace()) -> Mover:
         rest = {name: 0 for name in state.weights if name not in (route.source, route.target)}
         there.write({**rest, route.source: 100 - percent, route.target: percent}, state.session, state.version)
 
-    return Mover(journal, World(clusters, time.monotonic, time.sleep, pace, route=set_weight))
+    def sleep(seconds: float) -> None:
+        if cancelled is None:
+            time.sleep(seconds)
+        elif cancelled.wait(seconds):
+            raise RunCancelled
+
+    return Mover(journal, World(clusters, time.monotonic, sleep, pace, route=set_weight))
 
 
-@task(name="move workloads", cache_policy=NO_CACHE, persist_result=False)
-def act_on(run: Run, approved: Sequence[Decision], pace: Pace) -> list[Result]:
-    """Move: a wave a target cluster, the moves of a wave side by side.
+@task(name="move a wave", cache_policy=NO_CACHE, persist_result=False)
+def move_wave(run: Run, wave: Sequence[Decision], pace: Pace) -> list[Result]:
+    """Move the workloads of one wave side by side, with the room that they need at their target reserved.
 
-    Nothing is moved in shadow, whatever the flow asks for.
+    Nothing is moved in shadow, whatever the flow asks for. When the run is cancelled, moves that are not done go back
+    at once; a process that is killed before they are there leaves the rest of the way to the next run.
     """
-    if run.mode is Mode.SHADOW or not approved:
+    if run.mode is Mode.SHADOW:
         return []
-    mover = mover_of(run.fleet, run.journal, pace)
-    waves = [list(rows) for _, rows in groupby(sorted(approved, key=_target), key=_target)]
-    results: list[Result] = []
-    stopped = ""
-    with run.journal.holding():
-        for wave in waves:
-            if stopped:
-                run.store.settle(wave, Verdict.EXPIRED, detail=stopped)
-                results += [Result(row.id, row.subject, REFUSED, stopped) for row in wave]
-                continue
-            ended = side_by_side(lambda row: _move(run, mover, row), wave)
-            if any(result.state != State.DONE for result in ended):
-                ended = [_taken_back(mover, row, result) for row, result in zip(wave, ended, strict=True)]
-                stopped = f"the wave to {_target(wave[0])} failed, so later ones were not begun"
-            results += ended
-    return results
+    cancelled = threading.Event()
+    mover = mover_of(run.fleet, run.journal, pace, cancelled)
+    held = _reserve(run, wave, pace)
+    try:
+        with run.journal.holding():
+            try:
+                return side_by_side(partial(_move, run, mover), wave, cancelled.set)
+            except BaseException:
+                _turn_round(run, wave, pace)
+                raise
+    finally:
+        for each in held:
+            run.journal.release_reservation(each)
 
 
-def _target(row: Decision) -> str:
-    return str(row.content["target"])
+def _reserve(run: Run, wave: Sequence[Decision], pace: Pace) -> list[str]:
+    """Keep other runs off the room that a wave will take, until its pods are there for everybody to see."""
+    until = now() + timedelta(seconds=4 * pace.patience_s + pace.soak_s)
+    sums = [sum(amounts) for amounts in zip(*(row.content["size"] for row in wave), strict=True)]
+    return [run.journal.reserve(wave[0].content["target"], amount, unit, flow=run.flow, until=until).id
+            for unit, amount in zip((CORES, MEMORY), sums, strict=True)]  # fmt: skip
 
 
 def _move(run: Run, mover: Mover, row: Decision) -> Result:
@@ -94,15 +111,39 @@ def _move(run: Run, mover: Mover, row: Decision) -> Result:
     return Result(row.id, row.subject, str(ended.state), ended.detail)
 
 
-def _taken_back(mover: Mover, row: Decision, result: Result) -> Result:
-    """Move a workload of a failed wave back to where it came from."""
+def _turn_round(run: Run, wave: Sequence[Decision], pace: Pace) -> None:
+    """Bring back the moves of a cancelled run that have been told to go back."""
+    mover = mover_of(run.fleet, run.journal, pace)
+    started = [each for row in wave for each in run.journal.intents(decision_id=row.id, state=State.STARTED)]
+    side_by_side(mover.carry_out, [each for each in started if each.kind == KIND and each.operation.get("back")])
+
+
+@task(name="take a wave back", cache_policy=NO_CACHE, persist_result=False)
+def take_back(run: Run, wave: Sequence[Decision], ended: Sequence[Result], pace: Pace, why: str) -> list[Result]:
+    """Move the workloads of a failed wave back to where they came from; those that did not move have gone back already.
+
+    why: what failed.
+    """
+    mover = mover_of(run.fleet, run.journal, pace)
+    with run.journal.holding():
+        return side_by_side(lambda both: _taken_back(run, mover, *both, why), list(zip(wave, ended, strict=True)))
+
+
+def _taken_back(run: Run, mover: Mover, row: Decision, result: Result, why: str) -> Result:
     if result.state != State.DONE:
         return result
-    ended = _back(mover, MovePlan.of(mover.journal.intents(decision_id=row.id)[0].do), f"{row.id}/wave")
-    if ended.state != State.DONE:
-        return Result(row.id, row.subject, result.state, f"{result.detail}; its wave failed, and it did not go back: "
-                                                         f"{ended.detail}")  # fmt: skip
-    return Result(row.id, row.subject, State.UNDONE, f"taken back, as its wave failed: {ended.detail}")
+    try:
+        plan = MovePlan.of(run.journal.intents(decision_id=row.id)[0].do)
+        ended = _back(mover, plan, f"{row.id}/wave", run.fleet_name)
+        state, said = str(ended.state), ended.detail
+    except ContinuumError as error:
+        state, said = REFUSED, str(error)
+    if state != State.DONE:
+        return Result(row.id, row.subject, result.state,
+                      f"{result.detail}; its wave failed ({why}), and it did not go back: {said}")  # fmt: skip
+    told = f"taken back, as its wave failed ({why}): {said}"
+    run.store.settle([row], Verdict.UNDONE, detail=told)
+    return Result(row.id, row.subject, State.UNDONE, told)
 
 
 def _back(mover: Mover, plan: MovePlan, key: str, fleet: str = "default") -> Intent:
@@ -118,8 +159,9 @@ def _undo(journal: Journal, intent: Intent) -> str:
     plan = MovePlan.of(intent.do)  # the other way round already
     fleet = str(intent.do["fleet"])
     there = MovePlan(**(vars(plan) | {"source": plan.target, "target": plan.source}))
+    pace = Pace(**intent.do.get("pace", {}))
     with journal.holding():
-        ended = _back(mover_of(load_stored_fleet(fleet), journal), there, f"{intent.id}/back", fleet)
+        ended = _back(mover_of(load_stored_fleet(fleet), journal, pace), there, f"{intent.id}/back", fleet)
     if ended.state != State.DONE:
         raise OperationFailed(ended.detail, where=plan.subject, fix="see `continuum journal list`")
     return ended.detail
@@ -135,6 +177,8 @@ def finish_left_over(run: Run, pace: Pace) -> list[Result]:
         left = [each for each in run.journal.expired() if each.kind == KIND]
         said = "left by a run that ended; the next run in act mode finishes it"
         return [Result(each.decision_id or "", each.subject, str(each.state), said) for each in left]
+    cancelled = threading.Event()
     with run.journal.holding():
-        ended = settle(mover_of(run.fleet, run.journal, pace), run.fleet_name, side_by_side)
+        ended = settle(mover_of(run.fleet, run.journal, pace, cancelled), run.fleet_name,
+                       partial(side_by_side, stop=cancelled.set))  # fmt: skip
     return [Result(each.decision_id or "", each.subject, str(each.state), each.detail) for each in ended]

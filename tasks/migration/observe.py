@@ -111,7 +111,7 @@ def observe_workloads(
     InvalidInput: a workload or a cluster that is to be left is not in the inventory, or is there twice.
     """
     check_names(run.fleet, workloads, leave, maintenance)
-    as_of, trouble = _present(run.fleet)
+    as_of, trouble = present(run.fleet)
     closed = frozenset([*leave, *(each.cluster for each in maintenance if each.holds(as_of))])
     found = dict(zip((each.name for each in run.fleet.clusters), side_by_side(_read, run.fleet.clusters), strict=True))
     trouble += [each.room.trouble for each in found.values() if each.room.trouble]
@@ -149,7 +149,7 @@ def observe_workloads(
     )  # fmt: skip
 
 
-def _present(fleet: Fleet) -> tuple[datetime, list[str]]:
+def present(fleet: Fleet) -> tuple[datetime, list[str]]:
     """The time of the fleet's metrics, for a simulated fleet has its own; of this machine where they do not answer."""
     try:
         return utc(source_time_s(fleet)), []

@@ -45,6 +45,7 @@ def _entry(view: View, chosen: Chosen, policy: Policy, row: int) -> dict[str, An
     if there != here:
         entry["promised"] = {name: _change(entry[name]) for name in terms} | {"benefit_slots": numbers["benefit"]}
         entry["terms"] = _terms(view, policy, row)
+        entry["size"] = [round(float(each), 4) for each in view.room.size[row]]
     return entry
 
 

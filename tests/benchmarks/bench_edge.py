@@ -34,7 +34,7 @@ from sklearn.datasets import load_digits
 from blocks.tensors import encode
 from tasks.federation.decide.models import Shape, Vector, accuracy, first_model
 from tasks.federation.decide.split import split_by_label
-from tasks.federation.decide.updates import Packed, unpack
+from tasks.federation.decide.wire import model_bytes, read_update
 from tasks.federation.export import Trained, to_onnx
 from tests.deployments.edge.small_hub import Hub, configuration, running, sha256
 
@@ -169,9 +169,8 @@ def rounds(devices: int, count: int, folder: Path) -> dict[str, Any]:
             until(lambda at=at: sum(key[0] == f"r{at}" for key in hub.updates) == devices)
             walls.append(time.perf_counter() - begin)
             updates = [read_update(hub.updates[f"r{at}", f"e{each}"], shape) for each in range(devices)]
-            model = (model + np.average([u for _, u in updates], axis=0, weights=[n for n, _ in updates])).astype(
-                np.float32
-            )
+            mean = np.average([each.delta for each in updates], axis=0, weights=[each.samples for each in updates])
+            model = (model + mean).astype(np.float32)
         spent = sum(edge.cpu_s() for edge in edges) - before
         memory = max(edge.resident_mb() for edge in edges)
         for edge in edges:
@@ -184,21 +183,12 @@ def rounds(devices: int, count: int, folder: Path) -> dict[str, Any]:
 
 
 def ask(hub: Hub, name: str, shape: Shape, model: Vector) -> None:
-    blob = (
-        f"continuum.model/1 {shape.features} {shape.hidden} {shape.classes}\n".encode() + model.astype("<f4").tobytes()
-    )
+    blob = model_bytes(shape, model)
     hub.blobs[sha256(blob)] = blob
     deadline = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
     hub.desired = {**hub.desired, "round": {
         "id": name, "model": "digits", "base": f"sha256:{sha256(blob)}", "seed": 0, "deadline": deadline, "epochs": 5,
         "batch": 16, "lr": 0.2, "kind": "mlp" if shape.hidden else "softmax"}}  # fmt: skip
-
-
-def read_update(body: bytes, shape: Shape) -> tuple[int, Vector]:
-    head, _, raw = body.partition(b"\n")
-    said = json.loads(head)
-    scales = np.array([each["scale"] for each in said["tensors"]], np.float32)
-    return said["samples"], unpack(shape, Packed(scales, np.frombuffer(raw, np.int8)))
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from blocks.store import Store
 from blocks.store.tables import UNFINISHED, Intent, State
 from deployments.simulation import Simulation
 from tasks.migration.moves import STAGES, MovePlan, Mover, settle_left_over
-from tests.faults.move_scenes import NAMESPACE, REPLICAS, SOURCE, TARGET, Clusters, mover_of, planned
+from tests.faults.move_scenes import ANSWER_S, NAMESPACE, REPLICAS, SOURCE, TARGET, Clusters, mover_of, planned
 
 PODS_ASIDE = "^(?!.*/pods)"  # whoever watches the pods is spared the errors of an API, which would hide them
 SITES = {SOURCE: "frankfurt", TARGET: "virginia"}
@@ -39,6 +39,7 @@ class Scene:
     struck: the stage that the last fault met; "" where the move had ended before.
     expected, floor: pods that others want by now, and that have to be Ready at every moment.
     forced: somebody else took pods down, which no mover can help.
+    theirs: what is left because somebody else edited it.
     """
 
     simulation: Simulation
@@ -52,6 +53,7 @@ class Scene:
     forced: bool = False
     removed_by_others: bool = False
     moved_by_others: bool = False
+    theirs: str = ""
 
     def in_stage(self, stage: str, strike: Callable[[], None]) -> Mover:
         """A mover whose `strike` happens once, as the move leaves a stage, or the later one in which it is."""
@@ -150,8 +152,9 @@ def cut_off(scene: Scene, stage: str) -> None:
 def timed_out(scene: Scene, stage: str) -> None:
     """Answers come after their time-out; the requests have taken effect."""
     cluster = scene.random.choice((SOURCE, TARGET))
-    scene.run(scene.in_stage(stage, lambda: _api(scene, cluster=cluster, effect="slow", delay_s=1.5, work_done=True,
-                                                 share=0.5, times=scene.random.randint(1, 2))))  # fmt: skip
+    late = {"cluster": cluster, "effect": "slow", "delay_s": ANSWER_S + 1, "work_done": True, "share": 0.5}
+    times = scene.random.randint(1, 2)
+    scene.run(scene.in_stage(stage, lambda: _api(scene, times=times, **late)))
 
 
 def gone(cluster: str) -> Callable[[Scene, str], None]:
@@ -326,6 +329,7 @@ def budget(scene: Scene, stage: str) -> None:
         with suppress(ContinuumError):
             body = {"spec": {"maxUnavailable": 0}}
             scene.clusters(SOURCE).patch("poddisruptionbudgets", scene.name, body, NAMESPACE)
+            scene.theirs = f"{SOURCE}: poddisruptionbudgets/{scene.name}"
 
     scene.run(scene.in_stage(stage, strike))
 
@@ -375,7 +379,7 @@ def restored(scene: Scene, stage: str) -> None:
     for path, content in copy.items():
         path.write_bytes(content)
     mover = mover_of(scene.clusters)
-    with suppress(Refused):  # of a new plan: the copy in the target is seen
+    with suppress(Refused, NotFound):  # of a new plan, that sees the copy in the target; it may have been made before
         if not open_intents(mover):
             scene.plan = planned(scene.clusters, scene.name)
     scene.run(mover)

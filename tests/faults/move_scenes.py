@@ -23,20 +23,19 @@ from blocks.kubernetes.connection import path_of
 from blocks.store import Journal, Store
 from blocks.store.tables import now
 from tasks.migration.moves import MovePlan, Mover, Pace, World, plan_move
-from tasks.migration.moves.closure import MOVED_BY
 from tests.faults.scenes import LATER
 
 SOURCE, TARGET, NAMESPACE = "eu-eks", "us-gke", "default"
 REPLICAS = 3
 START_S = 60  # simulated seconds until a pod is Ready: long enough for a watcher to see that too few are
 QUICK = Pace(patience_s=3.0, soak_s=0.05, check_s=0.02, away_s=1.0, poll_s=0.02)
-ANSWER_S = 1.0  # that a mover of the tests waits for an answer
+ANSWER_S = 2.0  # that a mover of the campaign waits for an answer
 MADE = ("deployments", "configmaps", "services", "poddisruptionbudgets", "serviceaccounts", "secrets")
 
 
 @dataclass
 class Clusters:
-    """Connections by cluster, made once in each process. They wait and ask again as others do, for less long.
+    """Connections by cluster, made once in each process. Quick ones wait and ask again as others do, for less long.
 
     later: how far the clocks of those who ask are ahead: Leases of earlier owners have ended by then.
     """
@@ -44,16 +43,18 @@ class Clusters:
     fleet: Fleet
     open: dict[tuple[int, str], KubernetesApi] = field(default_factory=dict)
     later: timedelta = timedelta()
+    quick: bool = False
 
     def __call__(self, name: str) -> KubernetesApi:
         key = os.getpid(), name
         if key not in self.open:
             cluster = next(each for each in self.fleet.clusters if each.name == name)
             api = self.open[key] = KubernetesApi.connect(cluster)
-            api._timeout_s, api._now = ANSWER_S, lambda: now() + self.later
-            configuration = api._client.configuration
-            configuration.retries = retry_policy(retries=1, backoff_s=0.02)
-            api._client.rest_client = type(api._client.rest_client)(configuration)
+            api._now = lambda: now() + self.later
+            if self.quick:
+                api._timeout_s, configuration = ANSWER_S, api._client.configuration
+                configuration.retries = retry_policy(retries=1, backoff_s=0.02)
+                api._client.rest_client = type(api._client.rest_client)(configuration)
         return self.open[key]
 
 
@@ -211,16 +212,17 @@ class Found:
 
 
 def look(clusters: Clusters, name: str, *, done: bool) -> Found:
-    """Pods by cluster, and what a move has left in the target: of one that is done only what held its room."""
-    target = clusters(TARGET)
-    left = [f"{resource}/{each['metadata']['name']}" for resource in MADE for each in target.list(resource, NAMESPACE)
-            if name in each["metadata"]["name"] and (each["metadata"].get("labels") or {}).get(MOVED_BY)]  # fmt: skip
-    hold = [each for each in left if "continuum-hold" in each]
-    return Found(
-        ready_pods(clusters(SOURCE), name),
-        ready_pods(target, name),
-        tuple(hold if done else left),
-    )
+    """Pods by cluster, and what a move has left where nothing should be: what held room, copies, leftovers."""
+    empty = SOURCE if done else TARGET
+    left = [f"{each}: {what}" for each in (SOURCE, TARGET) for what in there(clusters(each), name)
+            if each == empty or "continuum-hold" in what]  # fmt: skip
+    return Found(ready_pods(clusters(SOURCE), name), ready_pods(clusters(TARGET), name), tuple(left))
+
+
+def there(api: KubernetesApi, name: str) -> list[str]:
+    """The objects of a workload that are in a cluster, and what holds room for it."""
+    return [f"{resource}/{each['metadata']['name']}" for resource in MADE for each in api.list(resource, NAMESPACE)
+            if each["metadata"]["name"] in (name, f"continuum-hold-{name}")]  # fmt: skip
 
 
 def planned(clusters: Clusters, name: str, **more: Any) -> MovePlan:

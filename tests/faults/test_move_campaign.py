@@ -123,13 +123,15 @@ def strike(simulation: Simulation, watcher: Watcher, name: str, faults: list[tup
     """One workload, its move, the faults, runs without faults until all has ended; and then a look at what is there."""
     clusters, before = Clusters(watcher.fleet), len(tally.wrong)
     deploy(clusters(SOURCE), name, START_S)
-    scene = Scene(simulation, clusters, name, random.Random(f"{SEED} {name}"), planned(clusters, name))
+    movers = Clusters(watcher.fleet, quick=True)
+    scene = Scene(simulation, movers, name, random.Random(f"{SEED} {name}"), planned(clusters, name))
     struck: list[tuple[str, str]] = []
     for fault, stage in faults:
         FAULTS[fault](scene, stage)
         struck += [(fault, scene.struck)] if scene.struck else []
     ended = settle(scene)
     found = look(clusters, name, done=ended.state == State.DONE or scene.moved_by_others)
+    left = [each for each in found.left if each != scene.theirs]
     until(lambda: watcher.serving(name) == found.source + found.target)  # it has heard all
     least = watcher.least(name)
     tidy(clusters, name)
@@ -139,8 +141,8 @@ def strike(simulation: Simulation, watcher: Watcher, name: str, faults: list[tup
         tally.counts.setdefault(fault, Counter())["faults"] += 1
         tally.outcomes.setdefault((fault, stage), Counter())[str(ended.state)] += 1
     tally.counts.setdefault((struck or faults)[0][0], Counter()).update(
-        lost=lost, under_floor=below, duplicates=found.doubled, orphans=len(found.left))  # fmt: skip
-    if lost or below or found.doubled or found.left or ended.state not in (State.DONE, State.UNDONE):
+        lost=lost, under_floor=below, duplicates=found.doubled, orphans=len(left))  # fmt: skip
+    if lost or below or found.doubled or left or ended.state not in (State.DONE, State.UNDONE):
         told = ", ".join(f"{fault} at {stage}" for fault, stage in struck)
         tally.wrong.append(f"{name}: {told}: {ended.state} ({ended.detail}); {found}, least {least} of {scene.floor}")
     if WANTED:

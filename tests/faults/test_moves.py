@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import pytest
 
 from blocks.errors import Refused
 from blocks.fleet import Fleet
+from blocks.kubernetes import KubernetesApi
 from blocks.kubernetes.connection import path_of
 from blocks.store.tables import State
+from deployments.simulation import Simulation
 from tasks.migration.moves import MovePlan, Route, closure_of, plan_move, settle_left_over
+from tests.faults.move_faults import Scene, Struck, crashing, settle
 from tests.faults.move_scenes import (
     NAMESPACE,
     REPLICAS,
@@ -24,6 +28,7 @@ from tests.faults.move_scenes import (
     mover_of,
     planned,
     ready_pods,
+    there,
     until,
 )
 
@@ -65,6 +70,83 @@ def test_a_move_takes_all_along_and_is_never_below_the_floor(fleet: Fleet, clust
     steps = [step.detail.split(",")[0] for step in mover.journal.steps(ended.id) if step.event == "noted"]
     assert steps == ["reserved", "started", "healthy", "shifting", "drained", "removed"]
     assert ready_pods(clusters(TARGET), name) == REPLICAS
+
+
+def also_uses(api: KubernetesApi, name: str) -> None:
+    """Another workload of that cluster that reads the ConfigMap `name`, and an Ingress to its Service."""
+    container = {"name": "a", "image": "registry.example/a:1", "envFrom": [{"configMapRef": {"name": name}}]}
+    template = {"metadata": {"labels": {"app": f"{name}-too"}}, "spec": {"containers": [container]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": {"app": f"{name}-too"}}, "template": template}
+    meta = {"name": f"{name}-too", "namespace": NAMESPACE}
+    api.create(
+        "deployments", {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}, NAMESPACE
+    )
+    backend = {"service": {"name": name, "port": {"number": 80}}}
+    ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": meta,
+               "spec": {"defaultBackend": backend}}  # fmt: skip
+    api.create("ingresses", ingress, NAMESPACE)
+
+
+def test_what_others_need_or_have_edited_stays_in_the_source_and_is_told(
+    simulation: Simulation, clusters: Clusters, name: str
+) -> None:
+    also_uses(clusters(SOURCE), name)
+    scene = Scene(simulation, clusters, name, random.Random(), planned(clusters, name))
+    mover = scene.in_stage(
+        "removed",
+        lambda: clusters(SOURCE).patch("poddisruptionbudgets", name, {"spec": {"maxUnavailable": 2}}, NAMESPACE),
+    )
+    scene.run(mover)
+    (ended,) = mover.journal.intents()
+    assert ended.state == State.DONE, ended.detail
+    assert there(clusters(SOURCE), name) == [
+        f"{kind}/{name}" for kind in ("configmaps", "services", "poddisruptionbudgets")
+    ]
+    for words in (f"ConfigMap {name} (others need it)", f"Service {name} (others need it)", "(it was edited)"):
+        assert words in ended.detail
+
+
+def test_a_move_that_goes_back_leaves_what_others_need_in_the_target_by_then(
+    simulation: Simulation, clusters: Clusters, name: str
+) -> None:
+    def cancel() -> None:
+        also_uses(clusters(TARGET), name)
+        raise Struck
+
+    scene = Scene(simulation, clusters, name, random.Random(), planned(clusters, name))
+    scene.run(scene.in_stage("healthy", cancel))
+    (ended,) = settle_left_over(mover_of(clusters))
+    assert ended.state == State.UNDONE, ended.detail
+    assert there(clusters(TARGET), name) == [f"{kind}/{name}" for kind in ("configmaps", "services")]
+
+
+@pytest.mark.parametrize("reached", ["drained", "removed"])
+def test_a_store_that_has_forgotten_how_far_a_move_went_goes_by_the_world(
+    simulation: Simulation, clusters: Clusters, name: str, reached: str
+) -> None:
+    def over() -> None:
+        raise Refused("its run is over")
+
+    scene = Scene(simulation, clusters, name, random.Random(), planned(clusters, name))
+    scene.run(scene.in_stage(reached, over))
+    later = mover_of(clusters)
+    (intent,) = later.journal.expired()
+    later.journal.note(later.journal.adopt(intent), {"stage": "healthy", "weight": 0})
+    (ended,) = settle_left_over(mover_of(clusters))
+    assert ended.state == State.DONE, ended.detail
+    found = look(clusters, name, done=True)
+    assert (found.source, found.target, found.left) == (0, REPLICAS, ())
+
+
+def test_a_copy_that_fails_once_it_is_alone_brings_the_source_back(
+    simulation: Simulation, clusters: Clusters, name: str
+) -> None:
+    scene = Scene(simulation, clusters, name, random.Random(), planned(clusters, name))
+    crashing(scene, "removed")
+    ended = settle(scene)
+    assert (ended.state, "pods are Ready" in ended.detail) == (State.UNDONE, True), ended.detail
+    found = look(clusters, name, done=False)
+    assert (found.source, found.target, found.left) == (REPLICAS, 0, ())
 
 
 def test_a_done_move_can_be_taken_back_by_the_same_way(clusters: Clusters, name: str) -> None:

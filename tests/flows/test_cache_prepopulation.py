@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def test_the_next_days_log_scores_what_was_promised_once_and_the_report_tells(
     total = sum(row.happened["hits"] for row in outcomes.values())
     assert total == pytest.approx(sum(promised.values()), rel=0.25)
     cards = Store.open().scorecards(flow="cache-prepopulation")
-    assert {card.method for card in cards} == {"planned", "s3fifo"}
+    assert {card.method for card in cards} == {"planned", "own policy"}
 
     sections = Store.open().sections(flow="cache-prepopulation")
     told = {each.title: each.content for each in sections}
@@ -117,6 +118,22 @@ def test_the_next_days_log_scores_what_was_promised_once_and_the_report_tells(
     cache_prepopulation(request.model_copy(update={"log": request_of.log}))
     titles = {each.title for each in Store.open().sections(flow="cache-prepopulation")}
     assert "Edge caches: what earlier plans came to" not in titles
+
+
+def test_sites_outside_their_window_are_held_and_say_so(
+    fleet: Fleet, request_of: CacheRequest, origin: Origin, tmp_path: Path
+) -> None:
+    hour = datetime.now(UTC).hour
+    zone = {True: f"Etc/GMT+{hour}", False: f"Etc/GMT-{24 - hour}"}[hour <= 12]  # where it is past midnight now
+    other = "Etc/GMT-6" if hour <= 12 else "Etc/GMT+6"
+    (tmp_path / "sites.csv").write_text("site,time_zone\n" + "\n".join(
+        f"{name},{zone if name == 'a0' else other}" for name in SITES))  # fmt: skip
+    update = {"mode": Mode.ACT, "sites": str(tmp_path / "sites.csv"), "window": "00:00-02:00"}
+    told = cache_prepopulation(request_of.model_copy(update=update))
+    actions = {each["site"]: each["action"] for each in told["decisions"]}
+    assert actions == dict.fromkeys(SITES, "hold") | {"a0": "warm", "b": "refuse"}
+    assert "its window begins in about" in next(each["words"] for each in told["decisions"] if each["site"] == "a1")
+    assert {path[:3] for path in origin.requests if not path.startswith("/.continuum")} == {"/a/"}
 
 
 def test_what_a_killed_run_was_warming_is_ended_first(fleet: Fleet, request_of: CacheRequest) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.caching.decide.windows import NOW, Opening
+
 CHANGES = ("warm",)
 
 
@@ -17,6 +19,7 @@ class SitePlan:
     ----------
     verdict: the gate's, an arm's name. hit_ratio, without: of the replay, planned and left alone.
     expected_hits: within the horizon. gain: hit ratio that the verdict's arm adds by the gate's evidence.
+    opening: when it may be warmed.
     """
 
     site: str
@@ -28,6 +31,7 @@ class SitePlan:
     gain: float
     hit_ratio: float
     without: float
+    opening: Opening = NOW
 
 
 def decide_fills(plans: Sequence[SitePlan], about: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -42,7 +46,9 @@ def decide_fills(plans: Sequence[SitePlan], about: Mapping[str, Any]) -> list[di
     entries = []
     for each in plans:
         compared = {"with": each.hit_ratio, "without": each.without}
-        if each.objects:
+        if each.objects and each.opening.wait_h:
+            action, reasons = "hold", [{"code": each.opening.code, "wait_h": each.opening.wait_h, **compared}]
+        elif each.objects:
             action = "warm"
             reasons = [{"code": "plan-wins" if each.filled else "handed-back", "gain": each.gain, **compared}]
         else:
@@ -57,11 +63,12 @@ def decide_fills(plans: Sequence[SitePlan], about: Mapping[str, Any]) -> list[di
     return entries
 
 
-def no_longer_wins(subjects: Sequence[str], refused: Sequence[str]) -> dict[str, str]:
-    """By subject, why it is not filled after all: the log has grown since, and its gate says no.
+def no_longer_fits(subjects: Sequence[str], refused: Sequence[str], closed: Sequence[str]) -> dict[str, str]:
+    """By subject, why it is not filled after all: the log has grown, and its gate says no; or its window is over.
 
-    >>> no_longer_wins(["cache/fra", "cache/ams"], ["ams"])
+    >>> no_longer_fits(["cache/fra", "cache/ams"], ["ams"], [])
     {'cache/ams': 'its plan no longer wins on its log'}
     """
-    lost = {f"cache/{site}" for site in refused}
-    return {subject: "its plan no longer wins on its log" for subject in subjects if subject in lost}
+    lost = {f"cache/{site}": "its window has closed" for site in closed}
+    lost |= {f"cache/{site}": "its plan no longer wins on its log" for site in refused}
+    return {subject: lost[subject] for subject in subjects if subject in lost}

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from tasks.caching.decide.confidence import Confidence
+from tasks.caching.decide.newborn import NEW_SHARE, Newborn
 from tasks.caching.decide.plan import Pool, candidates, densest_first, fitting, greedy, relaxed
 from tasks.caching.decide.popularity import Popularity
 from tasks.caching.decide.requests import Bools, Floats, Ints, Pairs, Requests, pairs_of
@@ -17,6 +18,7 @@ REGIONAL_WORTH = 0.5  # of a hit in the region's cache, against one at the site:
 LAST_HORIZONS, PARTS = 6, 8  # forecasts judged: the log's last horizons; and steps in which weights are learned
 LIKELY, LIKELY_TTL_S = 0.7, 24 * 3600  # the seed's rule: what is so likely to be asked for is kept a day
 HORIZONS_KEPT = 2  # an entry that dies with its horizon is gone before the next pass has come to it
+NOBODY = Newborn(np.zeros(0, np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Placement:
     Attributes
     ----------
     worth, bound: expected hits, a regional one at `REGIONAL_WORTH`; and the most that any plan could have.
+    newborn: objects that were considered though nobody has asked for them yet.
     """
 
     regions: list[Chosen]
@@ -73,6 +76,7 @@ class Placement:
     confidence: Confidence
     worth: float
     bound: float
+    newborn: Ints
 
     def ttl_s(self, value: Floats, horizon_s: float) -> Ints:
         """(M,) seconds to keep each: two horizons, 24 h where a request is likely."""
@@ -82,7 +86,7 @@ class Placement:
 
 
 def decide_placement(requests: Requests, caches: Caches, horizon_s: float, *, least_confidence: float = 0.0,
-                     pairs: Pairs | None = None) -> Placement:  # fmt: skip
+                     pairs: Pairs | None = None, newborn: Newborn = NOBODY) -> Placement:  # fmt: skip
     """The plan for what comes after a log.
 
     Of two orders, the region first and each site what is then left to gain, or sites first, the better is kept. The
@@ -91,6 +95,7 @@ def decide_placement(requests: Requests, caches: Caches, horizon_s: float, *, le
     Parameters
     ----------
     least_confidence: objects less likely to be asked for within the horizon are left out.
+    newborn: objects without a record; each site expects its part of their requests, in a tenth of its bytes at most.
     """
     popularity, confidence = learned(requests, pairs or pairs_of(requests), horizon_s)
     size, within = requests.size, popularity.requests_within(horizon_s)
@@ -102,6 +107,11 @@ def decide_placement(requests: Requests, caches: Caches, horizon_s: float, *, le
     regions = [
         _regional(popularity, pool, caches.region == region, within, size) for region in range(len(caches.regional))
     ]
+    if len(newborn.items) and within.sum() > 0:
+        part = within / within.sum()
+        sites = [_with_new(each, newborn, part[site], size, caches.budget[site]) for site, each in enumerate(sites)]
+        regions = [_with_new(each, newborn, float(part[caches.region == region].sum()), size, caches.regional[region])
+                   for region, each in enumerate(regions)]  # fmt: skip
     if least_confidence > 0:
         sites, regions = ([each.rows(np.flatnonzero(confidence.of(each.value) >= least_confidence)) for each in tier]
                           for tier in (sites, regions))  # fmt: skip
@@ -112,7 +122,16 @@ def decide_placement(requests: Requests, caches: Caches, horizon_s: float, *, le
     )
     bound += REGIONAL_WORTH * sum(relaxed(each.value, size[each.items], budget)
                                   for each, budget in zip(regions, caches.regional, strict=True))  # fmt: skip
-    return Placement(chosen[: len(regions)], chosen[len(regions) :], confidence, worth, bound)
+    return Placement(chosen[: len(regions)], chosen[len(regions) :], confidence, worth, bound, newborn.items)
+
+
+def _with_new(each: Chosen, newborn: Newborn, part: float, size: Floats, budget: float) -> Chosen:
+    """Candidates, and the densest new objects that fit their share of the budget; `part` of all requests comes here."""
+    value = newborn.expected * part
+    rows = greedy(value, size[newborn.items], NEW_SHARE * budget)
+    items = np.concatenate([each.items, newborn.items[rows]])
+    more = np.concatenate([each.value, value[rows]])
+    return Chosen.of(items, more, np.concatenate([each.own, np.zeros(len(rows))]), size)
 
 
 def learned(requests: Requests, pairs: Pairs, horizon_s: float) -> tuple[Popularity, Confidence]:

@@ -14,6 +14,7 @@ from tasks.caching.decide.popularity import Popularity
 from tasks.caching.decide.requests import Apart, Bools, Ints, Requests, pairs_of
 from tasks.caching.decide.simulators import EdgeCache, Made
 
+USUAL = "s3fifo"
 WARM_UP = 0.2  # share of the requests, from the first, that is not scored
 
 
@@ -38,12 +39,13 @@ class Replayed:
 
     Attributes
     ----------
-    requests: those that were played.
+    requests: those that were played. own: what the sites' own policies did, left alone.
     scored, scored_bytes: requests after the warm-up, and what they weigh. site_requests: (sites,) of them.
     handed_back: by site, what a next pass gives back to those that the last verdict takes the plan from.
     """
 
     requests: Requests
+    own: Score
     scores: dict[str, Score]
     scored: int
     scored_bytes: int
@@ -65,17 +67,17 @@ def windows(requests: Requests, horizon_s: float) -> Iterator[tuple[float, slice
 
 def replay(
     requests: Requests, budget: Sequence[int], horizon_s: float, *, policies: dict[str, Made], can_pin: Bools,
-    reactive: str = "s3fifo", told: Callable[[float], None] = lambda _: None,
+    own: Sequence[str] = (), told: Callable[[float], None] = lambda _: None,
 ) -> Replayed:  # fmt: skip
     """Play a log: each horizon the plan is made from what was before it, and so is the gate's verdict.
 
     Parameters
     ----------
     budget: (sites,) bytes of each cache. policies: other caches to play, by name.
-    reactive: what the sites run today; see `simulators.REACTIVE`. can_pin: (sites,).
+    own: (sites,) what each runs today, of `simulators.REACTIVE`; S3-FIFO where nothing is said. can_pin: (sites,).
     told: called with the share of the log that is done.
     """
-    play = _Play(requests, budget, reactive, policies, Gate(can_pin))
+    play = _Play(requests, budget, own or [USUAL] * requests.sites, policies, Gate(can_pin))
     popularity, done = Popularity(requests, pairs_of(requests)), slice(0, 0)
     for begin_s, rows in windows(requests, horizon_s):
         popularity.add(done, begin_s)
@@ -83,7 +85,8 @@ def replay(
         done = rows
         told(rows.stop / len(requests))
     first = play.first_scored
-    return Replayed(requests, play.scores, len(requests) - first, int(requests.size[requests.object[first:]].sum()),
+    weight = int(requests.size[requests.object[first:]].sum())
+    return Replayed(requests, play.own_score, play.scores, len(requests) - first, weight,
                     np.bincount(requests.site[first:], minlength=requests.sites), play.gate, play.flushes,
                     play.handed_back())  # fmt: skip
 
@@ -94,7 +97,7 @@ class _Play:
 
     requests: Requests
     budget: Sequence[int]
-    reactive: str
+    own: Sequence[str]
     policies: dict[str, Made]
     gate: Gate
     size: list[int] = field(init=False)
@@ -110,15 +113,18 @@ class _Play:
         self.oracle: list[set[int]] = [set() for _ in sites]
         self.in_force = [REACTIVE for _ in sites]
         self.plans: list[Ints] = [np.zeros(0, np.int64)] * len(sites)
-        self.scores = {name: Score(np.zeros(len(sites), np.int64), np.zeros(len(self.requests), np.bool_))
-                       for name in (*self.policies, "planned", "oracle")}  # fmt: skip
+        self.own_score, *scores = (
+            Score(np.zeros(len(sites), np.int64), np.zeros(len(self.requests), np.bool_))
+            for _ in range(len(self.policies) + 3)
+        )
+        self.scores = dict(zip((*self.policies, "planned", "oracle"), scores, strict=True))
         self.first_scored = int(WARM_UP * len(self.requests))
         self.flushes = Flushes(scored_rows(self.requests.site, self.first_scored, len(sites)), self.empty,
                                self.fill_unheard)  # fmt: skip
 
     def empty(self, site: int) -> EdgeCache:
         """A cache of a site with nothing in it."""
-        return EdgeCache(self.reactive, self.budget[site], self.size, self.apart)
+        return EdgeCache(self.own[site], self.budget[site], self.size, self.apart)
 
     def fill(self, cache: EdgeCache, arm: Arm, site: int, plan: Ints) -> list[int]:
         """Give one cache the part of a plan that its arm asks for."""
@@ -154,6 +160,8 @@ class _Play:
                 fills[number, site] = len(filled) if self.gate.heard[site] else 0  # the first fill is no running cost
                 hit = np.fromiter(map(cache.request, items), np.bool_, len(items))
                 usual = hit if number == REACTIVE else usual
+                if number == REACTIVE:
+                    self._count(self.own_score, site, mine, iter(hit))
                 hits[number, site], unlike[number, site] = hit.sum(), (hit != usual).sum()
             self._score(site, mine, items, float(self.requests.ts_s[rows.start]), scoring=rows.stop > self.first_scored)
             self.flushes.serve(site, mine, items, self.plans[site])
@@ -168,19 +176,19 @@ class _Play:
         self.in_force[site] = verdict
         if filled:
             self.scores["planned"].ahead.append((begin_s, len(filled), float(size[filled].sum())))
-        self._count("planned", site, rows, map(cache.request, items))
+        self._count(self.scores["planned"], site, rows, map(cache.request, items))
         for name, caches in self.others.items():
-            self._count(name, site, rows, map(caches[site].request, items))
+            self._count(self.scores[name], site, rows, map(caches[site].request, items))
         wanted, times = np.unique(self.requests.object[rows], return_counts=True)
         best = set(wanted[greedy(times.astype(np.float64), size[wanted], self.budget[site])].tolist())
-        self._count("oracle", site, rows, map(best.__contains__, items))
+        self._count(self.scores["oracle"], site, rows, map(best.__contains__, items))
         if scoring:
             self.scores["planned"].fills += len(filled)
             self.scores["oracle"].fills += len(best - self.oracle[site])
         self.oracle[site] = best
 
-    def _count(self, name: str, site: int, rows: Ints, answers: Iterator[bool]) -> None:
-        score, hit = self.scores[name], rows[np.fromiter(answers, np.bool_, len(rows))]
+    def _count(self, score: Score, site: int, rows: Ints, answers: Iterator[bool]) -> None:
+        hit = rows[np.fromiter(answers, np.bool_, len(rows))]
         score.was_hit[hit] = True
         hit = hit[hit >= self.first_scored]
         score.hits += len(hit)

@@ -6,6 +6,7 @@ from blocks.errors import TimedOut
 from blocks.kubernetes import KubernetesApi
 from tasks.migration.moves import objects
 from tasks.migration.moves.closure import LATE
+from tasks.migration.moves.leftovers import unneeded
 from tasks.migration.moves.plan import MovePlan
 from tasks.migration.moves.stages import DRAINED, HEALTHY, SHIFTING, STAGES
 from tasks.migration.moves.steps import Step, give_back_lease
@@ -29,12 +30,10 @@ def go_back(step: Step) -> None:
         objects.put(step.source, "deployments", manifest, plan.namespace)
         there = step.of(step.source)
     if there is not None and _reached(step, SHIFTING):
-        if int(there["spec"].get("replicas", 1)) < step.want:
-            objects.scale(step.source, there, step.want)
-        _wait_until_whole(step)
+        make_whole(step)
     if plan.route and step.world.route and _reached(step, HEALTHY):
         step.world.route(plan.route, 0)
-    remove_made(step.target, plan, step.intent_id)
+    remove_made(step.target, plan, step.maker)
     there = step.of(step.source)
     if there is not None and objects.fence_of(there).get("intent") == step.intent_id:
         objects.set_fence(step.source, there, None)
@@ -45,8 +44,16 @@ def _reached(step: Step, stage: str) -> bool:
     return STAGES.index(step.about["stage"]) >= STAGES.index(stage)
 
 
-def _wait_until_whole(step: Step) -> None:
-    ready = 0
+def make_whole(step: Step) -> None:
+    """Give the source the pods that are wanted, and wait until they are Ready; nothing where it was removed.
+
+    Raises
+    ------
+    TimedOut: they are not.
+    """
+    there, ready = step.of(step.source), 0
+    if there is not None and int(there["spec"].get("replicas", 1)) < step.want:
+        objects.scale(step.source, there, step.want)
     for _ in step.world.looks(step.world.pace.patience_s):
         there = step.of(step.source)
         ready = objects.ready(there)
@@ -57,11 +64,17 @@ def _wait_until_whole(step: Step) -> None:
 
 
 def remove_made(api: KubernetesApi, plan: MovePlan, intent_id: str) -> None:
-    """Remove all that a move made in the target; nothing that was there before it."""
+    """Remove all that a move made in the target; nothing that was there before it, or that others there need by now."""
     for resource, each in reversed(plan.closure):
         if resource in LATE:
             objects.remove_ours(api, resource, each["metadata"]["name"], plan.namespace, intent_id)
     for name in (plan.name, objects.hold_name(plan)):
         objects.remove_ours(api, "deployments", name, plan.namespace, intent_id)
-    for resource, each in reversed(plan.closure):
-        objects.remove_ours(api, resource, each["metadata"]["name"], plan.namespace, intent_id)
+    made = [
+        (resource, each["metadata"]["name"]) for resource, each in reversed(plan.closure)
+        if objects.made_by(api, resource, each["metadata"]["name"], plan.namespace, intent_id)
+    ]  # fmt: skip
+    free = unneeded(api, plan) if made else set()
+    for resource, name in made:
+        if (resource, name) in free:
+            objects.remove_ours(api, resource, name, plan.namespace, intent_id)

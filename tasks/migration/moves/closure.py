@@ -12,6 +12,7 @@ from blocks.kubernetes import KubernetesApi
 Object = dict[str, Any]
 
 STATELESS = "continuum.io/stateless"  # annotation: what its volumes claims hold need not go along
+MOVED_FROM = "continuum.io/moved-from"  # annotation of a copy that stands alone, or is about to: whence, by which move
 MOVED_BY = "continuum.io/moved-by"  # label of everything that a move makes, with the id of its intent
 EARLY = ("serviceaccounts", "configmaps", "secrets", "networkpolicies", "services", "poddisruptionbudgets")
 LATE = ("horizontalpodautoscalers",)  # an autoscaler without load would shrink what is to take the load
@@ -19,7 +20,7 @@ LATE = ("horizontalpodautoscalers",)  # an autoscaler without load would shrink 
 _SERVER_FIELDS = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink",
                   "ownerReferences", "deletionTimestamp", "deletionGracePeriodSeconds")  # fmt: skip
 _SERVER_ANNOTATIONS = ("deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration",
-                       "continuum.io/move")  # fmt: skip
+                       "continuum.io/move", MOVED_FROM)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def closure_of(api: KubernetesApi, deployment: Mapping[str, Any]) -> Closure:
                       fix=f"annotate it {STATELESS}: 'true' if that data need not go along")  # fmt: skip
     found: list[tuple[str, Object]] = []
     absent: list[str] = []
-    for resource, name, optional in sorted(set(_named(spec))):
+    for resource, name, optional in sorted(set(named_by(spec))):
         try:
             found.append((resource, bare(api.get(resource, name, namespace))))
         except NotFound:
@@ -60,7 +61,7 @@ def closure_of(api: KubernetesApi, deployment: Mapping[str, Any]) -> Closure:
     labels = template["metadata"].get("labels") or {}
     for resource in ("services", "poddisruptionbudgets", "networkpolicies", "horizontalpodautoscalers"):
         for each in api.list(resource, namespace):
-            if _belongs(resource, each, deployment["metadata"]["name"], labels):
+            if belongs(resource, each, deployment["metadata"]["name"], labels):
                 found.append((resource, bare(each | {"kind": _KINDS[resource], "apiVersion": _VERSIONS[resource]})))
     return Closure(tuple(found), tuple(absent))
 
@@ -90,7 +91,7 @@ def bare(found: Mapping[str, Any]) -> Object:
     return kept
 
 
-def _named(spec: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
+def named_by(spec: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     """(resource, name, whether the pods start without it) of what a pod template names."""
     if account := spec.get("serviceAccountName"):
         yield "serviceaccounts", account, False
@@ -123,8 +124,8 @@ def _of_container(container: Mapping[str, Any]) -> Iterator[tuple[str, str, bool
                 yield resource, name, bool(reference[key].get("optional"))
 
 
-def _belongs(resource: str, each: Mapping[str, Any], name: str, labels: Mapping[str, str]) -> bool:
-    """Whether a Service, budget, policy or autoscaler is about the workload's pods."""
+def belongs(resource: str, each: Mapping[str, Any], name: str, labels: Mapping[str, str]) -> bool:
+    """Whether a Service, budget, policy or autoscaler is about the pods of a workload of that name and those labels."""
     spec = each.get("spec") or {}
     if resource == "horizontalpodautoscalers":
         target = spec.get("scaleTargetRef") or {}

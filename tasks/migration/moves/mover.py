@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from blocks.errors import Conflict, ContinuumError, NotFound, Refused, StoreUnavailable, Throttled, Unreachable
 from blocks.store.journal import Journal
 from blocks.store.tables import UNFINISHED, Intent, State
 from tasks.migration.moves import objects
-from tasks.migration.moves.back import go_back, remove_made
+from tasks.migration.moves.back import go_back, make_whole, remove_made
 from tasks.migration.moves.plan import MovePlan
 from tasks.migration.moves.stages import DRAINED, PLANNED, REMOVED, SHIFTING
 from tasks.migration.moves.steps import FORWARD, Step, TurnedRound, World, lease_name
@@ -48,8 +48,9 @@ class Mover:
         """
         self._refuse_frozen(plan)
         back = {"move": plan.payload()["move"] | {"source": plan.target, "target": plan.source}}
+        told = {"fleet": fleet, "pace": asdict(self.world.pace)}
         intent = self.journal.plan(
-            decision_id, plan.subject, KIND, do=plan.payload() | {"fleet": fleet}, undo=back | {"fleet": fleet},
+            decision_id, plan.subject, KIND, do=plan.payload() | told, undo=back | told,
             planned_against={"digest": plan.digest}, key=key,
         )  # fmt: skip
         return self.journal.start(intent) if intent.state == State.PLANNED else intent
@@ -91,6 +92,7 @@ class Mover:
         intent = self.journal.proceed(intent)
         self._refuse_frozen(plan)
         step = Step(self.world, plan, intent.id, about)
+        self._patiently(step.see_how_far)
         if about["back"]:
             self._patiently(lambda: go_back(step))
             return self.journal.undone(intent, about["back"])
@@ -103,6 +105,7 @@ class Mover:
             return self.journal.note(intent, about | {"back": str(error)}, f"goes back: {error}")
         if reached == _DONE:
             said = f"{step.want} pods are Ready in {plan.target}, none is left in {plan.source}"
+            said += f"; there stays {', '.join(about['kept'])}" if about["kept"] else ""
             return self.journal.done(intent, said)
         words = f"{reached}, {about['weight']} % of the requests" if reached == SHIFTING else reached
         return self.journal.note(intent, about | {"stage": reached}, words)
@@ -155,7 +158,12 @@ class Mover:
             known = None
         if known is not None and known.state in UNFINISHED:
             raise TurnedRound(f"move {stranger[:8]} holds it", where=step.plan.subject, fix="wait for it, or undo it")
-        remove_made(self.world.clusters(str(fence["target"])), step.plan, stranger)
+        there = self.world.clusters(str(fence["target"]))
+        copy = step.of(there)
+        if copy is not None and objects.is_ours(copy, stranger):  # it may be all that serves
+            step.about["want"] = max(step.want, int(copy["spec"].get("replicas", 1)))
+            make_whole(step)
+        remove_made(there, step.plan, stranger)
 
     def _refuse_frozen(self, plan: MovePlan) -> None:
         place = f"{plan.target}/{plan.namespace}/{plan.name}"

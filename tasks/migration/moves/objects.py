@@ -11,7 +11,7 @@ from blocks.errors import Conflict, NotFound, Refused
 from blocks.fleet_values import to_bytes, to_cores
 from blocks.kubernetes import MANAGED_BY, OURS, KubernetesApi
 from blocks.kubernetes.connection import path_of
-from tasks.migration.moves.closure import MOVED_BY, Object
+from tasks.migration.moves.closure import MOVED_BY, MOVED_FROM, Object
 from tasks.migration.moves.plan import MovePlan
 
 FENCE = "continuum.io/move"  # annotation of the source: which move holds it, with the token of its Lease
@@ -33,7 +33,16 @@ def is_ours(each: Mapping[str, Any], intent_id: str) -> bool:
 
 def fence_of(deployment: Mapping[str, Any]) -> dict[str, Any]:
     """Which move holds a workload: `token`, `intent`, `target`; empty where none does."""
-    text = (deployment["metadata"].get("annotations") or {}).get(FENCE)
+    return _told(deployment, FENCE)
+
+
+def origin_of(copy: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Whence, and by which move, a copy has come that stands alone or is about to: `cluster`, `intent`; else empty."""
+    return _told(copy, MOVED_FROM) if copy is not None else {}
+
+
+def _told(deployment: Mapping[str, Any], annotation: str) -> dict[str, Any]:
+    text = (deployment["metadata"].get("annotations") or {}).get(annotation)
     try:
         told = json.loads(text) if text else {}
     except ValueError:
@@ -48,8 +57,23 @@ def set_fence(api: KubernetesApi, deployment: Object, fence: Mapping[str, Any] |
     ------
     Conflict: somebody wrote the workload since it was read.
     """
+    _mark(api, deployment, FENCE, fence)
+
+
+def set_origin(api: KubernetesApi, copy: Object, origin: Mapping[str, Any]) -> None:
+    """Mark a copy before its source loses its pods: a store that was put back to an older day can see what was done.
+
+    Raises
+    ------
+    Conflict: somebody wrote the copy since it was read.
+    """
+    if origin_of(copy) != origin:
+        _mark(api, copy, MOVED_FROM, origin)
+
+
+def _mark(api: KubernetesApi, deployment: Object, annotation: str, told: Mapping[str, Any] | None) -> None:
     metadata = deployment["metadata"]
-    body = {"metadata": {"annotations": {FENCE: json.dumps(dict(fence), sort_keys=True) if fence else None}}}
+    body = {"metadata": {"annotations": {annotation: json.dumps(dict(told), sort_keys=True) if told else None}}}
     api.patch(
         "deployments", metadata["name"], body, metadata["namespace"], resource_version=metadata["resourceVersion"]
     )
@@ -97,13 +121,17 @@ def put(api: KubernetesApi, resource: str, wanted: Object, namespace: str, inten
         api.create_with_namespace(resource, body, namespace)
     except Conflict:
         there = api.get(resource, wanted["metadata"]["name"], namespace)
-        if not is_ours(there, intent_id) and not _says(there, wanted):
+        if not is_ours(there, intent_id) and not says(there, wanted):
             name = f"{wanted['kind']} {namespace}/{wanted['metadata']['name']}"
             raise Refused(f"there is another {name}", where=f"cluster {api.name}", fix="rename one of them") from None
 
 
-def _says(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether an object holds all that another one says; what a server fills in may be more."""
+def says(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether an object holds all that another one says; what a server fills in may be more.
+
+    >>> says({"metadata": {}, "spec": {"a": 1, "b": 2}}, {"metadata": {"name": "x"}, "spec": {"a": 1}})
+    True
+    """
     said = {key: value for key, value in wanted.items() if key not in ("metadata", "apiVersion", "kind")}
     return _holds(there, said)
 
@@ -117,10 +145,15 @@ def _holds(there: Any, wanted: Any) -> bool:
     return bool(there == wanted)
 
 
+def made_by(api: KubernetesApi, resource: str, name: str, namespace: str, intent_id: str) -> bool:
+    """Whether there is an object of that name that this very move made."""
+    there = found(api, resource, name, namespace)
+    return there is not None and is_ours(there, intent_id)
+
+
 def remove_ours(api: KubernetesApi, resource: str, name: str, namespace: str, intent_id: str) -> None:
     """Remove an object if this move made it."""
-    there = found(api, resource, name, namespace)
-    if there is not None and is_ours(there, intent_id):
+    if made_by(api, resource, name, namespace, intent_id):
         api.delete_at(path_of(resource, namespace=namespace), name)
 
 

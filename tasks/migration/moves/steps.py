@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from blocks.errors import Conflict, Refused
+from blocks.errors import Conflict, Refused, Unreachable
 from blocks.kubernetes import KubernetesApi
-from blocks.kubernetes.connection import path_of
 from tasks.migration.moves import objects
 from tasks.migration.moves.closure import EARLY, LATE, Object
+from tasks.migration.moves.leftovers import clear_source
 from tasks.migration.moves.plan import MovePlan, Route, digest_of
 from tasks.migration.moves.stages import DRAINED, HEALTHY, PLANNED, REMOVED, RESERVED, SHIFTING, STARTED, next_weight
 
@@ -31,7 +31,8 @@ class Pace:
     Attributes
     ----------
     patience_s: for pods to be Ready, or gone. away_s: for an API that does not answer.
-    soak_s: that the copy must stay Ready before it gets requests. check_s: between two shares of the requests.
+    soak_s: that the copy must stay Ready before it gets requests, and once more when the source is gone.
+    check_s: between two shares of the requests.
     """
 
     patience_s: float = 600.0
@@ -126,9 +127,25 @@ class Step:
         TurnedRound: it is not there, or somebody else's.
         """
         there = self.of(self.target)
-        if there is None or not objects.is_ours(there, self.intent_id):
+        if there is None or not objects.is_ours(there, self.maker):
             raise TurnedRound("the copy was removed or replaced by somebody else", where=self.place)
         return there
+
+    @property
+    def maker(self) -> str:
+        """The move that made the copy: this one, or one that this store has forgotten."""
+        return str(self.about.get("maker") or self.intent_id)
+
+    def see_how_far(self) -> None:
+        """Go by the world where it is further than the journal remembers: its store was put back to an older day."""
+        origin = objects.origin_of(self.of(self.target)) if self.about["stage"] not in (DRAINED, REMOVED) else {}
+        if origin.get("cluster") != self.plan.source:
+            return
+        there = self.of(self.source)
+        if there is None:
+            self.about |= {"stage": REMOVED, "weight": 100, "maker": origin["intent"]}
+        elif origin["intent"] == self.intent_id and not int(there["spec"].get("replicas", 1)):
+            self.about |= {"stage": SHIFTING, "weight": 100}
 
     @property
     def place(self) -> str:
@@ -149,6 +166,21 @@ class Step:
             self._until_ready()
         if said := self.world.check(self.plan):
             raise TurnedRound(f"it does not serve as it should: {said}", where=self.place)
+
+    def lasts(self) -> None:
+        """See that the copy stays so for the soak; a pod that starts anew begins it anew, while patience lasts.
+
+        Raises
+        ------
+        TurnedRound: it does not.
+        """
+        until = self.world.clock() + self.world.pace.patience_s
+        while True:
+            self.holds()
+            if all(objects.ready(self.copy()) >= self.want for _ in self.world.looks(self.world.pace.soak_s)):
+                return
+            if self.world.clock() >= until:
+                raise TurnedRound("its pods do not stay Ready", where=self.place, fix="see their events")
 
     def _until_ready(self) -> None:
         ready = 0
@@ -223,10 +255,12 @@ def _shift_or_drain(step: Step) -> str:
 def _drain(step: Step) -> str:
     """The source's pods go, now that the copy has the requests; its budget is kept by the copy's pods."""
     there = step.source_as_planned()
+    _closure_as_planned(step)
     for resource, each in step.plan.closure:
         if resource in LATE:
             objects.put(step.target, resource, each, step.plan.namespace, step.intent_id)
     step.holds()
+    objects.set_origin(step.target, step.copy(), {"cluster": step.plan.source, "intent": step.intent_id})
     if int(there["spec"].get("replicas", 1)) > 0:
         objects.scale(step.source, there, 0)
     for _ in step.world.looks(step.world.pace.patience_s):
@@ -236,6 +270,20 @@ def _drain(step: Step) -> str:
     raise TurnedRound("the source's pods do not end", where=step.plan.subject, fix="see their grace periods")
 
 
+def _closure_as_planned(step: Step) -> None:
+    """See that what moved along is still what the source has: the target's pods would have the old.
+
+    Raises
+    ------
+    TurnedRound: somebody edited or removed a part of it.
+    """
+    for resource, each in step.plan.closure:
+        there = objects.found(step.source, resource, each["metadata"]["name"], step.plan.namespace)
+        if there is None or not objects.says(there, each):
+            what = f"{each['kind']} {each['metadata']['name']} was {'removed' if there is None else 'edited'}"
+            raise TurnedRound(f"{what} by somebody else", where=step.plan.subject, fix="plan it anew")
+
+
 def _remove(step: Step) -> str:
     step.holds()
     there = step.of(step.source)
@@ -243,15 +291,16 @@ def _remove(step: Step) -> str:
         if digest_of(there) != step.plan.digest or int(there["spec"].get("replicas", 1)) > 0:
             raise TurnedRound("the workload was edited by somebody else", where=step.plan.subject, fix="plan it anew")
         objects.delete(step.source, there)
-    for resource, each in step.plan.closure:  # what was about this workload alone
-        if resource in (*LATE, "poddisruptionbudgets"):
-            step.source.delete_at(path_of(resource, namespace=step.plan.namespace), each["metadata"]["name"])
     return REMOVED
 
 
 def _conclude(step: Step) -> str:
-    """A last look at what is left alone now."""
-    step.holds()
+    """What stands alone now has to last as long as it had to before; then what only the source needed goes."""
+    step.lasts()
+    try:
+        step.about["kept"] = clear_source(step.source, step.target, step.plan)
+    except Conflict as error:  # no reason to go back: the next look settles it
+        raise Unreachable(f"what moved along is being written: {error.what}", where=step.plan.subject) from None
     give_back_lease(step)
     return "done"
 

@@ -6,16 +6,13 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
-from blocks.aws import aws_client
 from blocks.caches import is_hit, unwarmable
 from blocks.caches.over_http import HttpCache
-from blocks.caches.stores import Redis, S3Bucket, StoreSite
-from blocks.errors import InvalidInput, NotConfigured, OperationFailed, Refused, Unreachable
-from blocks.fleet import CloudAccess
+from blocks.caches.stores import Redis, StoreSite
+from blocks.errors import InvalidInput, NotConfigured, Refused, Unreachable
 
 
 class Server:
@@ -132,24 +129,6 @@ def test_bad_urls_and_kinds_are_refused() -> None:
         HttpCache("edge", "nginx", "ftp://h")
 
 
-def test_a_bucket_is_filled_from_the_origin_and_asked_by_head(server: Server) -> None:
-    server.bodies |= {"/a.mp4": b"film", "/mine": b"secret"}
-    server.headers["/mine"] = {"Cache-Control": "private"}
-    access = CloudAccess(endpoint_url=server.url, region="eu-central-1")
-    bucket = S3Bucket(aws_client("s3", access, "here"), "edge")
-
-    async def go() -> list[Any]:
-        site = StoreSite("munich", bucket, server.url)
-        told = [await site.probe("/a.mp4"), (await site.fetch("/a.mp4", 60)).size, await site.probe("/a.mp4")]
-        told += [(await site.fetch("/mine", 60)).unwarmable, await site.probe("/mine")]
-        await site.purge("/a.mp4")
-        told.append(await site.probe("/a.mp4"))
-        await site.close()
-        return told
-
-    assert asyncio.run(go()) == [False, 4, True, "Cache-Control: private", False, False]
-
-
 def test_what_is_too_large_for_a_shelf_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     server.bodies["/a"] = b"film"
     monkeypatch.setattr("blocks.caches.stores.MOST_BYTES", 3)
@@ -165,48 +144,3 @@ def test_what_is_too_large_for_a_shelf_is_refused(server: Server, monkeypatch: p
             await site.close()
 
     asyncio.run(go())
-
-
-async def redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: dict[bytes, bytes]) -> None:
-    """As much of Redis as is asked here; it is full from the third key on."""
-    while head := await reader.readline():
-        words = []
-        for _ in range(int(head[1:])):
-            size = int((await reader.readline())[1:])
-            words.append((await reader.readexactly(size + 2))[:-2])
-        match words:
-            case [b"EXISTS", key]:
-                answer = b":%d" % (key in kept)
-            case [b"DEL", key]:
-                answer = b":%d" % (kept.pop(key, None) is not None)
-            case [b"SET", key, body, b"EX", _] if len(kept) < 2:
-                kept[key] = body
-                answer = b"+OK"
-            case _:
-                answer = b"-OOM command not allowed when used memory > 'maxmemory'."
-        writer.write(answer + b"\r\n")
-        await writer.drain()
-    writer.close()
-
-
-def test_redis_keeps_bodies_whatever_bytes_they_hold_and_says_when_it_is_full(server: Server) -> None:
-    server.bodies |= {"/a": b"\r\n$5\r\n\0", "/b": b"", "/c": b"c"}
-
-    async def go() -> dict[bytes, bytes]:
-        kept: dict[bytes, bytes] = {}
-        listening = await asyncio.start_server(lambda reader, writer: redis(reader, writer, kept), "127.0.0.1", 0)
-        site = StoreSite(
-            "munich", Redis("127.0.0.1", listening.sockets[0].getsockname()[1]), server.url, prefix="edge:"
-        )
-        assert not await site.probe("/a")
-        await site.fetch("/a", 60)
-        await site.fetch("/b", 60)
-        assert await site.probe("/a")
-        with pytest.raises(OperationFailed, match="OOM"):
-            await site.fetch("/c", 60)
-        await site.purge("/b")
-        await site.close()
-        listening.close()
-        return kept
-
-    assert asyncio.run(go()) == {b"edge:/a": b"\r\n$5\r\n\0"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,21 @@ def test_a_site_whose_plan_does_not_win_is_named_and_not_filled(tmp_path: Path) 
     assert "b" in document("replay", "cache", path, "--budget", "100B")["sites_refused"]
 
 
+def test_new_objects_of_a_catalogue_are_planned_as_their_kin_were_asked_for(log: Path, tmp_path: Path) -> None:
+    rows = [line.split(",") for line in log.read_text().splitlines()[1:]]
+    first = {name: int(at) for at, _, name, _ in reversed(rows)}
+    end = int(rows[-1][0])
+    lines = [f"{name},100,{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S},{'films' if at else ''}"
+             for name, at in first.items()]  # fmt: skip
+    lines.append(f"/new/film,100,{datetime.fromtimestamp(end - 60, UTC):%Y-%m-%dT%H:%M:%S},films")
+    (tmp_path / "catalogue.csv").write_text("object,bytes,published,tags\n" + "\n".join(lines))
+    words = ("cache", "plan", log, "--budget", "20kB", "--no-gate", "--catalogue", tmp_path / "catalogue.csv")
+    found = [row for row in document(*words)["plan"] if row["object"] == "/new/film"]
+    assert found
+    assert {row["why"] for row in found} == {"new: as its kin were asked for at that age"}
+    assert run(*words[:-1], log).exit_code == 1
+
+
 def test_garbage_lines_are_counted_and_stdout_stays_json(log: Path, tmp_path: Path) -> None:
     dirty = tmp_path / "dirty.csv"
     dirty.write_text(log.read_text() + "garbage\n")
@@ -129,6 +145,7 @@ def test_bad_words_are_one_line(log: Path, words: list[str], told: str) -> None:
         ("name\na\n", "no column `site`"),
         ("site\na\na\n", ":3: site is `a` a second time"),
         ("site,pins\na,perhaps\n", ":2: pins is `perhaps`"),
+        ("site,policy\na,fifo\n", ":2: policy is `fifo`"),
         ("site,budget\na,-1\n", ":2: `-1` is no budget"),
         ("site,ttl\ns0,1h\n", "site s0: it keeps objects 3600 s, less than the horizon of 14400 s"),
     ],

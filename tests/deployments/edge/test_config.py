@@ -7,25 +7,28 @@ from pathlib import Path
 import pytest
 
 from blocks.errors import ContinuumError
+from blocks.models import public_pem
 from deployments.edge.config import read_config
-from tests.deployments.edge.small_hub import TRUSTED
+from tests.deployments.edge.small_hub import KEY
 
-GOOD = f"""
+GOOD = """
 edge = "berlin-1"
 state = "state"
 [hub]
 url = "https://hub.example"
 token_file = "token"
 [models]
-trusted_keys = ["{TRUSTED}"]
+trusted_keys = ["hub.pem"]
 """
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path):
+    (tmp_path / "hub.pem").write_text(public_pem(KEY))
     (tmp_path / "edge.toml").write_text(GOOD)
     config = read_config(tmp_path / "edge.toml")
     assert config.state == tmp_path / "state"
     assert config.hub.token_file == str(tmp_path / "token")
+    assert [key.public_bytes_raw() for key in config.trusted()] == [KEY.public_key().public_bytes_raw()]
     assert config.serve.host == "127.0.0.1"
 
 
@@ -43,9 +46,10 @@ def test_paths_are_relative_to_the_file(tmp_path: Path):
         ("https://hub.example", "http://hub.example", "plain http"),
         ("https://hub.example", "ftp://hub.example", "malformed"),
         ('token_file = "token"', "", "no token"),
-        (f'"{TRUSTED}"', '"c2hvcnQ="', "no key"),
-        (f'["{TRUSTED}"]', "[]", "no trusted key"),
-        (f'["{TRUSTED}"]', "3", "no list"),
+        ('"hub.pem"', '"token"', "no Ed25519 public key"),
+        ('"hub.pem"', '"none.pem"', "no Ed25519 public key"),
+        ('["hub.pem"]', "[]", "no trusted key"),
+        ('["hub.pem"]', "3", "no list"),
         ("[models]", '[serve]\nhost = "0.0.0.0"\n[models]', "open to others"),
         ("[models]", "[serve\n[models]", "no TOML"),
         ("[hub]", "serve = 3\n[hub]", "no table"),
@@ -53,8 +57,10 @@ def test_paths_are_relative_to_the_file(tmp_path: Path):
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, old, new, said):
     assert old in GOOD
+    (tmp_path / "hub.pem").write_text(public_pem(KEY))
+    (tmp_path / "token").write_text("secret")
     (tmp_path / "edge.toml").write_text(GOOD.replace(old, new))
     with pytest.raises(ContinuumError, match=said) as caught:
         read_config(tmp_path / "edge.toml")
-    assert "edge.toml" in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
     assert "To mend it" in str(caught.value)

@@ -17,6 +17,7 @@ import pytest
 
 from blocks.inference import InferenceEndpoint, client
 from tasks.federation.decide.models import Shape
+from tasks.federation.decide.wire import model_bytes
 from tests.deployments.edge.small_hub import configuration, sha256
 
 pytest.importorskip("onnxruntime")
@@ -91,7 +92,7 @@ def test_an_edge_is_small_survives_kills_and_works_cut_off(hub, run, tmp_path):
     assert edge.endpoint.infer("digits", rows)["label"].tolist() == [0]
 
     shape = Shape(4, 2)
-    blob = f"continuum.model/1 {shape.features} {shape.hidden} {shape.classes}\n".encode() + bytes(4 * shape.size)
+    blob = model_bytes(shape, np.zeros(shape.size, np.float32))
     hub.blobs[sha256(blob)] = blob
     how = {"seed": 7, "epochs": 2, "batch": 8, "lr": 0.2, "kind": "softmax", "deadline": "2100-01-01T00:00:00+00:00"}
     hub.desired["round"] = {"id": "r1", "model": "m", "base": f"sha256:{sha256(blob)}", **how}
@@ -102,6 +103,24 @@ def test_an_edge_is_small_survives_kills_and_works_cut_off(hub, run, tmp_path):
     until(lambda: hub.updates)
     assert list(hub.updates) == [("r1", "edge-1")]
     assert edge.end(signal.SIGTERM) == 0
+
+
+def test_nothing_heavy_is_imported_and_onnxruntime_only_with_a_model():
+    code = "import sys, deployments.edge.agent, deployments.edge.__main__; print(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert {"numpy", "cryptography"} <= loaded
+    assert not loaded & {
+        "onnxruntime",
+        "prefect",
+        "pydantic",
+        "pandas",
+        "scipy",
+        "sklearn",
+        "requests",
+        "httpx",
+        "rich",
+    }
 
 
 def test_a_start_that_cannot_be_is_one_line_and_exit_1(tmp_path):

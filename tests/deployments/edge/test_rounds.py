@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,8 +13,11 @@ from blocks.errors import ContinuumError, InvalidInput
 from deployments.edge.rounds import LocalData, Scaling, read_round, read_rows, seed_of, take_part
 from tasks.federation.decide.models import Shape, first_model
 from tasks.federation.decide.training import Training, train
-from tasks.federation.decide.updates import Call, Packed, Update, unpack, why_refused
-from tests.deployments.edge.small_hub import sha256
+from tasks.federation.decide.updates import Call, Update, pack, unpack, why_refused
+from tasks.federation.decide.wire import model_bytes, read_update
+from tests.deployments.edge.small_hub import killed_at, sha256
+
+STEPS = frozenset({"execute", "executemany", "write", "sendall"})
 
 DRAW = np.random.default_rng(3)
 ROWS = DRAW.normal(size=(40, 4)).astype(np.float32)
@@ -22,23 +25,10 @@ LABELS = (ROWS[:, 0] > 0).astype(np.int64)
 DATA = LocalData(ROWS, LABELS)
 
 
-def blob_of(shape: Shape, vector: np.ndarray) -> bytes:
-    return (
-        f"continuum.model/1 {shape.features} {shape.hidden} {shape.classes}\n".encode() + vector.astype("<f4").tobytes()
-    )
-
-
 def asked_for(shape: Shape, blob: bytes, ahead_s: float = 60.0, **odd) -> dict:
     deadline = (datetime.now(UTC) + timedelta(seconds=ahead_s)).isoformat()
     return {"id": "r1", "model": "m", "base": f"sha256:{sha256(blob)}", "seed": 7, "deadline": deadline, "epochs": 2,
             "batch": 8, "lr": 0.2, "kind": "mlp" if shape.hidden else "softmax", **odd}  # fmt: skip
-
-
-def read_update(body: bytes, shape: Shape) -> tuple[dict, np.ndarray]:
-    head, _, raw = body.partition(b"\n")
-    said = json.loads(head)
-    scales = np.array([each["scale"] for each in said["tensors"]], np.float32)
-    return said, unpack(shape, Packed(scales, np.frombuffer(raw, np.int8)))
 
 
 @pytest.fixture
@@ -49,7 +39,7 @@ def ready(hub, started, tmp_path: Path):
 
     def start(**odd):
         shape = Shape(4, 2)
-        blob = blob_of(shape, first_model(shape, 0))
+        blob = model_bytes(shape, first_model(shape, 0))
         hub.blobs[sha256(blob)] = blob
         hub.desired["round"] = asked_for(shape, blob, **odd)
         agent = started(more='[training]\nrows = "rows.npz"')
@@ -62,42 +52,27 @@ def ready(hub, started, tmp_path: Path):
 @pytest.mark.parametrize("shape", [Shape(4, 2), Shape(4, 2, 6)])
 def test_an_update_is_what_the_simulation_would_train_within_a_step_of_int8(shape):
     base = first_model(shape, 5)
-    blob = blob_of(shape, base)
+    blob = model_bytes(shape, base)
     asked = read_round(asked_for(shape, blob))
-    said, delta = read_update(take_part("edge-1", asked, blob, DATA), shape)
+    sent = read_update(take_part("edge-1", asked, blob, DATA), shape)
     want = train(shape, base, ROWS, LABELS, Training(2, 0.2, 8), seed_of("edge-1", asked)) - base
-    scales = [each["scale"] for each in said["tensors"]]
-    assert np.abs(delta - want).max() <= max(scales) / 2 * 1.001
+    assert np.array_equal(sent.delta, unpack(shape, pack(shape, want)))
     assert np.abs(want).max() > 0.01
-    assert (said["round"], said["edge"], said["base"], said["samples"]) == (
-        "r1",
-        "edge-1",
-        f"sha256:{sha256(blob)}",
-        40,
-    )
-    assert [each["shape"] for each in said["tensors"]] == [
-        size for inputs, outputs in shape.layers for size in ([inputs, outputs], [outputs])
-    ]
-    assert said["metrics"]["loss"] < said["metrics"]["loss_before"]
-
-
-def test_the_base_on_the_wire_has_the_digest_that_the_models_have():
-    shape = Shape(4, 3, 5)
-    vector = first_model(shape, 1)
-    assert sha256(blob_of(shape, vector)) == shape.digest(vector)
+    assert (sent.round, sent.edge, sent.base, sent.samples) == ("r1", "edge-1", f"sha256:{sha256(blob)}", 40)
+    assert sent.metrics["loss"] < sent.metrics["loss_before"]
 
 
 def test_an_update_passes_the_checks_of_the_round():
     shape = Shape(4, 2)
-    blob = blob_of(shape, first_model(shape, 0))
-    said, delta = read_update(take_part("edge-1", read_round(asked_for(shape, blob)), blob, DATA), shape)
-    update = Update(3, 1, said["base"], said["samples"], delta)
+    blob = model_bytes(shape, first_model(shape, 0))
+    sent = read_update(take_part("edge-1", read_round(asked_for(shape, blob)), blob, DATA), shape)
+    update = Update(3, 1, sent.base, sent.samples, sent.delta)
     assert why_refused(update, Call(1, f"sha256:{sha256(blob)}", (3,), shape.size), ()) == ""
 
 
 def test_the_same_round_gives_the_same_bytes_and_another_edge_others():
     shape = Shape(4, 2)
-    blob = blob_of(shape, first_model(shape, 0))
+    blob = model_bytes(shape, first_model(shape, 0))
     asked = read_round(asked_for(shape, blob))
     assert take_part("a", asked, blob, DATA) == take_part("a", asked, blob, DATA)
     assert (
@@ -117,7 +92,7 @@ def test_an_agent_trains_once_and_sends_once(hub, ready):
     body = hub.updates["r1", "edge-1"]
     agent.train(connection)
     assert [line for line in hub.asked if line.startswith("PUT")] == ["PUT /v1/rounds/r1/updates/edge-1"]
-    assert read_update(body, Shape(4, 2))[0]["samples"] == 40
+    assert read_update(body, Shape(4, 2)).samples == 40
     assert agent.outbox.batch()[-1]["body"] == {"round": "r1", "accepted": True, "reason": ""}
 
 
@@ -133,6 +108,34 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_bytes_after_a_restart(hu
     puts = [line for line in hub.asked if line.startswith("PUT")]
     assert len(puts) == 2
     assert agent.outbox.batch()[-1]["body"]["accepted"] is True
+
+
+def test_killed_at_every_step_of_a_round_the_hub_gets_one_update_and_is_told_once(hub, ready, started, tmp_path):
+    """Every write, statement and request is a step; each kill begins from the same disk."""
+    settings = {"more": '[training]\nrows = "rows.npz"'}
+    before = ready()
+    before.close()
+    state, kept = before.config.state, tmp_path / "kept"
+    shutil.copytree(state, kept)
+    asked = read_round(hub.desired["round"])
+    expected = take_part("edge-1", asked, hub.blobs[asked.base], DATA)
+    step, whole = 0, False
+    while not whole:
+        step += 1
+        shutil.rmtree(state)
+        shutil.copytree(kept, state)
+        hub.updates.clear()
+        agent = started(**settings)
+        agent.converge(agent.hub())
+        whole = not killed_at(step, STEPS, lambda agent=agent: agent.train(agent.hub()))
+        agent = started(**settings)
+        agent.converge(agent.hub())
+        agent.train(agent.hub())
+        assert hub.updates == {("r1", "edge-1"): expected}
+        (told,) = agent.outbox.batch()
+        assert told["body"] == {"round": "r1", "accepted": True, "reason": ""}
+        agent.close()
+    assert step > 15
 
 
 @pytest.mark.parametrize("status", [409, 422])
@@ -156,7 +159,7 @@ def test_after_the_deadline_of_the_hubs_clock_nothing_is_trained(hub, ready):
 
 def test_an_edge_whose_clock_lies_trains_by_the_hubs(hub, ready, started):
     agent = ready()
-    agent._now_s = lambda: 0.0
+    agent._now_s = lambda: 4e9  # decades ahead: by it every round is over
     agent._etag = ""
     agent.converge(agent.hub())
     agent.train(agent.hub())
@@ -176,7 +179,8 @@ def test_a_round_that_does_not_fit_the_rows_is_told_once(hub, ready):
     agent = ready(scaling={"middle": [0.0], "spread": [1.0], "farthest": 5.0})
     agent.train(agent.hub())
     agent.train(agent.hub())
-    assert [item["kind"] for item in agent.outbox.batch()].count("alert") == 1
+    (told,) = agent.outbox.batch()
+    assert "scaling" in told["body"]["reason"]
     assert not hub.updates
 
 
@@ -202,7 +206,7 @@ def test_a_bad_round_does_not_keep_models_out(hub, ready):
     "blob", [b"", b"continuum.model/1 4 0 2\n", b"continuum.model/1 4 3 2\n" + bytes(4 * 23), b"x" * 60]
 )
 def test_a_base_of_another_size_or_kind_is_refused(blob):
-    with pytest.raises(InvalidInput, match="base of round"):
+    with pytest.raises(InvalidInput, match="model"):
         take_part("e", read_round(asked_for(Shape(4, 2), blob)), blob, DATA)
 
 

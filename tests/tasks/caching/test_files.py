@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from blocks.caches.cloudfront import CloudFront
+from blocks.caches.models import ModelCache
 from blocks.caches.over_http import HttpCache
 from blocks.caches.stores import StoreSite
 from blocks.errors import ContinuumError, InvalidInput
@@ -47,8 +49,9 @@ def test_caches_are_opened_by_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     rows = (
         "site,kind,url,host,origin\na,nginx,http://127.0.0.1:1,www.example,\nb,redis,redis://:${SECRET}@h:1,,http://o\n"
     )
-    caches = open_caches(written(tmp_path, rows + "c,s3,s3://bucket/edge,,http://o\n"))
-    assert [type(caches[name]) for name in "abc"] == [HttpCache, StoreSite, StoreSite]
+    rows += "c,s3,s3://bucket/edge,,http://o\nd,cloudfront,http://fra,d1.cloudfront.net,\ne,models,http://m,,\n"
+    caches = open_caches(written(tmp_path, rows))
+    assert [type(caches[name]) for name in "abcde"] == [HttpCache, StoreSite, StoreSite, CloudFront, ModelCache]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,25 @@ def test_a_full_redis_stops_its_site_and_says_why(origin: Origin, tmp_path: Path
 
 
 @pytest.mark.skipif(found("redis-server") is None, reason="no redis on this machine")
+def test_redis_keeps_bodies_whatever_bytes_they_hold(tmp_path: Path) -> None:
+    daemon = cache_servers.redis(tmp_path / "redis")
+    bodies = {"a": b"\r\n$5\r\n\0", "b": b"", "c": bytes(range(256))}
+
+    async def go() -> list[int | str]:
+        shelf = Redis("127.0.0.1", daemon.port, password="secret")
+        for key, body in bodies.items():
+            await shelf.put(key, body, 60)
+        lengths = [await shelf._ask(b"STRLEN", key.encode()) for key in bodies]
+        await shelf.close()
+        return lengths
+
+    try:
+        assert asyncio.run(go()) == [len(body) for body in bodies.values()]
+    finally:
+        daemon.stop()
+
+
+@pytest.mark.skipif(found("redis-server") is None, reason="no redis on this machine")
 def test_redis_forgets_by_its_own_clock_and_wants_its_password(origin: Origin, tmp_path: Path) -> None:
     daemon = cache_servers.redis(tmp_path / "redis")
 

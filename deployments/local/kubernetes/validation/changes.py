@@ -73,7 +73,7 @@ def _pod(new: Json, old: Json) -> list[Cause]:
     for field in ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds"):
         if field in old["spec"] and (field != "terminationGracePeriodSeconds" or old["spec"][field] < 0):
             mended[field] = old["spec"][field]
-        elif not mended.get(field):
+        elif field not in old["spec"] and not mended.get(field):
             mended.pop(field, None)
     if faults := gates.added(new["spec"], old["spec"]):
         return faults

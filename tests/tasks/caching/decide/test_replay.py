@@ -100,7 +100,9 @@ def test_what_is_still_to_come_changes_nothing_before_it() -> None:
     changed = replace(requests, object=np.concatenate([requests.object[:half], later]))
     found = []
     for each in (requests, changed):
-        play = _Play(each, [30_000_000] * each.sites, "s3fifo", dict(POLICIES), Gate(np.ones(each.sites, bool)))
+        play = _Play(
+            each, [30_000_000] * each.sites, ["s3fifo"] * each.sites, dict(POLICIES), Gate(np.ones(each.sites, bool))
+        )
         popularity, done = Popularity(each, pairs_of(each)), slice(0, 0)
         for begin_s, rows in windows(each, 4 * 3600.0):
             if rows.stop > half:
@@ -113,6 +115,17 @@ def test_what_is_still_to_come_changes_nothing_before_it() -> None:
     assert found[0] == found[1]
 
 
+def test_each_site_is_judged_beside_the_policy_that_it_runs() -> None:
+    requests = sparse(27, SMALL)
+    own = ["lru" if site % 2 else "s3fifo" for site in range(requests.sites)]
+    done = replay(requests, [30_000_000] * requests.sites, 4 * 3600.0, policies=POLICIES,
+                  can_pin=np.ones(requests.sites, bool), own=own)  # fmt: skip
+    for site, policy in enumerate(own):
+        assert done.own.site_hits[site] == done.scores[policy].site_hits[site]
+    mine = np.array([policy == "lru" for policy in own])[requests.site]
+    assert (done.own.was_hit == np.where(mine, done.scores["lru"].was_hit, done.scores["s3fifo"].was_hit)).all()
+
+
 def test_a_log_is_played_the_same_twice() -> None:
     first, second = (played(sparse(25, SMALL)) for _ in range(2))
     assert [score.hits for score in first.scores.values()] == [score.hits for score in second.scores.values()]
@@ -122,7 +135,7 @@ def test_a_log_is_played_the_same_twice() -> None:
 
 def test_a_site_that_is_filled_no_more_gets_back_what_its_own_policy_would_hold() -> None:
     requests = independent(26, requests=6000, sites=1, objects=500, days=2)
-    play = _Play(requests, [20_000_000], "s3fifo", {}, Gate(np.ones(1, bool)))
+    play = _Play(requests, [20_000_000], ["s3fifo"], {}, Gate(np.ones(1, bool)))
     play.in_force[0], play.gate.verdict = PINNED, np.array([REACTIVE])
     for item in requests.object[:2000].tolist():
         play.arms[0][REACTIVE].request(item)

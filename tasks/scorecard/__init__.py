@@ -1,0 +1,1 @@
+"""The fleet's scorecard: what all flows decided, promised and brought, on one page."""
