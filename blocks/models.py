@@ -5,7 +5,6 @@ Layout below `CONTINUUM_MODELS_URL`: blobs/SHA256, manifests/DIGEST.json, update
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -192,6 +191,7 @@ def signing_key() -> Ed25519PrivateKey:
     return found
 
 
-def trusted_key(key: Ed25519PrivateKey) -> str:
-    """What an edge must know to trust our manifests: base64 of the 32 bytes of the public key."""
-    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
+def public_pem(key: Ed25519PrivateKey) -> str:
+    """What an edge must know to trust our manifests, as a PEM file for its `trusted_keys`."""
+    form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    return key.public_key().public_bytes(*form).decode()

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blocks.errors import Unreachable
 from blocks.files import write_atomically
-from blocks.models import Registry, trusted_key
+from blocks.models import Registry, public_pem
 from blocks.settings import home
 from blocks.store import Store
 from blocks.store.edges import NewEdge, add_edges, edges, remove_edge
@@ -67,6 +68,8 @@ def train_and_roll_out(outcome: Outcome, run: Run) -> None:
         stack.enter_context(running_edges(made, workers=2, pause_s=0.1))
         agent = stack.enter_context(_agent(folder / AGENT, url, tokens[AGENT], registry, dataset, world))
         served = json.loads(agent.first_line() or "{}").get("url", "")
+        if not served:
+            raise Unreachable("the edge agent did not start", where=str(folder / AGENT), fix="read its agent.log")
         _until(lambda: all(edge.seen_at for edge in edges(store) if edge.name in tokens))
         asked = FederatedRequest.model_validate(
             {"mode": "act", "model": MODEL, "rounds": ROUNDS, "fraction": 0.5, "deadline_s": 20}
@@ -116,6 +119,7 @@ def _agent(folder: Path, hub: str, token: str, registry: Registry, dataset: Data
     lines = [",".join(f"{cell:g}" for cell in line) for line in table.tolist()]
     write_atomically(folder / "rows.csv", "\n".join([names, *lines]) + "\n")
     write_atomically(folder / "token", token, mode=0o600)
+    write_atomically(folder / "hub.pem", public_pem(registry.key))
     write_atomically(folder / "edge.toml", f"""edge = "{AGENT}"
 state = "state"
 [hub]
@@ -123,7 +127,7 @@ url = "{hub}"
 token_file = "token"
 poll_s = 0.5
 [models]
-trusted_keys = ["{trusted_key(registry.key)}"]
+trusted_keys = ["hub.pem"]
 [training]
 rows = "rows.csv"
 """)  # fmt: skip

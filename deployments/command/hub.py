@@ -163,11 +163,11 @@ def versions(model: Annotated[str | None, typer.Argument()] = None, as_json: Jso
 
 @hub.command("public-key")
 def public_key(as_json: Json = False) -> None:
-    """Print the key for `trusted_keys` of an edge."""
-    from blocks.models import signing_key, trusted_key
+    """Print the key for a file of `trusted_keys` of an edge."""
+    from blocks.models import public_pem, signing_key
 
     with refusals():
-        key = trusted_key(signing_key())
+        key = public_pem(signing_key()).strip()
     _said({"public_key": key}, key, as_json)
 
 

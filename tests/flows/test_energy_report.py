@@ -19,8 +19,9 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture
 def hour_gone(simulation: Simulation, fleet: Fleet) -> None:
-    """The recorder has a whole hour behind it."""
+    """The recorder has a whole hour behind it, and no other one ends while a test looks."""
     simulation.advance(7200)
+    simulation.set_speed(0)
 
 
 @pytest.mark.usefixtures("hour_gone")
