@@ -137,7 +137,7 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
         "functions 100 x 50 x 500, budget spent": lambda: [
             replicated(100, 50, 500, s, 1.5, spent_budget) for s in seeds
         ],
-        "functions 1,000 x 100 x 500": lambda: [replicated(1000, 100, 500, seed, 4.0)],
+        "functions 1,000 x 100 x 500": lambda: [replicated(1000, 100, 500, seed, 2.0)],
     }
     found = {}
     for name, part in parts.items():

@@ -40,7 +40,7 @@ class PlacementPolicy:
     exact_cells: int = 2_000
     time_limit_s: float = 5.0
     passes: int | None = None
-    polish_rounds: int = 4
+    polish_rounds: int = 3
     seed: int = 0
 
 

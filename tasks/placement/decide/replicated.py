@@ -21,9 +21,9 @@ from tasks.placement.decide.replica_plan import IN_PROGRAM, make_plan, program
 from tasks.placement.decide.replica_sets import FULL_SITES, Float, Int, Pool, Replicated, Sets
 
 ROUNDS = 12  # of prices, then new sets at the new prices, at most
-STAYING, ENTERING = 12, 8  # sets of a function that stay in the pool, and that come into it, in each round
+STAYING, ENTERING = 6, 4  # sets of a function that stay in the pool, and that come into it, in each round
 NEAR = 0.05  # share of a function's best value beyond which none come in
-CLOSE = 1e-3  # share of the program's value up to which the bound is as good as it
+CLOSE = 5e-3  # share of the program's value up to which the bound is as good as it
 GUESSES = (0.0, 0.25, 1.0, 4.0, 16.0)  # prices of the budget for the first pool, of what all service is worth
 KEPT = 40  # sets of a function in the first pool
 WITHIN = 0.005  # share of a function's best value in which new sets are looked for
