@@ -55,7 +55,7 @@ def read_score(run: Run, days: int) -> View:
     kept = {each.flow: promises(run.store.measured(each.flow, now() - span))
             for each in flows if each.flow != SCALING}  # fmt: skip
     kept[SCALING] = _scaling_promises(run, as_of - span)
-    health = run.store.scorecards(flow=MONITORING, subject=run.fleet_name, method="health", limit=1000)
+    health = run.store.scorecards(flow=MONITORING, subject=run.fleet_name, method="health", limit=days * 400)
     return View(as_of, flows, {name: each for name, each in kept.items() if each}, _pools(run, as_of - span),
                 [card for card in reversed(health) if card.period_end >= as_of - span],
                 list(findings_before(run)[0]), tuple(trouble))  # fmt: skip
