@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
 from blocks.errors import InvalidInput, NotFound
 from blocks.store import Journal, Store
@@ -47,12 +47,13 @@ def test_a_decision_comes_back_as_it_was_made(store: Store) -> None:
     assert list(store.decision(made.id).content) == ["b", "a"]
 
 
-def test_ten_thousand_decisions_are_recorded_within_a_second_and_a_half(store: Store) -> None:
-    rows = [decision(f"c/{i}", content={"desired": i}, reasons=[{"code": "peak", "cores": 1.5}]) for i in range(10_000)]
-    begin = time.process_time()
+def test_many_decisions_are_recorded_in_few_statements_and_all_read_back(store: Store) -> None:
+    rows = [decision(f"c/{i}", content={"desired": i}, reasons=[{"code": "peak", "cores": 1.5}]) for i in range(2_000)]
+    statements: list[str] = []
+    event.listen(store.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
     store.record_decisions(rows)
-    assert time.process_time() - begin <= 1.5
-    assert len(store.decisions(limit=None)) == 10_000
+    assert len(statements) <= 10
+    assert len(store.decisions(limit=None)) == 2_000
 
 
 def test_recording_the_same_decision_again_leaves_it_as_it_is(store: Store) -> None:
