@@ -22,8 +22,10 @@ ALERTS_BLOCK = "continuum-alerts"  # a notification block of any type, made by a
 OURS = ResourceSpecification.model_validate(
     {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.continuum"}
 )
+STARTED = ("prefect.flow-run.Running", "prefect.flow-run.Retrying")
 ENDED = ("Completed", "Failed", "TimedOut", "Crashed", "Cancelled", "Cancelling", "Suspended", "Paused")
 SILENT = timedelta(minutes=10)  # three of Prefect's heartbeats of three minutes, and a little
+ONCE_MORE = ["1", "2"]  # a run that has crashed so often is started again; after the third time it stays Crashed
 NO_PASS = timedelta(minutes=30)  # six passes of the five-minute schedules
 NEEDS_A_PERSON = (
     ScalingBlinded.name, AnomaliesDetected.name, TrafficDiverted.name, BudgetExceeded.name, HealthDegraded.name,
@@ -32,24 +34,53 @@ NEEDS_A_PERSON = (
 Change = Literal["created", "changed", "unchanged"]
 
 
-def wanted(alerts: UUID | None) -> list[AutomationCore]:
-    """Every automation of this release; those that tell people only where there is a block to tell them through."""
+def wanted(alerts: UUID | None, silent: timedelta = SILENT) -> list[AutomationCore]:
+    """Every automation of this release; those that tell people only where there is a block to tell them through.
+
+    silent: after which a run without heartbeat is taken for dead; a run that was lost before its first, after SILENT.
+    """
+    of_runs = ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*"})
     zombies = AutomationCore(
         name="continuum: runs that died silently",
-        description="A run without a heartbeat for ten minutes is Crashed, so that it holds no concurrency slot.",
+        description="A run without a heartbeat is Crashed, so that it holds no concurrency slot.",
         trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"},
+            after={"prefect.flow-run.heartbeat", *STARTED},
             expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ENDED)},
-            match=ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=OURS, for_each={"prefect.resource.id"}, posture=Posture.Proactive, within=SILENT,
+            match=of_runs, match_related=OURS, for_each={"prefect.resource.id"}, posture=Posture.Proactive,
+            within=silent,
         ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat for ten minutes: its process died")],
+        actions=[ChangeFlowRunState(state=StateType.CRASHED,
+                                    message=f"no heartbeat for {silent.total_seconds():.0f} s: its process died")],
     )  # fmt: skip
+    # The same run again, not a new one: it finds what it decided before, and the journal what it did.
+    again = ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="started again by Continuum")
+    never_started = AutomationCore(
+        name="continuum: runs that were taken and never started",
+        description="A worker took the run and died before it could start it; another worker takes it.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.Submitting", "prefect.flow-run.Pending", "prefect.flow-run.InfrastructurePending"},
+            expect={"prefect.flow-run.AwaitingRetry", *STARTED, *(f"prefect.flow-run.{state}" for state in ENDED)},
+            match=of_runs, match_related=OURS, for_each={"prefect.resource.id"}, posture=Posture.Proactive,
+            within=SILENT,
+        ),
+        actions=[again],
+    )  # fmt: skip
+    crashed = AutomationCore(
+        name="continuum: crashed runs are started again",
+        description="A run whose process died goes on from its journal, in another process; twice at most.",
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Crashed"}, match_related=OURS, posture=Posture.Reactive, threshold=1,
+            match=ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*",
+                                                        "prefect.run-count": ONCE_MORE}),
+        ),
+        actions=[again],
+    )  # fmt: skip
+    always = [zombies, never_started, crashed]
     if alerts is None:
-        return [zombies]
+        return always
     runs = {"prefect.flow-run.Failed", "prefect.flow-run.TimedOut", "prefect.flow-run.Crashed", "prefect.flow-run.Late"}
     return [
-        zombies,
+        *always,
         AutomationCore(
             name="continuum: runs that failed or came late",
             description="Tells people of every run of ours that failed, crashed, or was not started in time.",

@@ -53,7 +53,7 @@ def test_a_pool_of_another_type_is_refused() -> None:
 
 
 def test_an_automation_that_somebody_switched_off_stays_off() -> None:
-    (zombies,) = automations.wanted(None)
+    zombies, *_ = automations.wanted(None)
     with get_client(sync_client=True) as client:
         automations.ensure(client, [zombies])
         (there,) = client.read_automations_by_name(zombies.name)
@@ -65,11 +65,10 @@ def test_an_automation_that_somebody_switched_off_stays_off() -> None:
 
 
 @pytest.fixture
-def dead_run(monkeypatch: pytest.MonkeyPatch) -> UUID:
+def dead_run() -> UUID:
     """A run of ours that gave one sign of life, and no more, where ten seconds of silence are enough."""
-    monkeypatch.setattr(automations, "SILENT", timedelta(seconds=10))
     with get_client(sync_client=True) as client:
-        automations.ensure(client, automations.wanted(None))
+        automations.ensure(client, automations.wanted(None, timedelta(seconds=10)))
         flow_id = client.create_flow_from_name("dies")
         run = client.create_flow_run_from_deployment(client.create_deployment(flow_id, "dies", tags=["continuum"]))
         client.set_flow_run_state(run.id, Running(), force=True)
