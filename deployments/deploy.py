@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -42,6 +43,17 @@ def declared() -> list[dict[str, Any]]:
     """The deployments of prefect.yaml, as they are written there."""
     text = (deployments_folder() / "prefect.yaml").read_text(encoding="utf-8")
     return list(yaml.safe_load(text)["deployments"])
+
+
+def intervals_s() -> dict[str, float]:
+    """By flow, the seconds between two passes of the deployment that runs it most often by a schedule of its own."""
+    found: dict[str, float] = {}
+    for entry in declared():
+        flow = entry["entrypoint"].rsplit(".", 1)[1].replace("_", "-")
+        for schedule in entry.get("schedules", ()):
+            if schedule.get("active", True) and "interval" in schedule:
+                found[flow] = min(found.get(flow, math.inf), float(schedule["interval"]))
+    return found
 
 
 def deploy(*, pool_type: str = "process") -> Deployed:
