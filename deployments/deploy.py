@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
@@ -45,11 +45,11 @@ def declared() -> list[dict[str, Any]]:
     return list(yaml.safe_load(text)["deployments"])
 
 
-def intervals_s() -> dict[str, float]:
-    """By flow, the seconds between two passes of the deployment that runs it most often by a schedule of its own."""
+def intervals_s(by: Literal["flow", "name"] = "flow") -> dict[str, float]:
+    """By flow, or by name of a deployment, the seconds between two passes by the schedule that runs it most often."""
     found: dict[str, float] = {}
     for entry in declared():
-        flow = entry["entrypoint"].rsplit(".", 1)[1].replace("_", "-")
+        flow = entry["entrypoint"].rsplit(".", 1)[1].replace("_", "-") if by == "flow" else entry["name"]
         for schedule in entry.get("schedules", ()):
             if schedule.get("active", True) and "interval" in schedule:
                 found[flow] = min(found.get(flow, math.inf), float(schedule["interval"]))

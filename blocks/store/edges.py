@@ -192,12 +192,12 @@ def take_outbox(store: Database, name: str, epoch: str, items: Sequence[Mapping[
         return edge.cursor
 
 
-def told_by(store: Database, kind: str, since: datetime) -> list[OutboxItem]:
-    """What edges have told of a kind since a time, in the order of its arrival."""
+def told_by(store: Database, kind: str, since: datetime, *, newest: int | None = None) -> list[OutboxItem]:
+    """What edges have told of a kind since a time, in the order of its arrival; with `newest` the last so many."""
     query = select(OutboxItem).where(OutboxItem.kind == kind, OutboxItem.received_at >= since)
-    order = (col(OutboxItem.received_at), col(OutboxItem.edge), col(OutboxItem.seq))
+    order = [col(each).desc() for each in (OutboxItem.received_at, OutboxItem.edge, OutboxItem.seq)]
     with store.read() as session:
-        return list(session.exec(query.order_by(*order)))
+        return list(reversed(session.exec(query.order_by(*order).limit(newest)).all()))
 
 
 def _by_name(session: Session, names: Iterable[str]) -> dict[str, Edge]:
