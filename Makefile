@@ -93,7 +93,7 @@ bench-rollout: venv ## a model to 1,000 simulated edges of which some die, kille
 bench-edge: venv ## the edge agent: CPU a request, memory, a round of 20 processes
 	@$(BIN)/python tests/benchmarks/bench_edge.py
 bench-database: venv ## how much Prefect's database grows, before and after retention (needs PostgreSQL)
-	@$(BIN)/python -m tests.benchmarks.bench_database
+	@PREFECT_LOGGING_LEVEL=WARNING $(BIN)/python -m tests.benchmarks.bench_database
 bench-simulation: venv ## speed and memory of the simulated fleet
 	@$(BIN)/python tests/benchmarks/bench_simulation.py
 

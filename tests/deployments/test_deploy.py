@@ -11,9 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
-from prefect.client.schemas.objects import StateType
 from prefect.events import emit_event
-from prefect.states import Running
+from prefect.states import Crashed, Running
 from typer.testing import CliRunner
 
 from blocks.errors import Conflict
@@ -80,12 +79,32 @@ def dead_run() -> UUID:
     return run.id
 
 
-def test_a_run_that_died_silently_is_crashed(dead_run: UUID) -> None:
-    def crashed() -> bool:
-        with get_client(sync_client=True) as client:
-            return client.read_flow_run(dead_run).state_type == StateType.CRASHED
+def states(run: UUID) -> list[str]:
+    with get_client(sync_client=True) as client:
+        return [str(state.name) for state in client.read_flow_run_states(run)]
 
-    assert until(crashed)
+
+def test_a_run_that_died_silently_is_crashed_and_started_again(dead_run: UUID) -> None:
+    assert until(lambda: states(dead_run)[-1] == "AwaitingRetry")
+    assert states(dead_run)[-2:] == ["Crashed", "AwaitingRetry"]
+
+
+def test_a_run_that_crashes_for_the_third_time_stays_crashed() -> None:
+    with get_client(sync_client=True) as client:
+        automations.ensure(client, automations.wanted(None))
+        deployment = client.create_deployment(client.create_flow_from_name("dies"), "dies", tags=["continuum"])
+        often, once = (client.create_flow_run_from_deployment(deployment).id for _ in range(2))
+
+        def crash(run: UUID, times: int) -> None:
+            for _ in range(times):
+                client.set_flow_run_state(run, Running(), force=True)
+            client.set_flow_run_state(run, Crashed())
+
+        crash(often, 3)
+        crash(once, 1)  # its event comes after the other's
+        assert until(lambda: states(once)[-1] == "AwaitingRetry")
+        assert client.read_flow_run(often).run_count == 3
+    assert states(often)[-1] == "Crashed"
 
 
 def test_people_are_told_of_a_crash_where_they_made_a_block_for_it(server: Server) -> None:
@@ -95,8 +114,8 @@ def test_people_are_told_of_a_crash_where_they_made_a_block_for_it(server: Serve
 
     block = CustomWebhookNotificationBlock(name="test", url=f"{server.url}/told", json_data={"text": "{{body}}"})
     block.save(automations.ALERTS_BLOCK)
-    told = json.loads(CliRunner().invoke(app, ["deploy", "--json"]).stdout)
-    assert told["alerts"]
+    with get_client(sync_client=True) as client:
+        automations.ensure(client, automations.wanted(automations.alerts_block(client)))
     emit_event("continuum.scaling.blinded", resource={"prefect.resource.id": "continuum.fleet.default"},
                payload={"pools": [f"eu-eks/{uuid4().hex}"]})  # fmt: skip
     assert until(lambda: any("eu-eks/" in line for line in said))

@@ -16,9 +16,7 @@ from tests.tasks.caching.cache_servers import found, redis
 
 __all__ = ["new_database", "postgres"]  # fixtures
 ROOT = Path(__file__).parents[3]
-FULL_RUNS = int(
-    os.environ.get("CONTINUUM_PRODUCTION_RUNS", "0")
-)  # 0: one server, one worker and two runs, for every day
+FULL_RUNS = int(os.environ.get("CONTINUUM_PRODUCTION_RUNS", "0"))  # 0: one server, worker and run, for every day
 
 
 @dataclass(frozen=True)
