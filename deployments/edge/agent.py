@@ -27,6 +27,7 @@ from deployments.edge.meters import Meters, resident_bytes
 from deployments.edge.oip import Service, failure
 from deployments.edge.outbox import Outbox
 from deployments.edge.rounds import MOST_BASE_BYTES, Round, read_round, read_rows, take_part
+from deployments.edge.sampling import Sampled
 from deployments.edge.serving import Models
 
 log = logging.getLogger("continuum.edge")
@@ -44,7 +45,7 @@ class Agent:
         self.config, self._clock, self._now_s = config, clock, now_s
         config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _only_one(config.state)
-        self.meters, self.models = Meters(), Models()
+        self.meters, self.models, self.sampled = Meters(), Models(), Sampled(config.serve.sample_ratio)
         self.outbox = Outbox(config.state / "outbox.sqlite")
         self.library = Library(config.state, config.trusted(), config.models.cache_bytes)
         self.keeper = Keeper(self.library, self.models, config.models, self.meters, clock)
@@ -83,6 +84,11 @@ class Agent:
         if self._clock() - self._totals_s >= TELL_S:
             self._totals_s = self._clock()
             self.outbox.put("metrics", {"totals": self.meters.totals(), "resident_bytes": resident_bytes()})
+
+    def tell_predictions(self) -> None:
+        """Keep the sampled confidences for the hub, in one commit."""
+        if taken := self.sampled.take():
+            self.outbox.put("prediction", *taken)
 
     def send(self, hub: Hub) -> bool:
         """Send the oldest items of the outbox; returns whether more wait.
@@ -173,6 +179,7 @@ class Agent:
 
         def once(hub: Hub) -> None:
             self.tell_totals()
+            self.tell_predictions()
             self.converge(hub)
 
         self._again_and_again(once, self.stop.wait)
@@ -221,7 +228,8 @@ async def serve(agent: Agent, started: Callable[[str], None]) -> None:
     """Answer requests until SIGTERM or SIGINT; `started` gets the URL."""
     settings = agent.config.serve
     token = read_secret(settings.token_file) if settings.token_file else ""
-    service = Service(agent.models, agent.keeper, agent.meters, token, lambda: agent.keeper.restored)
+    service = Service(agent.models, agent.keeper, agent.meters, token, lambda: agent.keeper.restored,
+                      seen=agent.sampled)  # fmt: skip
     limits = Limits(
         body_bytes=settings.max_body_bytes, buffered_bytes=4 * settings.max_body_bytes, threads=settings.threads
     )

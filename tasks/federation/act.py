@@ -214,7 +214,7 @@ def begin(run: Run, registry: Registry, view: View, wish: Wish, content: dict[st
         before = {"digest": registry.put(model_bytes(held.shape, model)), "score": reached, "best": reached,
                   "memory": ["", ""]}  # fmt: skip
     scaling = {"middle": held.middle.tolist(), "spread": held.spread.tolist(), "farthest": FARTHEST}
-    secret = secrets.token_bytes(32) if content["privacy"] else b""
+    secret = secrets.token_bytes(32) if content.get("privacy") else b""
     draw = [int.from_bytes(secret), SELECT] if secret else [wish.seed, number]
     known = devices(run, wish.model, carbon=wish.carbon_weight > 0, trouble=[])  # told when the run began
     asked = {

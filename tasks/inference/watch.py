@@ -9,7 +9,7 @@ from blocks.models import Registry
 from blocks.store.edges import told_by
 from blocks.store.tables import now
 from tasks.inference.decide.drift import LEAST_ROWS, PLACES, PSI, stability_index
-from tasks.inference.observe import KIND, rows_of
+from tasks.inference.observe import KIND, rows_of, same_files
 from tasks.publish import emit
 from tasks.run import Run
 
@@ -26,10 +26,12 @@ def announce_drift(run: Run) -> list[EndpointDrifted]:
     told = told_by(run.store, KIND, at - LOOK_BACK, newest=MOST_ROWS)
     found = []
     for name, version in sorted(newest.items()):
-        rows = rows_of(told, name, 1.0, 1.0, []).confidence
+        manifest = registry.manifest(version.digest)
+        of_it = [each for each in told if each.body.get("model") == name]
+        alike = same_files(registry, manifest, {str(each.body.get("digest", "")) for each in of_it})
+        _, rows = rows_of([each for each in of_it if each.body.get("digest", "") in alike], 1.0, 1.0, [])
         if len(rows) < LEAST_ROWS:
             continue
-        manifest = registry.manifest(version.digest)
         if manifest.escalation_threshold is None or not all(place in manifest.metrics for place in PLACES):
             continue
         index = stability_index(manifest.metrics, rows)
