@@ -26,6 +26,7 @@ from deployments.edge.library import Library
 from deployments.edge.meters import Meters, resident_bytes
 from deployments.edge.oip import Service, failure
 from deployments.edge.outbox import Outbox
+from deployments.edge.own_rows import OwnRows
 from deployments.edge.rounds import MOST_BASE_BYTES, Round, read_round, read_rows, take_part
 from deployments.edge.sampling import Sampled
 from deployments.edge.serving import Models
@@ -46,6 +47,7 @@ class Agent:
         config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _only_one(config.state)
         self.meters, self.models, self.sampled = Meters(), Models(), Sampled(config.serve.sample_ratio)
+        self.own_rows = OwnRows(config.training)
         self.outbox = Outbox(config.state / "outbox.sqlite")
         self.library = Library(config.state, config.trusted(), config.models.cache_bytes)
         self.keeper = Keeper(self.library, self.models, config.models, self.meters, clock)
@@ -77,6 +79,7 @@ class Agent:
         try:
             self.keeper.converge(hub, self._wanted)
         finally:
+            self.own_rows.look(self.models)
             self._tell(hub)
 
     def tell_totals(self) -> None:
@@ -153,7 +156,7 @@ class Agent:
             self._asked.notify_all()
 
     def _tell(self, hub: Hub) -> None:
-        states = self.keeper.states()
+        states = self.keeper.states(self.own_rows.words)
         text = json.dumps(states)
         if text != self._known or self._clock() - self._states_s >= TELL_S:
             hub.send_status({"models": states, "ts": datetime.fromtimestamp(self._now_s(), UTC).isoformat()})

@@ -69,9 +69,13 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """rows: the device's own rows, which never leave it: CSV with a column `label`, or .npz (rows, labels)."""
+    """rows: the device's own rows, which never leave it: CSV with a column `label`, or .npz (rows, labels).
+
+    model: whose answers are held against their labels as well; default: every model that they fit.
+    """
 
     rows: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
@@ -29,9 +31,10 @@ from blocks.store.rounds import (
     updates_of,
 )
 from blocks.store.tables import Decision, Mode, RoundUpdate, State, TrainingRound, Verdict, now
+from blocks.tensors import describe
 from tasks.acting import Result
 from tasks.federation.decide.cohort import Wish, decide_asked
-from tasks.federation.decide.models import Shape, Vector, first_model
+from tasks.federation.decide.models import Shape, Vector, first_model, log_probabilities
 from tasks.federation.decide.privacy import Privacy, epsilon_after
 from tasks.federation.decide.rounds import Closed, Rules, Standing, decide_close, decide_round, replay
 from tasks.federation.decide.server import Memory, step_of
@@ -40,11 +43,12 @@ from tasks.federation.decide.wire import model_bytes, read_model
 from tasks.federation.export import Trained, to_onnx
 from tasks.federation.observe import View, devices, ledger_of
 from tasks.federation.report import drawn
-from tasks.federation.world import FARTHEST, NOISE, SELECT
+from tasks.federation.world import FARTHEST, NOISE, SELECT, World
 from tasks.run import Run
 
 LOOK_S = (0.02, 0.5)  # first and longest pause between two looks at what has come
 LEASE_S = 120.0
+CANARY_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -251,6 +255,17 @@ def wait(registry: Registry, row: TrainingRound) -> None:
         pause_s = min(1.3 * pause_s, LOOK_S[1])
 
 
+def canary(shape: Shape, vector: Vector, held: World) -> bytes:
+    """What an edge tries a version by before it serves it: made-up rows, and what the model answers here in NumPy."""
+    draw = np.random.default_rng(0).normal(size=(CANARY_ROWS, shape.features))
+    rows = (held.middle + held.spread * draw).astype(np.float32)
+    scaled = np.clip((rows - held.middle) / held.spread, -FARTHEST, FARTHEST).astype(np.float32)
+    told = np.exp(log_probabilities(shape, vector, scaled))
+    sides = {"inputs": ("rows", rows), "outputs": ("probabilities", told)}
+    document = {side: [describe(name, tensor, binary=False)[0]] for side, (name, tensor) in sides.items()}
+    return json.dumps(document | {"tolerance": 1e-3}).encode()
+
+
 def publish_standing(registry: Registry, view: View, wish: Wish) -> Manifest:
     """Publish the model that stands as a version for edges to load; the same model again is the same version."""
     last = next(each for each in rounds(registry.store, wish.model) if each.state == CLOSED)
@@ -262,9 +277,10 @@ def publish_standing(registry: Registry, view: View, wish: Wish) -> Manifest:
     except NotFound:
         parent = ""
     version = f"round-{last.number}"
+    files = {"model.onnx": file, "canary.json": canary(shape, vector, held)}
     if any(each.version == version for each in registry.versions(wish.model)):
         return registry.manifest(registry.version(wish.model, version).digest)
     return registry.publish(
-        wish.model, version, {"model.onnx": file}, parent=parent, features=(("rows", "FP32"),),
+        wish.model, version, files, parent=parent, features=(("rows", "FP32"),),
         metrics={"accuracy": held.score(vector, held.test), "gate": float(last.after["score"])},
     )  # fmt: skip

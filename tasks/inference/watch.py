@@ -9,7 +9,7 @@ from blocks.models import Registry
 from blocks.store.edges import told_by
 from blocks.store.tables import now
 from tasks.inference.decide.drift import LEAST_ROWS, PLACES, PSI, stability_index
-from tasks.inference.observe import KIND, rows_of, same_files
+from tasks.inference.observe import KIND, rows_of, told_of
 from tasks.publish import emit
 from tasks.run import Run
 
@@ -26,18 +26,20 @@ def announce_drift(run: Run) -> list[EndpointDrifted]:
     told = told_by(run.store, KIND, at - LOOK_BACK, newest=MOST_ROWS)
     found = []
     for name, version in sorted(newest.items()):
+        if sum(each.body.get("model") == name for each in told) < LEAST_ROWS:
+            continue
         manifest = registry.manifest(version.digest)
-        of_it = [each for each in told if each.body.get("model") == name]
-        alike = same_files(registry, manifest, {str(each.body.get("digest", "")) for each in of_it})
-        _, rows = rows_of([each for each in of_it if each.body.get("digest", "") in alike], 1.0, 1.0, [])
-        if len(rows) < LEAST_ROWS:
+        _, confidence = rows_of(told_of(registry, manifest, told), 1.0, 1.0, [])
+        if (
+            len(confidence) < LEAST_ROWS
+            or manifest.escalation_threshold is None
+            or not all(place in manifest.metrics for place in PLACES)
+        ):
             continue
-        if manifest.escalation_threshold is None or not all(place in manifest.metrics for place in PLACES):
-            continue
-        index = stability_index(manifest.metrics, rows)
+        index = stability_index(manifest.metrics, confidence)
         if index > PSI:
             event = EndpointDrifted(fleet=run.fleet_name, as_of=at, model=name, version=version.version, psi=index,
-                                    rows=len(rows))  # fmt: skip
+                                    rows=len(confidence))  # fmt: skip
             emit(event, identity=f"{version.digest} {at:%Y-%m-%d}")
             found.append(event)
     return found

@@ -17,6 +17,7 @@ from blocks.store import Journal, Store
 from blocks.store.edges import NewEdge, add_edges
 from blocks.store.rounds import rounds
 from blocks.store.tables import Mode
+from deployments.edge.serving import open_model
 from deployments.hub import Hub, running_hub
 from deployments.local.edges import SimulatedEdge, Trainer, running_edges, trainer
 from flows.federated_training import FederatedRequest, federated_training
@@ -94,7 +95,7 @@ def test_without_edges_it_refuses(registry: Registry) -> None:
 
 
 def test_rounds_teach_are_published_and_give_the_same_digest_again(
-    registry: Registry, edges: list[SimulatedEdge]
+    registry: Registry, edges: list[SimulatedEdge], tmp_path: Path
 ) -> None:
     with running(edges):
         told = result_of(federated_training(REQUEST))
@@ -107,7 +108,14 @@ def test_rounds_teach_are_published_and_give_the_same_digest_again(
         assert len(row.content["selected"]) == 4 == sum(not each["refused"] for each in row.record["updates"])
     version = registry.version("digits")
     assert (version.version, set(version.metrics)) == ("round-2", {"accuracy", "gate"})
-    assert registry.manifest(version.digest).files[0].path == "model.onnx"
+    manifest = registry.manifest(version.digest)
+    for file in manifest.files:
+        (tmp_path / file.path).write_bytes(registry.get(file.sha256))
+    pytest.importorskip("onnxruntime")
+    open_model(manifest, version.digest, tmp_path, ["CPUExecutionProvider"], 1)  # answers as NumPy does
+    (tmp_path / "canary.json").write_text((tmp_path / "canary.json").read_text().replace("0.", "0.9", 1))
+    with pytest.raises(Refused, match="canary"):
+        open_model(manifest, version.digest, tmp_path, ["CPUExecutionProvider"], 1)
 
 
 def test_a_dead_edge_holds_no_round_past_its_deadline(registry: Registry, edges: list[SimulatedEdge]) -> None:
