@@ -91,6 +91,14 @@ bench-edge: venv ## the edge agent: CPU a request, memory, a round of 20 process
 bench-simulation: venv ## speed and memory of the simulated fleet
 	@$(BIN)/python tests/benchmarks/bench_simulation.py
 
+.PHONY: soak soak-day
+MINUTES ?= 60
+HOURS ?= 24
+soak: venv ## all schedules of `continuum up` for 60 real minutes (MINUTES=n): crashed, late, locked
+	@$(BIN)/python tests/benchmarks/soak.py --minutes $(MINUTES)
+soak-day: venv ## every scheduled flow over 24 simulated hours in one process (HOURS=n): failures, memory
+	@$(BIN)/python tests/benchmarks/soak_day.py --hours $(HOURS)
+
 .PHONY: screenshots
 screenshots: venv ## what the browser tests see, as pictures in build/screenshots (needs Chromium)
 	@CONTINUUM_SCREENSHOTS=build/screenshots $(BIN)/pytest tests/browser

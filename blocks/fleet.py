@@ -71,6 +71,9 @@ class Site(Model):
     grid_zone: str | None = Field(None, description="electricity grid zone, e.g. `DE`")
     pue: Number = Field(1.2, ge=1, le=3, description="power usage effectiveness, ratio")
     capacity: Capacity | None = Field(None, description="what the site holds in all; for edge sites")
+    cache_region: str = Field(
+        "", description="region whose shared cache stands between the site's cache and the origin"
+    )
 
 
 class NodePool(Model):

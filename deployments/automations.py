@@ -17,6 +17,7 @@ from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, Posture
 
 from blocks.events import AnomaliesDetected, BudgetExceeded, HealthDegraded, ScalingBlinded, TrafficDiverted
+from deployments.deploy import intervals_s
 
 ALERTS_BLOCK = "continuum-alerts"  # a notification block of any type, made by a person
 OURS = ResourceSpecification.model_validate(
@@ -24,7 +25,9 @@ OURS = ResourceSpecification.model_validate(
 )
 ENDED = ("Completed", "Failed", "TimedOut", "Crashed", "Cancelled", "Cancelling", "Suspended", "Paused")
 SILENT = timedelta(minutes=10)  # three of Prefect's heartbeats of three minutes, and a little
-NO_PASS = timedelta(minutes=30)  # six passes of the five-minute schedules
+RETIRED = ("continuum: no pass has finished",)  # of an earlier release
+MISSED = 3  # intervals without a finished pass
+LEAST_SILENCE = timedelta(minutes=30)
 NEEDS_A_PERSON = (
     ScalingBlinded.name, AnomaliesDetected.name, TrafficDiverted.name, BudgetExceeded.name, HealthDegraded.name,
 )  # fmt: skip
@@ -59,18 +62,7 @@ def wanted(alerts: UUID | None) -> list[AutomationCore]:
                 body="Run {{ flow_run.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}",
             )],
         ),
-        AutomationCore(
-            name="continuum: no pass has finished",
-            description="The dead man's switch: no run of ours has completed for half an hour.",
-            trigger=EventTrigger(
-                after={"prefect.flow-run.Completed"}, expect={"prefect.flow-run.Completed"}, match_related=OURS,
-                posture=Posture.Proactive, within=NO_PASS,
-            ),
-            actions=[SendNotification(
-                block_document_id=alerts, subject="Continuum: no pass has finished for 30 minutes",
-                body="Is a worker of the work pool running? `continuum doctor` and `continuum flows` tell more.",
-            )],
-        ),
+        *(_dead_mans_switch(silence, names, alerts) for silence, names in _by_silence().items()),
         AutomationCore(
             name="continuum: the fleet needs a person",
             description="Pools scaled blindly, values unlike their past, traffic taken off a site, a budget exceeded, "
@@ -86,6 +78,35 @@ def wanted(alerts: UUID | None) -> list[AutomationCore]:
     ]  # fmt: skip
 
 
+def _by_silence() -> dict[timedelta, list[str]]:
+    """Scheduled deployments by how long nothing may be heard of them."""
+    found: dict[timedelta, list[str]] = {}
+    for name, seconds in intervals_s(by="name").items():
+        found.setdefault(max(LEAST_SILENCE, MISSED * timedelta(seconds=seconds)), []).append(name)
+    return dict(sorted(found.items()))
+
+
+def _dead_mans_switch(silence: timedelta, names: list[str], alerts: UUID) -> AutomationCore:
+    """Tells people when one of some deployments has not completed a run for so long, after one that it has."""
+    hours = silence / timedelta(hours=1)
+    told = f"{hours:g} hours" if hours >= 1 else f"{60 * hours:g} minutes"
+    return AutomationCore(
+        name=f"continuum: no pass for {told}",
+        description=f"The dead man's switch of {', '.join(names)}: three intervals without a completed run.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.Completed"}, expect={"prefect.flow-run.Completed"}, posture=Posture.Proactive,
+            match_related=ResourceSpecification.model_validate(
+                {"prefect.resource.role": "deployment", "prefect.resource.name": names}
+            ),
+            for_each={"related:deployment:prefect.resource.id"}, within=silence,
+        ),
+        actions=[SendNotification(
+            block_document_id=alerts, subject=f"Continuum: no pass has finished for {told}",
+            body=f"One of {', '.join(names)}. Is a worker of the work pool running? `continuum status` tells more.",
+        )],
+    )  # fmt: skip
+
+
 def alerts_block(client: SyncPrefectClient) -> UUID | None:
     """The notification block that people made for us, of whatever type."""
     found = [block.id for block in client.read_block_documents() if block.name == ALERTS_BLOCK]
@@ -93,8 +114,11 @@ def alerts_block(client: SyncPrefectClient) -> UUID | None:
 
 
 def ensure(client: SyncPrefectClient, automations: Sequence[AutomationCore]) -> dict[str, Change]:
-    """Create what is missing and change what differs; one that a person switched off stays off."""
+    """Create what is missing, change what differs, remove what is retired; what a person switched off stays off."""
     told: dict[str, Change] = {}
+    for name in RETIRED:
+        for old in client.read_automations_by_name(name):
+            client.delete_automation(old.id)
     for automation in automations:
         found = client.read_automations_by_name(automation.name)
         if not found:

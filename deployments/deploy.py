@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
@@ -42,6 +43,17 @@ def declared() -> list[dict[str, Any]]:
     """The deployments of prefect.yaml, as they are written there."""
     text = (deployments_folder() / "prefect.yaml").read_text(encoding="utf-8")
     return list(yaml.safe_load(text)["deployments"])
+
+
+def intervals_s(by: Literal["flow", "name"] = "flow") -> dict[str, float]:
+    """By flow, or by name of a deployment, the seconds between two passes by the schedule that runs it most often."""
+    found: dict[str, float] = {}
+    for entry in declared():
+        flow = entry["entrypoint"].rsplit(".", 1)[1].replace("_", "-") if by == "flow" else entry["name"]
+        for schedule in entry.get("schedules", ()):
+            if schedule.get("active", True) and "interval" in schedule:
+                found[flow] = min(found.get(flow, math.inf), float(schedule["interval"]))
+    return found
 
 
 def deploy(*, pool_type: str = "process") -> Deployed:

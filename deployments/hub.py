@@ -348,13 +348,13 @@ def configured(hub: Hub, *, host: str, tls: Tls | None) -> uvicorn.Config:
                           **more)  # fmt: skip
 
 
-def listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int, what: str = "hub") -> socket.socket:
     """A socket that listens; port 0 is any free one. Refused: the port is taken, or is not ours to take."""
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET,
                                     backlog=1024)  # fmt: skip
     except OSError as error:
-        raise Refused(f"cannot listen on port {port} ({error.strerror})", where=f"hub {host}",
+        raise Refused(f"cannot listen on port {port} ({error.strerror})", where=f"{what} {host}",
                       fix="give another --port") from None  # fmt: skip
 
 

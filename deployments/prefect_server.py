@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from blocks import settings
 from blocks.errors import Refused, Unreachable
 from blocks.http import retry_policy, session
 from deployments.children import Child
@@ -23,7 +24,6 @@ QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
-    "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
     # Runs are kept for ever unless asked otherwise; events alone are vacuumed by default.
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
 }
@@ -74,7 +74,15 @@ def prefect_server(home: Path, *, port: int = 0) -> Iterator[Server]:
     port = port or free_port()
     _refuse_used(port)
     url = f"http://127.0.0.1:{port}"
-    client = {**QUIET, "PREFECT_HOME": str(home), "PREFECT_API_URL": f"{url}/api", "PREFECT_LOGGING_LEVEL": "WARNING"}
+    # Spans of runs go to a collector that somebody has named, and nowhere else.
+    spans = {"PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": str(settings.traced_service() is not None).lower()}
+    client = {
+        **QUIET,
+        **spans,
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+    }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     server_env = {
         **inherited, **QUIET, "PREFECT_HOME": str(home), "PREFECT_SERVER_UI_API_URL": f"{url}/api",

@@ -33,12 +33,12 @@ class CalibrationRequest(ActingRequest):
 
 
 @flow(name="inference-calibration", description=__doc__)
-def inference_calibration(request: CalibrationRequest = CalibrationRequest()) -> dict[str, Any]:
-    """Observe, decide, record, approve, publish, report."""
+def inference_calibration(request: CalibrationRequest = CalibrationRequest(), model: str = "") -> dict[str, Any]:
+    """Observe, decide, record, approve, publish, report. `model`: what an event brings, in place of the request's."""
     run = open_run("inference-calibration", request.fleet, request.mode)
     ttl_s = float(request.approval_timeout_s)
 
-    view = observe_predictions(run, request.model, request.version, request.predictions, request.hours,
+    view = observe_predictions(run, model or request.model, request.version, request.predictions, request.hours,
                                request.edge_cost, request.cloud_cost)  # fmt: skip
     manifest = view.manifest
 

@@ -48,14 +48,19 @@ def observe_predictions(
     """What edges have told in the last hours, and rows that both have answered: of a file, or among those."""
     registry, refused, at = Registry.open(run.store), list[str](), now()
     manifest = registry.manifest(registry.version(model, version).digest)
-    told = [each for each in told_by(run.store, KIND, at - timedelta(hours=hours)) if each.body.get("model") == model]
-    alike = same_files(registry, manifest, {str(each.body.get("digest", "")) for each in told})
-    told = [each for each in told if each.body.get("digest", "") in alike]
+    told = told_of(registry, manifest, told_by(run.store, KIND, at - timedelta(hours=hours)))
     rows, confidence = rows_of(told, edge_cost, cloud_cost, refused)
     if file:
         rows = read_predictions(Path(file), edge_cost, cloud_cost, refused)
         confidence = confidence if len(confidence) >= LEAST_ROWS else rows.confidence
     return View(at, manifest, rows, confidence, tuple(refused[:5]))
+
+
+def told_of(registry: Registry, manifest: Manifest, told: Sequence[OutboxItem]) -> list[OutboxItem]:
+    """Items about this version's model, of versions that answer as it does."""
+    mine = [each for each in told if each.body.get("model") == manifest.model]
+    alike = same_files(registry, manifest, {str(each.body.get("digest", "")) for each in mine})
+    return [each for each in mine if each.body.get("digest", "") in alike]
 
 
 def same_files(registry: Registry, manifest: Manifest, digests: Collection[str]) -> set[str]:

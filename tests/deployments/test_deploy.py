@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import StateType
 from prefect.events import emit_event
 from prefect.states import Running
@@ -100,3 +101,59 @@ def test_people_are_told_of_a_crash_where_they_made_a_block_for_it(server: Serve
     emit_event("continuum.scaling.blinded", resource={"prefect.resource.id": "continuum.fleet.default"},
                payload={"pools": [f"eu-eks/{uuid4().hex}"]})  # fmt: skip
     assert until(lambda: any("eu-eks/" in line for line in said))
+
+
+@pytest.fixture
+def deployed() -> None:
+    deploy()
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize(
+    ("event", "deployment", "payload", "brought"),
+    [
+        ("continuum.carbon.moved", "carbon-scheduling/carbon-scheduling", {"zones": ["DE"]}, {}),
+        ("continuum.endpoint.drifted", "inference-calibration/inference-calibration-on-event",
+         {"model": "digits", "version": "2", "psi": 0.4, "rows": 900}, {"model": "digits"}),
+    ],
+)  # fmt: skip
+def test_an_event_starts_its_deployment_with_what_it_brings(
+    event: str, deployment: str, payload: dict[str, Any], brought: dict[str, Any]
+) -> None:
+    emit_event(event, resource={"prefect.resource.id": "continuum.fleet.default"}, payload=payload)
+    with get_client(sync_client=True) as client:
+        found = client.read_deployment_by_name(deployment).id
+        which = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[found]))
+
+        def started() -> list[Any]:
+            return [run for run in client.read_flow_runs(flow_run_filter=which) if not run.auto_scheduled]
+
+        (run,) = until(started)
+    assert {name: run.parameters.get(name) for name in brought} == brought
+
+
+def test_the_dead_mans_switch_tells_of_a_flow_that_no_longer_ends(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    server.handler = lambda asked: (said.append(asked.body.decode()), as_json({}))[1]
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+    block = CustomWebhookNotificationBlock(name="test", url=f"{server.url}/told", json_data={"text": "{{subject}}"})
+    block_id = block.save("dead-man", overwrite=True)
+    monkeypatch.setattr(automations, "LEAST_SILENCE", timedelta(seconds=10))
+    monkeypatch.setattr(automations, "intervals_s", lambda by: {"resource-plan": 1.0, "fleet-scorecard": 1.0})
+    monkeypatch.setattr(automations, "RETIRED", ())
+    name = "continuum: no pass for 0.166667 minutes"
+    with get_client(sync_client=True) as client:
+        (switch,) = [each for each in automations.wanted(block_id) if each.name == name]
+        automations.ensure(client, [switch])
+    emit_event(
+        "prefect.flow-run.Completed", resource={"prefect.resource.id": f"prefect.flow-run.{uuid4()}"},
+        related=[{"prefect.resource.role": "deployment", "prefect.resource.id": f"prefect.deployment.{uuid4()}",
+                  "prefect.resource.name": "fleet-scorecard"}],
+    )  # fmt: skip
+    assert until(lambda: any("no pass has finished for" in line for line in said))
+    with get_client(sync_client=True) as client:
+        for each in client.read_automations_by_name(name):
+            client.delete_automation(each.id)

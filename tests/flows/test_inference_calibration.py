@@ -19,7 +19,10 @@ from deployments.hub import Hub, running_hub
 from flows.inference_calibration import CalibrationRequest, inference_calibration
 from tasks.federation.decide.models import Shape
 from tasks.federation.export import Trained, to_onnx
+from tasks.inference import watch
 from tasks.inference.decide.drift import deciles
+from tasks.inference.watch import announce_drift
+from tasks.run import open_run
 from tests.deployments.edge.small_hub import configuration
 
 pytestmark = pytest.mark.server
@@ -44,7 +47,8 @@ def decision_of(answer: dict[str, Any]) -> dict[str, Any]:
     return dict(decision)
 
 
-def test_a_threshold_is_published_held_and_renewed_after_drift(fleet: Fleet) -> None:
+def test_a_threshold_is_published_held_and_renewed_after_drift(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "emit", lambda event, identity: None)
     registry = Registry.open(Store.open())
     first = registry.publish("digits", "1", {"model.onnx": b"onnx"})
     assert decision_of(inference_calibration(REQUEST))["action"] == "refuse"
@@ -59,8 +63,13 @@ def test_a_threshold_is_published_held_and_renewed_after_drift(fleet: Fleet) -> 
     assert second.escalation_threshold == pytest.approx(decision_of(answer)["threshold"])
 
     assert decision_of(inference_calibration(REQUEST))["action"] == "hold"
+    run = open_run("fleet-monitoring", "default")
+    assert announce_drift(run) == []
     told(registry.store, "b", 1500, shift=0.4)
-    again = decision_of(inference_calibration(REQUEST))
+    (event,) = announce_drift(run)
+    assert (event.model, event.version, event.rows) == ("digits", registry.version("digits").version, 1900)
+    assert event.psi > 0.2
+    again = decision_of(inference_calibration(REQUEST.model_copy(update={"model": ""}), event.model))
     assert (again["action"], again["reasons"][0]["code"]) == ("recalibrate", "drift")
     third = registry.manifest(registry.version("digits").digest)
     assert (third.parent, len(registry.versions("digits"))) == (second.digest, 3)
