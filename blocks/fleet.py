@@ -193,6 +193,24 @@ class Metrics(HttpAccess):
     namespace_cpu_requests: str = Field("", description="PromQL: CPU requested, also by label `namespace`, cores")
 
 
+class CarbonAccess(Model):
+    """A service that tells the carbon intensity of grids, and who we are to it."""
+
+    kind: Literal["uk", "electricity-maps", "watttime", "carbon-aware-sdk", "entsoe", "eia"] = Field(
+        description="whose API it is"
+    )
+    url: Url | None = Field(None, description="another base URL of the same API; needed by carbon-aware-sdk")
+    username: str | None = Field(None, description="WattTime's user")
+    password: SecretStr | None = Field(None, description="its password: `${ENV}` or `secret:BLOCK`")
+    token: SecretStr | None = Field(
+        None, description="key of Electricity Maps, ENTSO-E, EIA: `${ENV}` or `secret:BLOCK`"
+    )
+    zones: dict[str, str] = Field(
+        {}, description="our grid zones that it knows, and its names of them; {}: all, by ours"
+    )
+    signal: Literal["average", "marginal"] = Field("average", description="what a carbon-aware-sdk's source tells")
+
+
 class Fleet(Model):
     """Everything a fleet.yaml says."""
 
@@ -207,6 +225,7 @@ class Fleet(Model):
         "any", description="propose mode: `verified` takes only answers of `continuum approve`, with a token"
     )
     dns: CloudAccess = Field(CloudAccess(), description="how to reach Route 53, for weighted records")
+    carbon: list[CarbonAccess] = Field([], description="who tells carbon intensity, the most trusted first")
     alertmanager: HttpAccess | None = Field(
         None, description="an Alertmanager that hears what `fleet-monitoring` finds"
     )
