@@ -83,6 +83,17 @@ def test_a_part_that_ends_again_and_again_is_left_longer_each_time(serving: tupl
     assert "no database" in said[0]
 
 
+def test_a_rolling_restart_ends_where_a_server_does_not_come_back(serving: tuple[Serving, list[str]]) -> None:
+    running, said = serving
+    running.start(Part("one", QUICK_END, dict(os.environ), ready=f"http://127.0.0.1:{free_port()}", rolls=True))
+    running.start(Part("two", STAYS, dict(os.environ), rolls=True))
+    two = running.kept[1].child
+    running.restart_servers()
+    assert said[-1].startswith("the restart ends here: one")
+    assert two is running.kept[1].child
+    assert two.running()
+
+
 class Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
