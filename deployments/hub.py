@@ -359,14 +359,14 @@ def listening(host: str, port: int, what: str = "hub") -> socket.socket:
 
 
 @contextmanager
-def running_hub(hub: Hub, *, port: int = 0) -> Iterator[str]:
+def running_hub(hub: Hub, *, port: int = 0, tls: Tls | None = None) -> Iterator[str]:
     """The hub's URL on the loopback while the block runs, on a thread of this process: for the demo and for tests."""
     bound = listening("127.0.0.1", port)
-    server = uvicorn.Server(configured(hub, host="127.0.0.1", tls=None))
+    server = uvicorn.Server(configured(hub, host="127.0.0.1", tls=tls))
     thread = threading.Thread(target=server.run, args=([bound],), name="hub", daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{bound.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(30)

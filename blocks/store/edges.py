@@ -104,6 +104,15 @@ def models_of(store: Database, edge: str) -> list[EdgeModel]:
         return list(session.exec(select(EdgeModel).where(EdgeModel.edge == edge).order_by(col(EdgeModel.model))))
 
 
+def edges_and_models(store: Database) -> list[tuple[Edge, list[EdgeModel]]]:
+    """Every edge by name, with what it is to run and says that it runs, by model: two statements for any number."""
+    with store.read() as session:
+        found: dict[str, list[EdgeModel]] = {}
+        for row in session.exec(select(EdgeModel).order_by(col(EdgeModel.model))):
+            found.setdefault(row.edge, []).append(row)
+        return [(edge, found.get(edge.name, [])) for edge in session.exec(select(Edge).order_by(col(Edge.name)))]
+
+
 def edges_with(store: Database, model: str) -> dict[str, EdgeModel]:
     """By edge, what is wanted and reported of a model; edges that never had it are absent."""
     with store.read() as session:

@@ -66,7 +66,8 @@ def observe_week(run: Run, days: int) -> View:
         np.array([reading.state.desired if reading.state else np.nan for reading in readings], np.float64),
         np.array([reading.pool.min_nodes for reading in readings], np.float64), top,
         np.array([_requested(reading) for reading in readings], np.float64),
-        np.array([reading.pool.price_usd_per_hour for reading in readings], np.float64),
+        np.array([reading.pool.usd_per_hour for reading in readings], np.float64),
+        np.array([reading.pool.reserved_nodes for reading in readings], np.float64),
         *_breaches(forecast, [reading.subject for reading in readings], FULL_RATIO * top[:, None] * sizes),
     )  # fmt: skip
     return View(week, _health(run, week, days), tuple(trouble))

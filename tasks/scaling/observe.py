@@ -101,7 +101,7 @@ def _pools(readings: list[PoolReading], actuators: Actuators) -> Pools:
     low = [max(r.pool.min_nodes, r.state.min_nodes if r.state and not ours else 0)
            for r, ours in zip(readings, steered, strict=True)]  # fmt: skip
     high = [min(reading.pool.max_nodes, reading.state.max_nodes if reading.state else 10**6) for reading in readings]
-    price = [reading.pool.price_usd_per_hour for reading in readings]
+    price = [reading.pool.usd_per_hour for reading in readings]
     return Pools(
         unique_id=tuple(reading.subject for reading in readings),
         min_nodes=np.minimum(low, high).astype(np.int64),
@@ -110,6 +110,7 @@ def _pools(readings: list[PoolReading], actuators: Actuators) -> Pools:
         node_memory_bytes=np.array([reading.pool.node_memory for reading in readings], np.float64),
         boot_s=np.array([reading.pool.boot_s for reading in readings], np.float64),
         price_usd_per_hour=np.array([np.nan if value is None else value for value in price], np.float64),
+        paid_nodes=np.array([reading.pool.reserved_nodes for reading in readings], np.int64),
         hands_off=np.array([r.pool.hands_off or bool(r.state and r.state.hands_off) for r in readings], np.bool_),
         owner=tuple(_owner(reading) for reading in readings),
         fixed=np.zeros(len(readings), np.bool_),

@@ -85,7 +85,7 @@ def _pools(run: Run, since: datetime) -> dict[str, PoolSums]:
     grams = _grams_per_hour(run)
     return {
         name: PoolSums(sums[name, "ours"].violation_minutes, sums[name, "ours"].node_hours,
-                       sums[name, "live"].violation_minutes, sums[name, "live"].node_hours, pool.price_usd_per_hour,
+                       sums[name, "live"].violation_minutes, sums[name, "live"].node_hours, pool.usd_per_hour,
                        grams[cluster.name] / nodes[cluster.name]
                        if cluster.name in grams and nodes[cluster.name] else None)
         for cluster, pool, name in scored

@@ -14,7 +14,7 @@ import argparse
 from collections.abc import Iterator
 
 import numpy as np
-from caching_traces import Shape, independent, news, sparse
+from caching_traces import independent, news, sparse
 from rich.console import Console
 from rich.table import Table
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -114,7 +114,6 @@ def _fitted(table: np.ndarray, target: np.ndarray) -> HistGradientBoostingRegres
 def settings(seed: int) -> Iterator[tuple[str, Requests, float, Catalogue | None]]:
     """Name, log, budget and catalogue of each."""
     yield "sparse", sparse(seed), 0.05, None
-    yield "sparse, ten times the users", sparse(seed, Shape(requests=979_140, users=9430)), 0.05, None
     yield "dense", independent(seed, requests=300_000, sites=2, objects=20_000, days=14), 0.01, None
     yield "news", *_with_budget(news(seed), False)
     yield "news, with its catalogue", *_with_budget(news(seed), True)

@@ -171,7 +171,7 @@ def test_the_dead_mans_switch_tells_of_a_flow_that_no_longer_ends(
         related=[{"prefect.resource.role": "deployment", "prefect.resource.id": f"prefect.deployment.{uuid4()}",
                   "prefect.resource.name": "fleet-scorecard"}],
     )  # fmt: skip
-    assert until(lambda: any("no pass has finished for" in line for line in said))
+    assert until(lambda: any("no pass has finished for" in line for line in said), patience_s=180)
     with get_client(sync_client=True) as client:
         for each in client.read_automations_by_name(name):
             client.delete_automation(each.id)

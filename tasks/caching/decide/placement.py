@@ -62,7 +62,8 @@ class Chosen:
 
     def rows(self, rows: Ints) -> Chosen:
         """Some of them."""
-        return Chosen(self.items[rows], self.value[rows], self.own[rows], self.gain[rows])
+        value = self.value[rows]
+        return Chosen(self.items[rows], value, self.own[rows], value if self.gain is self.value else self.gain[rows])
 
 
 @dataclass(frozen=True)

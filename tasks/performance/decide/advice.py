@@ -123,7 +123,9 @@ def _effect(week: Week, needed: Floats, row: int, step: Step, before: int, bound
     minutes, after = (float((need > each)[known].sum() * week.step_s / 60 / days) for each in (nodes, then))
     hours = float((then - nodes)[known].sum() * week.step_s / 3600 / days)
     price = week.price_usd_per_hour[row]
-    usd = float(hours * price) if np.isfinite(price) else None
+    free = week.paid_nodes[row]
+    paid = (np.maximum(then, free) - np.maximum(nodes, free))[known].sum() * week.step_s / 3600 / days
+    usd = float(paid * price) if np.isfinite(price) else None
     return Advice(week.unique_id[row], step, before, bound, minutes, after, hours, usd)
 
 

@@ -25,7 +25,7 @@ class Week:
     node_sizes: (P, R) allocatable of one node. current: (P,) nodes now; NaN where the pool does not answer.
     min_nodes, max_nodes: (P,) the inventory's bounds.
     requested_nodes: (P,) nodes that the pods' requests fill now.
-    price_usd_per_hour: (P,) of one node.
+    price_usd_per_hour: (P,) of one node. paid_nodes: (P,) that are paid for anyway.
     breach_chance: (P, R) chance by the day-ahead forecast that demand passes 90 % of the pool's maximum; 0 where no
         quantile does. breach_at_s: when the p90 of its peak does, seconds since 1970; NaN where it does not.
     breach_peak: (P, R) the p90 of the peak.
@@ -42,6 +42,7 @@ class Week:
     max_nodes: Floats
     requested_nodes: Floats
     price_usd_per_hour: Floats
+    paid_nodes: Floats
     breach_chance: Floats
     breach_at_s: Floats
     breach_peak: Floats

@@ -29,7 +29,14 @@ def week(cpu: Any = 8.0, memory: Any = 32 * GIB, nodes: Any = 5.0, **columns: An
     """One pool of nodes of 4 cores and 16 GiB; of what is given each broadcasts to (D, T)."""
     shape = 1, DAYS, STEPS
     rows = [np.broadcast_to(np.asarray(each, np.float32), shape) for each in (cpu, memory)]
-    one = {"current": 5.0, "min_nodes": 1.0, "max_nodes": 10.0, "requested_nodes": 0.5, "price_usd_per_hour": 0.5}
+    one = {
+        "current": 5.0,
+        "min_nodes": 1.0,
+        "max_nodes": 10.0,
+        "requested_nodes": 0.5,
+        "price_usd_per_hour": 0.5,
+        "paid_nodes": 0.0,
+    }
     none = np.full((1, 2), np.nan)
     return Week(
         NOW, 300, ("eu/web",), np.stack(rows, axis=1), np.broadcast_to(np.asarray(nodes, np.float32), shape),
@@ -115,6 +122,8 @@ def test_a_floor_that_nothing_needs_may_be_lowered_but_not_below_what_pods_reque
     (told,) = review(week(8.0, nodes=8.0, min_nodes=8.0, requested_nodes=5.2)).advice
     assert told.nodes == 6
     assert not review(week(8.0, nodes=8.0, min_nodes=8.0, requested_nodes=np.nan)).advice
+    (told,) = review(week(8.0, nodes=8.0, min_nodes=8.0, paid_nodes=7.0)).advice
+    assert (told.node_hours, told.usd) == (-96.0, -12.0)  # seven of the eight are paid for anyway
 
 
 def test_growth_is_a_trend_and_passes_the_maximum_on_its_day() -> None:
