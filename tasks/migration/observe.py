@@ -21,7 +21,8 @@ from blocks.store.tables import now
 from tasks.clusters import side_by_side
 from tasks.forecasting.observe import source_time_s
 from tasks.migration.decide.failback import Homes
-from tasks.migration.decide.moves import Costs, Room
+from tasks.migration.decide.joint import Room
+from tasks.migration.decide.moves import Costs
 from tasks.migration.decide.policies import Policy
 from tasks.migration.decide.replay import COORDINATION, DISRUPTION, MONEY_WEIGHT, TRANSFER_USD_PER_GB
 from tasks.migration.decide.terms import costs_of, latency_to_come, mean_latency

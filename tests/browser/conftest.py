@@ -17,7 +17,8 @@ import requests
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE_MS = 90_000  # a run of a deployment needs a worker's new process, on a busy machine
-PREFECTS_OWN = ("reading 'position'",)  # its drawing of a run, where the run ends while it is drawn
+# Its drawing of a run, where the run ends, or is suspended, while it is drawn.
+PREFECTS_OWN = ("reading 'position'", "setting '_parentID'")
 BUSY = 503  # its SQLite is being written to; its own client asks again, its UI throws an error with a bare class name
 ICONS = "/ico/"  # Prefect 3.8.8 asks for icons of a run's state that it does not bring along
 

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from blocks.fleet_file import load_fleet
+from blocks.kubernetes import KubernetesApi
 from tasks.scaling.pool_access import open_pool
-from tests.browser.conftest import BUSY, Laptop
+from tests.browser.conftest import BUSY, PATIENCE_MS, Laptop
+from tests.faults.move_scenes import REPLICAS, deploy, ready_pods, until
 
 pytestmark = pytest.mark.server
 
@@ -33,6 +36,26 @@ def run_with_mode(page: Any, laptop: Laptop, mode: str) -> None:
         if answer.value.status != BUSY:  # else one presses again
             break
     page.locator("a[href*='/runs/flow-run/']").first.click()
+
+
+def form_of(page: Any, laptop: Laptop, run: str) -> Any:
+    """The form of a run that asks; it is suspended a moment before its form is there."""
+    asked = f"{laptop.told['prefect_api_url']}/flow_runs/{run}/input/filter"
+    until(
+        lambda: len(requests.post(asked, json={"prefix": "suspended", "limit": 2}, timeout=10).json()) > 1,
+        PATIENCE_MS / 1000,
+    )
+    page.goto(f"{laptop.ui}/runs/flow-run/{run}")
+    page.get_by_role("button", name="Resume").click()
+    return page.locator(".p-modal")
+
+
+def approve(page: Any, form: Any) -> None:
+    """Say yes in the form of a run that waits, and see the run end."""
+    form.get_by_role("switch").click()
+    form.locator("textarea").first.fill("a browser")
+    form.get_by_role("button", name="Submit").click()
+    page.get_by_text("Completed", exact=True).first.wait_for()
 
 
 def test_deployments_are_listed_and_found_by_name(page: Any, laptop: Laptop, screenshot: Save) -> None:
@@ -57,21 +80,35 @@ def test_a_plan_that_waits_is_approved_in_its_form(page: Any, laptop: Laptop, sc
     access = open_pool(fleet, "us-gke/web")  # a pool with idle nodes, so that there is something to propose
     access.pools.set_desired("web", access.pools.describe("web").max_nodes)
     run_with_mode(page, laptop, "propose")
-    page.get_by_role("button", name="Resume").click()
-    form = page.locator(".p-modal")
+    page.wait_for_url("**/runs/flow-run/*")
+    run = page.url.rsplit("/", 1)[1].split("?")[0]
+    form = form_of(page, laptop, run)
     form.get_by_text("would change", exact=False).wait_for()
     form.get_by_text("it is checked against the fleet once more first", exact=False).wait_for()
     screenshot(page, "approval")
-    form.get_by_role("switch").click()
-    form.locator("textarea").first.fill("a browser")
-    form.get_by_role("button", name="Submit").click()
-    page.get_by_text("Completed", exact=True).first.wait_for()
-    run = page.url.rsplit("/", 1)[1].split("?")[0]
+    approve(page, form)
     rows = laptop.says("journal", "list", "--json")["intents"]
     acted = [laptop.says("journal", "show", row["decision_id"], "--json")["decision"] for row in rows]
     of_run = [row for row in acted if row["flow_run_id"] == run]
     assert {row["state"] for row in of_run} == {"acted"}, (run, acted)
     assert laptop.says("status", "--json")["approvals"] == []
+
+
+def test_a_plan_of_moves_is_a_table_in_the_form_and_is_carried_out(page: Any, laptop: Laptop, screenshot: Save) -> None:
+    fleet = load_fleet(laptop.told["fleet_file"])
+    clusters = {each.name: KubernetesApi.connect(each) for each in fleet.clusters}
+    deploy(clusters["us-gke"], "far")
+    movable = {"name": "far", "users": {"munich": 50}, "allowed": ["us-gke", "eu-eks"]}
+    request = {"mode": "propose", "workloads": [movable], "soak_s": 0, "check_s": 0, "approval_timeout_s": 7200}
+    deployment = laptop.deployment("workload-migration/workload-migration")
+    url = f"{laptop.told['prefect_api_url']}/deployments/{deployment}/create_flow_run"
+    run = requests.post(url, json={"parameters": {"request": request}}, timeout=10).json()["id"]
+    form = form_of(page, laptop, run)
+    form.get_by_role("cell", name="default/far").wait_for()
+    screenshot(page, "moves")
+    assert (ready_pods(clusters["us-gke"], "far"), ready_pods(clusters["eu-eks"], "far")) == (REPLICAS, 0)
+    approve(page, form)
+    assert (ready_pods(clusters["us-gke"], "far"), ready_pods(clusters["eu-eks"], "far")) == (0, REPLICAS)
 
 
 def test_the_automations_are_listed(page: Any, laptop: Laptop) -> None:

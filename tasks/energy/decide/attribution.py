@@ -36,7 +36,7 @@ def shared_rows(cores: Floats, shares: Shares | None, pool: Ints, hour: Ints) ->
     group, who, busy, idle = [], [], [], []
     total_used, total_asked = np.zeros(len(pool)), np.zeros(len(pool))
     for number in range(len(used)):
-        assert shares is not None  # nosec B101  else there are no rows of it
+        assert shares is not None  # else there are no rows of it  # nosec B101
         mine = groups[shares.pool[number]]
         hours = np.flatnonzero((mine >= 0) & ((used[number] > 0) | (asked[number] > 0)))
         group.append(mine[hours])

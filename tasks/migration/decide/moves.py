@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.migration.decide.failback import Homes
+from tasks.migration.decide.joint import HELD_BACK, NO_ROOM, Room, share
 from tasks.migration.decide.policies import Policy
 
 Floats = NDArray[np.float32]
@@ -35,14 +36,6 @@ class Costs:
     latency: Floats
     money: Floats
     errors: Floats
-
-
-@dataclass(frozen=True)
-class Room:
-    """Capacity in R resources: `size` (W, R) that each workload takes, `free` (S, R) at each site."""
-
-    size: NDArray[np.float64]
-    free: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -82,8 +75,9 @@ def decide_moves(
 
     Returns
     -------
-    At most `policy.cap` of the workloads go, one at least, those that fail first, then those that gain most, each while
-    its target has room; room that this pass frees is not given away before it is free. A workload whose place
+    At most `policy.cap` of the workloads go, one at least, those that fail first, then those that gain most. Where the
+    best places have no room for all of them, they are chosen together, each among the places that the rule lets through
+    (`share`); room that this pass frees is not given away before it is free. A workload whose place
     is not measured stays, and no workload goes where nothing is measured: missing is not cheap.
     """
     rows = np.arange(len(place))
@@ -98,29 +92,82 @@ def decide_moves(
     if homes is not None:
         best = np.where(goes_home, homes.site, best)
     there = known[rows, best]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        benefit = np.where(np.isfinite(here) & np.isfinite(there), (here - there) * slots, 0).astype(np.float32)
-        gain = np.where(here > 0, 1 - there / here, 0)
-        latency = 1 - costs.latency[rows, best] / costs.latency[rows, place]
-        money = 1 - costs.money[rows, best] / costs.money[rows, place]
-    triggered = (latency > policy.latency_gain) | (money > policy.cost_gain) | failing
-    if policy.greedy:
-        triggered = benefit > 0
+    offer = _offer(known, costs, rows, place, best)
+    benefit, enough, pays = _weigh(offer, move_cost, failing, slots, policy)
     reason = np.full(len(place), GOES, object)
     if not policy.greedy:
         reason[(idle_slots * slot_s < policy.cooldown_s) & ~failing] = COOLING
-        reason[(move_cost >= policy.overhead * benefit) & ~goes_home] = DEAR
-    reason[(~triggered | (gain < policy.least_gain)) & ~failing & ~goes_home] = LITTLE
+        reason[~pays & ~goes_home] = DEAR
+    reason[~enough & ~goes_home] = LITTLE
     reason[best == place] = BEST
     reason[~np.isfinite(there)] = NOWHERE
     reason[~np.isfinite(here)] = UNKNOWN
     if not policy.moves:
         reason[:] = BEST
-    _limit(reason, best, benefit - move_cost + np.where(failing, np.float32(1e9), 0), policy.cap, room)
-    goes = reason == GOES
-    reason[goes & goes_home] = HOME
-    reason[goes & failing] = FAILING
-    return Chosen(np.where(goes, best, place), reason, benefit, move_cost)
+    goes = np.flatnonzero(reason == GOES)
+    goes = goes[np.lexsort((-(benefit - move_cost)[goes], ~failing[goes]))]
+    most = max(int(policy.cap * len(place)), 1) if policy.cap else 0
+    if room is None or room.holds(goes[:most], best[goes[:most]]):
+        reason[goes[most:]] = CAPPED
+    else:
+        gains = _gains(known, costs, goes, place, best, move_cost, failing, goes_home, slots, policy)
+        site = share(gains, failing[goes], Room(room.size[goes], room.free), most)
+        reason[goes[site == NO_ROOM]] = FULL
+        reason[goes[site == HELD_BACK]] = CAPPED
+        goes, gains, site = goes[site >= 0], gains[site >= 0], site[site >= 0]
+        best[goes], benefit[goes] = site, gains[np.arange(len(goes)), site] + move_cost[goes]
+    moves = reason == GOES
+    reason[moves & goes_home] = HOME
+    reason[moves & failing] = FAILING
+    return Chosen(np.where(moves, best, place), reason, benefit, move_cost)
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """Another place: its total beside that of the place now, and its latency and money as shares of those now."""
+
+    here: Floats
+    there: Floats
+    latency: Floats
+    money: Floats
+
+
+def _offer(known: Floats, costs: Costs, rows: Ints, place: Ints, sites: Ints | slice) -> _Offer:
+    """What `sites` are to the workloads in `rows`, which stand in `place`: one site each (W,), or a slice, all of them.
+
+    For all of them each attribute has two dimensions.
+    """
+    shape = (len(rows), 1) if isinstance(sites, slice) else (len(rows),)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = [each[rows, sites] / each[rows, place].reshape(shape) for each in (costs.latency, costs.money)]
+    return _Offer(known[rows, place].reshape(shape), known[rows, sites], *shares)
+
+
+def _weigh(
+    offer: _Offer, move_cost: Floats, failing: Bools, slots: np.float32, policy: Policy
+) -> tuple[Floats, Bools, Bools]:
+    """The benefit over the horizon, whether a place is better by enough, and whether it is worth the move."""
+    here, there = offer.here, offer.there
+    with np.errstate(invalid="ignore", divide="ignore"):
+        known = np.isfinite(here) & np.isfinite(there)
+        benefit = np.where(known, (here - there) * slots, 0).astype(np.float32)
+        gain = np.where(here > 0, 1 - there / here, 0)
+    better = (1 - offer.latency > policy.latency_gain) | (1 - offer.money > policy.cost_gain)
+    enough = (benefit > 0 if policy.greedy else better) & (gain >= policy.least_gain)
+    return benefit, np.asarray(enough | failing), np.asarray(move_cost < policy.overhead * benefit)
+
+
+def _gains(
+    known: Floats, costs: Costs, rows: Ints, place: Ints, best: Ints, move_cost: Floats, failing: Bools,
+    goes_home: Bools, slots: np.float32, policy: Policy,
+) -> Floats:  # fmt: skip
+    """(M, S) what each move that may be made brings at each site that the rule lets through; -inf elsewhere."""
+    column = move_cost[rows, None]
+    offer = _offer(known, costs, rows, place[rows], slice(None))
+    benefit, enough, pays = _weigh(offer, column, failing[rows, None], slots, policy)
+    lets = enough & (pays | policy.greedy) & np.isfinite(offer.there) & (benefit > 0) & ~goes_home[rows, None]
+    lets[np.arange(len(rows)), best[rows]] = True
+    return np.where(lets, benefit - column, np.float32(-np.inf))
 
 
 def _bar(
@@ -153,23 +200,6 @@ def _goes_home(
         worse = there - here
         again = (worse * slots * policy.overhead > move_cost) & (worse >= policy.least_gain * there)
     return np.asarray(may & np.isfinite(here) & np.isfinite(there) & ~again)
-
-
-def _limit(reason: NDArray[np.object_], best: Ints, urgent: Floats, cap: float, room: Room | None) -> None:
-    """Hold back, in `reason`, what goes beyond the cap or finds its target full; the most urgent go first."""
-    goes = np.flatnonzero(reason == GOES)
-    order = goes[np.argsort(-urgent[goes], kind="stable")]
-    most = max(int(cap * len(reason)), 1) if cap else 0
-    if room is not None:
-        free, kept = room.free.astype(np.float64), list[int]()
-        for row in order.tolist():
-            if len(kept) < most and (room.size[row] > free[best[row]]).any():
-                reason[row] = FULL
-                continue
-            kept.append(row)
-            free[best[row]] -= room.size[row]
-        order = np.array(kept, np.int64)
-    reason[order[most:]] = CAPPED
 
 
 def entries(names: list[str], sites: list[str], place: Ints, chosen: Chosen) -> list[dict[str, Any]]:

@@ -83,11 +83,22 @@ def decide_placement(
     compiled = compile_problem(problem, scores)
     start = _as_array(prices, compiled) if prices else None
     found = find_prices(compiled, start, policy.passes)
+    picks, bound, engine = assign(compiled, found, policy, standing)
+    return _told(problem, scores, compiled, picks, bound, found, engine, policy)
+
+
+def assign(
+    compiled: Compiled, found: Prices, policy: PlacementPolicy, standing: Mapping[str, str | list[str]] | None = None
+) -> tuple[Int, float, str]:
+    """(W,) picks by the engine that fits the size, what no picks that leave out as many can be below, and the engine.
+
+    found: prices of the sites' resources. standing: as in `decide_placement`.
+    """
     exact = None
     if int(np.isfinite(compiled.cost).sum()) <= policy.exact_cells:
         exact = solve_exact(compiled, policy.time_limit_s)
     if exact is not None and exact.optimal:
-        return _told(problem, scores, compiled, exact.picks, exact.bound, found, "exact", policy)
+        return exact.picks, exact.bound, "exact"
     picks, engine = _search(compiled, found, standing, policy), "lagrangian"
     if exact is not None and _rank(compiled, exact.picks) <= _rank(compiled, picks):
         picks, engine = exact.picks, "exact-time-limit"
@@ -95,7 +106,7 @@ def decide_placement(
     bound = partial_bound(compiled, found.price, left)
     if exact is not None and left == compiled.left_out(exact.picks):
         bound = max(bound, exact.bound)
-    return _told(problem, scores, compiled, picks, bound, found, engine, policy)
+    return picks, bound, engine
 
 
 def _rank(problem: Compiled, picks: Int) -> tuple[int, float]:

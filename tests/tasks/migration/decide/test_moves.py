@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tasks.migration.decide.moves import Chosen, Costs, Room, decide_moves, smoothed
+from tasks.migration.decide.joint import Room
+from tasks.migration.decide.moves import Chosen, Costs, decide_moves, smoothed
 from tasks.migration.decide.policies import POLICIES, Policy
 from tasks.migration.decide.replay import Course, course_of, first_places, optimum, play
 from tasks.migration.decide.world import made_up
