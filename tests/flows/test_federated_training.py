@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prefect.artifacts import Artifact
 
 from blocks.errors import InvalidInput, NotFound, Refused
 from blocks.fleet import Fleet
@@ -107,6 +108,11 @@ def test_rounds_teach_are_published_and_give_the_same_digest_again(
     for row in (first, second):
         assert replayed(registry, row.id) == (row.after["digest"], row.after["digest"])
         assert len(row.content["selected"]) == 4 == sum(not each["refused"] for each in row.record["updates"])
+    progress, drawn = (Artifact.get(f"federated-training-{each}") for each in ("progress", "scores"))
+    assert progress
+    assert progress.data == 100
+    assert drawn
+    assert f"{second.after['score']:.1%}" in str(drawn.data)
     version = registry.version("digits")
     assert (version.version, set(version.metrics)) == ("round-2", {"accuracy", "gate"})
     manifest = registry.manifest(version.digest)
