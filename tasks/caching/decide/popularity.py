@@ -1,4 +1,4 @@
-"""How much each object is asked for: counts that halve in 30 days, 5 days and 6 hours, of all sites and of each.
+"""How much each object is asked for: counts that halve in 30 days, 5 days and 8 hours, of all sites and of each.
 
 Pooled counts know more (a site of ten requests in four hours says little by itself), a site's own fit better where its
 users differ; short memory follows what is new, long memory keeps what lasts. How far each is to be believed is learned
@@ -16,7 +16,7 @@ import numpy as np
 
 from tasks.caching.decide.requests import Floats, Pairs, Requests
 
-HALF_LIVES_S = (30 * 86_400.0, 5 * 86_400.0, 6 * 3600.0)
+HALF_LIVES_S = (30 * 86_400.0, 5 * 86_400.0, 8 * 3600.0)
 PRIOR_REQUESTS = 20.0  # that the equal weights of a site not yet heard are worth
 MEMORY_REQUESTS = 300.0  # of a site, in which its credit halves
 _NONE = 1e-300
