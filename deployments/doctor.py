@@ -48,6 +48,7 @@ MORE_RIGHTS = {
     "workload-placement": "rbac-place.yaml",
     "traffic-routing": "rbac-traffic.yaml",
     "workload-migration": "rbac-move.yaml",
+    "carbon-scheduling": "rbac-carbon.yaml",
 }
 
 
