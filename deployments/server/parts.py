@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,8 @@ PATIENCE = {"PREFECT_CLIENT_MAX_RETRIES": "12", "PREFECT_CLIENT_RETRY_EXTRA_CODE
 class Part:
     """One process: `ready` is a URL that answers once it serves, "" where it serves nothing.
 
-    `rolls`: whether it is restarted by a rolling restart. `ca`: who signed its certificate, where it must be told.
+    `rolls`: whether it is restarted by a rolling restart. `port`: where the proxy finds it, 0 where it does not.
+    `ca`: who signed its certificate, where it must be told.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Part:
     env: dict[str, str] = field(repr=False)
     ready: str = ""
     rolls: bool = False
+    port: int = 0
     ca: Path | None = None
 
 
@@ -89,7 +92,8 @@ def parts(layout: Layout, folder: Path, ports: Sequence[int]) -> list[Part]:
     worker = [*PREFECT, "worker", "start", "--pool", WORK_POOL, "--type", "process",
               "--limit", str(layout.runs_at_once), "--name"]  # fmt: skip
     return [
-        *(Part(f"server-{number}", [*start, str(port)], servers, f"http://127.0.0.1:{port}/api/ready", rolls=True)
+        *(Part(f"server-{number}", [*start, str(port)], servers, f"http://127.0.0.1:{port}/api/ready", rolls=True,
+               port=port)
           for number, port in enumerate(ports, 1)),
         Part("services", [*PREFECT, "server", "services", "start"], servers, rolls=True),
         Part("proxy", [_nginx(), "-e", "stderr", "-p", str(folder), "-c", str(_proxy_file(layout, folder, ports))],
@@ -114,7 +118,17 @@ def _nginx() -> str:
     return found
 
 
-def _proxy_file(layout: Layout, folder: Path, ports: Sequence[int]) -> Path:
+def rest(layout: Layout, folder: Path, ports: Sequence[int], port: int | None) -> None:
+    """Let the running proxy open nothing more to the server of `port`; None: to every server again.
+
+    What is open stays open. A worker whose event stream is cut off while it says who it is gives its run up as Crashed.
+    """
+    file = _proxy_file(layout, folder, ports, port)
+    subprocess.run([_nginx(), "-e", "stderr", "-p", str(folder), "-c", str(file), "-s", "reload"], check=True,
+                   capture_output=True)  # fmt: skip
+
+
+def _proxy_file(layout: Layout, folder: Path, ports: Sequence[int], resting: int | None = None) -> Path:
     """The proxy's configuration, written."""
     # no HTML: nothing is escaped
     templates = Environment(
@@ -122,7 +136,8 @@ def _proxy_file(layout: Layout, folder: Path, ports: Sequence[int]) -> Path:
     )  # nosec B701
     host = f"[{layout.host}]" if ":" in layout.host else layout.host
     text = templates.get_template("nginx.conf.j2").render(
-        folder=folder, ports=ports, listen=f"{host}:{layout.port}", certificate=layout.certificate, key=layout.key,
+        folder=folder, ports=ports, resting=resting, listen=f"{host}:{layout.port}",
+        certificate=layout.certificate, key=layout.key,
         user=pwd.getpwuid(0).pw_name if os.geteuid() == 0 else "",
     )  # fmt: skip
     file = folder / "nginx.conf"

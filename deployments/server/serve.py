@@ -16,13 +16,14 @@ from deployments.children import Child
 from deployments.own_home import locked_home
 from deployments.prefect_server import free_port, refuse_used
 from deployments.server.layout import Layout
-from deployments.server.parts import Part, migration, parts
+from deployments.server.parts import Part, migration, parts, rest
 
 READY_S = 180.0
 MIGRATION_S = 1800.0
 LOOK_S = 0.5
 STEADY_S = 60.0  # a part that has run so long has not failed to start
 LONGEST_PAUSE_S = 60.0
+DRAIN_S = 5.0  # for what has just begun at a server that is to be restarted
 
 Progress = Callable[[str], None]
 
@@ -91,13 +92,19 @@ class Serving:
 
         Where one does not come back the others go on as they are.
         """
+        ports = [each.part.port for each in self.kept if each.part.port]
         for each in self.kept:
             if each.part.rolls:
                 self.progress(f"restarting {each.part.name}")
+                if each.part.port and len(ports) > 1:
+                    rest(self.layout, self.home, ports, each.part.port)
+                    time.sleep(DRAIN_S)
                 each.child.stop()
                 each.child, each.since, each.due = _child(each.part, each.log), time.monotonic(), None
                 try:
                     wait_until_ready(each.part, each.child)
+                    if each.part.port and len(ports) > 1:
+                        rest(self.layout, self.home, ports, None)
                 except Unreachable as error:
                     return self.progress(f"the restart ends here: {error}")
         return self.progress("every server has been restarted")

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from deployments.children import Child
 from deployments.prefect_server import free_port
 from deployments.server.layout import Layout
-from deployments.server.parts import Part, parts
+from deployments.server.parts import Part, parts, rest
 from deployments.server.serve import STEADY_S, Serving, wait_until_ready
 from tests.tasks.caching.cache_servers import found
 
@@ -98,7 +98,7 @@ class Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(self.headers["Host"].encode())
+        self.wfile.write(f"{self.headers['Host']} {self.server.server_port}".encode())  # type: ignore[attr-defined]
 
     def log_message(self, *_: object) -> None:
         pass
@@ -120,9 +120,20 @@ def test_the_proxy_speaks_tls_and_passes_over_a_server_that_is_down(tmp_path: Pa
         (proxy,) = (each for each in parts(layout, tmp_path, ports) if each.name == "proxy")
         with Child("proxy", proxy.command, env=proxy.env, log=tmp_path / "log") as child:
             wait_until_ready(proxy, child)
+            trusts = ssl.create_default_context(cafile=str(ca))
+
+            def answers() -> set[str]:
+                return {urlopen(url, context=trusts, timeout=10).read().decode() for _ in range(4)}
+
+            names = [f"{url.removeprefix('https://')} {port}" for port in ports]
+            assert answers() == set(names)
+            rest(layout, tmp_path, ports, ends.server_port)
+            while answers() != {names[0]}:  # the proxy's new process takes over in a moment
+                time.sleep(0.01)
+            rest(layout, tmp_path, ports, None)
+            while answers() != set(names):
+                time.sleep(0.01)
             ends.shutdown()
             ends.server_close()
-            trusts = ssl.create_default_context(cafile=str(ca))
-            answers = [urlopen(url, context=trusts, timeout=10).read().decode() for _ in range(4)]
+            assert answers() == {names[0]}
         stays.shutdown()
-    assert answers == [url.removeprefix("https://")] * 4
