@@ -41,6 +41,10 @@ test: venv ## every test
 test-faults: venv ## 500 faults against moves of workloads: a table, and build/faults.json
 	@CONTINUUM_MOVE_FAULTS=$${CONTINUUM_MOVE_FAULTS:-500} $(BIN)/pytest -s --show-capture=no tests/faults/test_move_campaign.py tests/flows/test_workload_migration.py
 
+.PHONY: test-production
+test-production: venv ## two servers, two workers, kills and a rolling restart during 200 runs (needs PostgreSQL, Redis, nginx)
+	@CONTINUUM_PRODUCTION_RUNS=$${CONTINUUM_PRODUCTION_RUNS:-200} $(BIN)/pytest -s tests/deployments/server/test_production.py
+
 .PHONY: lint
 lint: venv ## format, style, types, import contracts, dependencies, spelling, insecure calls
 	@$(BIN)/ruff format --check .
@@ -52,8 +56,8 @@ lint: venv ## format, style, types, import contracts, dependencies, spelling, in
 	@$(BIN)/codespell
 	@$(BIN)/bandit --quiet --recursive -ll flows tasks blocks deployments 2> >(grep -v 'but no failed test' >&2)
 
-.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-migration bench-energy bench-federation bench-rollout bench-simulation bench-caching bench-edge
-bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-migration bench-energy bench-federation bench-rollout bench-simulation bench-caching bench-edge ## every benchmark
+.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-migration bench-energy bench-federation bench-rollout bench-simulation bench-caching bench-edge bench-database
+bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-migration bench-energy bench-federation bench-rollout bench-simulation bench-caching bench-edge bench-database ## every benchmark
 bench-series: venv ## reading and writing series files
 	@$(BIN)/python tests/benchmarks/bench_series.py
 bench-forecast: venv ## accuracy and speed of the engines, beside other libraries
@@ -88,8 +92,18 @@ bench-rollout: venv ## a model to 1,000 simulated edges of which some die, kille
 	@$(BIN)/python -m tests.benchmarks.bench_rollout
 bench-edge: venv ## the edge agent: CPU a request, memory, a round of 20 processes
 	@$(BIN)/python tests/benchmarks/bench_edge.py
+bench-database: venv ## how much Prefect's database grows, before and after retention (needs PostgreSQL)
+	@PREFECT_LOGGING_LEVEL=WARNING $(BIN)/python -m tests.benchmarks.bench_database
 bench-simulation: venv ## speed and memory of the simulated fleet
 	@$(BIN)/python tests/benchmarks/bench_simulation.py
+
+.PHONY: soak soak-day
+MINUTES ?= 60
+HOURS ?= 24
+soak: venv ## all schedules of `continuum up` for 60 real minutes (MINUTES=n): crashed, late, locked
+	@$(BIN)/python tests/benchmarks/soak.py --minutes $(MINUTES)
+soak-day: venv ## every scheduled flow over 24 simulated hours in one process (HOURS=n): failures, memory
+	@$(BIN)/python tests/benchmarks/soak_day.py --hours $(HOURS)
 
 .PHONY: screenshots
 screenshots: venv ## what the browser tests see, as pictures in build/screenshots (needs Chromium)

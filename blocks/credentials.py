@@ -104,6 +104,7 @@ def join_secrets(data: dict[str, Any], literals: dict[str, str]) -> dict[str, An
     holders: list[tuple[Path, Any]] = [((part,), data.get(part)) for part in SERVERS]
     for index, cluster in enumerate(data.get("clusters", [])):
         holders += [(("clusters", index, part), cluster.get(part)) for part in ("kubernetes", "metrics")]
+    holders += [(("carbon", index), each) for index, each in enumerate(data.get("carbon", []))]
     for path, holder in holders:
         for field in SECRET_FIELDS:
             if isinstance(holder, dict) and holder.get(field) == MASK:
@@ -120,6 +121,8 @@ def _secrets(fleet: Fleet, data: dict[str, Any]) -> Iterator[tuple[Path, dict[st
         plain = data["clusters"][index]
         for part in ("kubernetes", "metrics"):
             holders.append((("clusters", index, part), getattr(cluster, part), plain.get(part)))
+    for index, service in enumerate(fleet.carbon):
+        holders.append((("carbon", index), service, data["carbon"][index]))
     for path, noun, holder in holders:
         for field in SECRET_FIELDS:
             secret = getattr(noun, field, None)

@@ -91,6 +91,26 @@ class HealthDegraded(Event):
     health: float | None = Field(description="of the whole fleet, 0-1; null where nothing is known")
 
 
+class CarbonMoved(Event):
+    """Sent by others, such as a watcher of a grid's forecast: what was foretold of some zones is not true any more."""
+
+    name: ClassVar[str] = "continuum.carbon.moved"
+
+    zones: list[str] = Field(min_length=1, description="grid zones, e.g. `DE`")
+
+
+class EndpointDrifted(Event):
+    """At most one per model, version and day: confidences come otherwise than when its threshold was learnt."""
+
+    name: ClassVar[str] = "continuum.endpoint.drifted"
+
+    as_of: datetime = Field(description="when the pass looked")
+    model: str = Field(description="name of the model")
+    version: str = Field(description="the newest one, which was looked at")
+    psi: float = Field(ge=0, description="population stability index of the day's confidences; above 0.2 is drift")
+    rows: int = Field(ge=1, description="predictions that it rests on")
+
+
 class BudgetExceeded(Event):
     """At most one per period and budget: what a period of the fleet came to is above what somebody allowed for it."""
 
@@ -110,5 +130,7 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadCreated,
     TrafficDiverted,
     HealthDegraded,
+    CarbonMoved,
+    EndpointDrifted,
     BudgetExceeded,
 )

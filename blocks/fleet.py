@@ -71,6 +71,9 @@ class Site(Model):
     grid_zone: str | None = Field(None, description="electricity grid zone, e.g. `DE`")
     pue: Number = Field(1.2, ge=1, le=3, description="power usage effectiveness, ratio")
     capacity: Capacity | None = Field(None, description="what the site holds in all; for edge sites")
+    cache_region: str = Field(
+        "", description="region whose shared cache stands between the site's cache and the origin"
+    )
 
 
 class NodePool(Model):
@@ -83,7 +86,10 @@ class NodePool(Model):
     node_cpu: Cores = Field(gt=0, description="allocatable CPU of one node, e.g. `3920m`")
     node_memory: Bytes = Field(gt=0, description="allocatable memory of one node, e.g. `14Gi`")
     boot_s: Number = Field(180, gt=0, le=3600, description="seconds from the request to a Ready node")
-    price_usd_per_hour: Number | None = Field(None, ge=0, description="USD per node-hour")
+    price_usd_per_hour: Number | None = Field(None, ge=0, description="USD per node-hour, on demand")
+    spot_usd_per_hour: Number | None = Field(None, ge=0, description="USD per node-hour where nodes are spot capacity")
+    discount_ratio: Number = Field(0, ge=0, lt=1, description="what a plan or contract takes off the on-demand price")
+    reserved_nodes: Count = Field(0, ge=0, description="nodes that are paid for anyway: fewer of them save nothing")
     autoscaler: Autoscaler = Field(Autoscaler.NONE, description="in-cluster controller that already scales the pool")
     actuator: Actuator | None = Field(
         None, description="how to change its size, where that is possible; default: found out by looking"
@@ -94,6 +100,20 @@ class NodePool(Model):
     hands_off: bool = Field(False, description="never write this pool: a decision becomes a patch file")
     schedule: list[ScheduledSize] = Field([], description="fewest nodes by the time of the week, in the site's time")
     quota_nodes: Count | None = Field(None, ge=0, description="nodes of this pool that the cloud's quota allows in all")
+
+    @property
+    def usd_per_hour(self) -> float | None:
+        """What one more node-hour costs, beyond what is reserved; None where nobody says.
+
+        >>> pool = NodePool(name="web", instance_type="m5.xlarge", min_nodes=1, max_nodes=9, node_cpu=4, node_memory=16,
+        ...                 price_usd_per_hour=0.2, discount_ratio=0.25)
+        >>> round(pool.usd_per_hour, 3), pool.model_copy(update={"spot_usd_per_hour": 0.07}).usd_per_hour
+        (0.15, 0.07)
+        """
+        if self.spot_usd_per_hour is not None:
+            return float(self.spot_usd_per_hour)
+        listed = self.price_usd_per_hour
+        return None if listed is None else float(listed) * (1 - float(self.discount_ratio))
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
@@ -173,6 +193,24 @@ class Metrics(HttpAccess):
     namespace_cpu_requests: str = Field("", description="PromQL: CPU requested, also by label `namespace`, cores")
 
 
+class CarbonAccess(Model):
+    """A service that tells the carbon intensity of grids, and who we are to it."""
+
+    kind: Literal["uk", "electricity-maps", "watttime", "carbon-aware-sdk", "entsoe", "eia"] = Field(
+        description="whose API it is"
+    )
+    url: Url | None = Field(None, description="another base URL of the same API; needed by carbon-aware-sdk")
+    username: str | None = Field(None, description="WattTime's user")
+    password: SecretStr | None = Field(None, description="its password: `${ENV}` or `secret:BLOCK`")
+    token: SecretStr | None = Field(
+        None, description="key of Electricity Maps, ENTSO-E, EIA: `${ENV}` or `secret:BLOCK`"
+    )
+    zones: dict[str, str] = Field(
+        {}, description="our grid zones that it knows, and its names of them; {}: all, by ours"
+    )
+    signal: Literal["average", "marginal"] = Field("average", description="what a carbon-aware-sdk's source tells")
+
+
 class Fleet(Model):
     """Everything a fleet.yaml says."""
 
@@ -187,6 +225,7 @@ class Fleet(Model):
         "any", description="propose mode: `verified` takes only answers of `continuum approve`, with a token"
     )
     dns: CloudAccess = Field(CloudAccess(), description="how to reach Route 53, for weighted records")
+    carbon: list[CarbonAccess] = Field([], description="who tells carbon intensity, the most trusted first")
     alertmanager: HttpAccess | None = Field(
         None, description="an Alertmanager that hears what `fleet-monitoring` finds"
     )

@@ -45,6 +45,17 @@ def approver_token() -> str | None:
     return os.environ.get("CONTINUUM_APPROVER_TOKEN") or None
 
 
+def metrics_token() -> str | None:
+    """The bearer token that `continuum metrics` asks for: `CONTINUUM_METRICS_TOKEN`; None where it is unset."""
+    return os.environ.get("CONTINUUM_METRICS_TOKEN") or None
+
+
+def traced_service() -> str | None:
+    """As which service traces are sent (`OTEL_SERVICE_NAME`, else `continuum`); None where no collector is named."""
+    named = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    return os.environ.get("OTEL_SERVICE_NAME") or "continuum" if any(map(os.environ.get, named)) else None
+
+
 def data_dir() -> Path | None:
     """Folder of the shared data sets that tests and benchmarks read: `CONTINUUM_DATA`; None where it is unset."""
     given = os.environ.get("CONTINUUM_DATA")

@@ -17,14 +17,19 @@ from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, Posture
 
 from blocks.events import AnomaliesDetected, BudgetExceeded, HealthDegraded, ScalingBlinded, TrafficDiverted
+from deployments.deploy import intervals_s
 
 ALERTS_BLOCK = "continuum-alerts"  # a notification block of any type, made by a person
 OURS = ResourceSpecification.model_validate(
     {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.continuum"}
 )
+STARTED = ("prefect.flow-run.Running", "prefect.flow-run.Retrying")
 ENDED = ("Completed", "Failed", "TimedOut", "Crashed", "Cancelled", "Cancelling", "Suspended", "Paused")
 SILENT = timedelta(minutes=10)  # three of Prefect's heartbeats of three minutes, and a little
-NO_PASS = timedelta(minutes=30)  # six passes of the five-minute schedules
+ONCE_MORE = ["1", "2"]  # a run that has crashed so often is started again; after the third time it stays Crashed
+RETIRED = ("continuum: no pass has finished",)  # of an earlier release
+MISSED = 3  # intervals without a finished pass
+LEAST_SILENCE = timedelta(minutes=30)
 NEEDS_A_PERSON = (
     ScalingBlinded.name, AnomaliesDetected.name, TrafficDiverted.name, BudgetExceeded.name, HealthDegraded.name,
 )  # fmt: skip
@@ -32,24 +37,53 @@ NEEDS_A_PERSON = (
 Change = Literal["created", "changed", "unchanged"]
 
 
-def wanted(alerts: UUID | None) -> list[AutomationCore]:
-    """Every automation of this release; those that tell people only where there is a block to tell them through."""
+def wanted(alerts: UUID | None, silent: timedelta = SILENT) -> list[AutomationCore]:
+    """Every automation of this release; those that tell people only where there is a block to tell them through.
+
+    silent: after which a run without heartbeat is dead. One that a worker took and never started waits for SILENT.
+    """
+    of_runs = ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*"})
     zombies = AutomationCore(
         name="continuum: runs that died silently",
-        description="A run without a heartbeat for ten minutes is Crashed, so that it holds no concurrency slot.",
+        description="A run without a heartbeat is Crashed, so that it holds no concurrency slot.",
         trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"},
+            after={"prefect.flow-run.heartbeat", *STARTED},
             expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ENDED)},
-            match=ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=OURS, for_each={"prefect.resource.id"}, posture=Posture.Proactive, within=SILENT,
+            match=of_runs, match_related=OURS, for_each={"prefect.resource.id"}, posture=Posture.Proactive,
+            within=silent,
         ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat for ten minutes: its process died")],
+        actions=[ChangeFlowRunState(state=StateType.CRASHED,
+                                    message=f"no heartbeat for {silent.total_seconds():.0f} s: its process died")],
     )  # fmt: skip
+    # The same run again, not a new one: it finds what it decided before, and the journal what it did.
+    again = ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="started again by Continuum")
+    never_started = AutomationCore(
+        name="continuum: runs that were taken and never started",
+        description="A worker took the run and died before it could start it; another worker takes it.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.Submitting", "prefect.flow-run.Pending", "prefect.flow-run.InfrastructurePending"},
+            expect={"prefect.flow-run.AwaitingRetry", *STARTED, *(f"prefect.flow-run.{state}" for state in ENDED)},
+            match=of_runs, match_related=OURS, for_each={"prefect.resource.id"}, posture=Posture.Proactive,
+            within=SILENT,
+        ),
+        actions=[again],
+    )  # fmt: skip
+    crashed = AutomationCore(
+        name="continuum: crashed runs are started again",
+        description="A run whose process died goes on from its journal, in another process; twice at most.",
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Crashed"}, match_related=OURS, posture=Posture.Reactive, threshold=1,
+            match=ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*",
+                                                        "prefect.run-count": ONCE_MORE}),
+        ),
+        actions=[again],
+    )  # fmt: skip
+    always = [zombies, never_started, crashed]
     if alerts is None:
-        return [zombies]
+        return always
     runs = {"prefect.flow-run.Failed", "prefect.flow-run.TimedOut", "prefect.flow-run.Crashed", "prefect.flow-run.Late"}
     return [
-        zombies,
+        *always,
         AutomationCore(
             name="continuum: runs that failed or came late",
             description="Tells people of every run of ours that failed, crashed, or was not started in time.",
@@ -59,18 +93,7 @@ def wanted(alerts: UUID | None) -> list[AutomationCore]:
                 body="Run {{ flow_run.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}",
             )],
         ),
-        AutomationCore(
-            name="continuum: no pass has finished",
-            description="The dead man's switch: no run of ours has completed for half an hour.",
-            trigger=EventTrigger(
-                after={"prefect.flow-run.Completed"}, expect={"prefect.flow-run.Completed"}, match_related=OURS,
-                posture=Posture.Proactive, within=NO_PASS,
-            ),
-            actions=[SendNotification(
-                block_document_id=alerts, subject="Continuum: no pass has finished for 30 minutes",
-                body="Is a worker of the work pool running? `continuum doctor` and `continuum flows` tell more.",
-            )],
-        ),
+        *(_dead_mans_switch(silence, names, alerts) for silence, names in _by_silence().items()),
         AutomationCore(
             name="continuum: the fleet needs a person",
             description="Pools scaled blindly, values unlike their past, traffic taken off a site, a budget exceeded, "
@@ -86,6 +109,35 @@ def wanted(alerts: UUID | None) -> list[AutomationCore]:
     ]  # fmt: skip
 
 
+def _by_silence() -> dict[timedelta, list[str]]:
+    """Scheduled deployments by how long nothing may be heard of them."""
+    found: dict[timedelta, list[str]] = {}
+    for name, seconds in intervals_s(by="name").items():
+        found.setdefault(max(LEAST_SILENCE, MISSED * timedelta(seconds=seconds)), []).append(name)
+    return dict(sorted(found.items()))
+
+
+def _dead_mans_switch(silence: timedelta, names: list[str], alerts: UUID) -> AutomationCore:
+    """Tells people when one of some deployments has not completed a run for so long, after one that it has."""
+    hours = silence / timedelta(hours=1)
+    told = f"{hours:g} hours" if hours >= 1 else f"{60 * hours:g} minutes"
+    return AutomationCore(
+        name=f"continuum: no pass for {told}",
+        description=f"The dead man's switch of {', '.join(names)}: three intervals without a completed run.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.Completed"}, expect={"prefect.flow-run.Completed"}, posture=Posture.Proactive,
+            match_related=ResourceSpecification.model_validate(
+                {"prefect.resource.role": "deployment", "prefect.resource.name": names}
+            ),
+            for_each={"related:deployment:prefect.resource.id"}, within=silence,
+        ),
+        actions=[SendNotification(
+            block_document_id=alerts, subject=f"Continuum: no pass has finished for {told}",
+            body=f"One of {', '.join(names)}. Is a worker of the work pool running? `continuum status` tells more.",
+        )],
+    )  # fmt: skip
+
+
 def alerts_block(client: SyncPrefectClient) -> UUID | None:
     """The notification block that people made for us, of whatever type."""
     found = [block.id for block in client.read_block_documents() if block.name == ALERTS_BLOCK]
@@ -93,8 +145,11 @@ def alerts_block(client: SyncPrefectClient) -> UUID | None:
 
 
 def ensure(client: SyncPrefectClient, automations: Sequence[AutomationCore]) -> dict[str, Change]:
-    """Create what is missing and change what differs; one that a person switched off stays off."""
+    """Create what is missing, change what differs, remove what is retired; what a person switched off stays off."""
     told: dict[str, Change] = {}
+    for name in RETIRED:
+        for old in client.read_automations_by_name(name):
+            client.delete_automation(old.id)
     for automation in automations:
         found = client.read_automations_by_name(automation.name)
         if not found:

@@ -21,12 +21,14 @@ GRACE_S = 8.0
 
 
 class Child:
-    """One supervised process; use as a context manager."""
+    """One supervised process; use as a context manager. `append`: its log goes on where it ended."""
 
-    def __init__(self, name: str, command: Sequence[str], *, env: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], *, env: Mapping[str, str], log: Path, append: bool = False
+    ) -> None:
         self.name, self.log = name, log
         log.parent.mkdir(parents=True, exist_ok=True)
-        self._log: IO[bytes] = log.open("wb")
+        self._log: IO[bytes] = log.open("ab" if append else "wb")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "deployments.children", *command],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=dict(env), start_new_session=True,

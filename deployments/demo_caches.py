@@ -40,6 +40,7 @@ def warm_caches(simulation: Simulation, outcome: Outcome, run: Run) -> None:
         {
             "mode": "act",
             **{name: str(file) for name, file in files.items()},
+            "regional_budget": f"{min(row['bytes'] for row in simulation.edge()['regions'])}B",
             "origin_requests_per_s": 200,
             "origin_latency_s": USUAL_S,
         }
@@ -63,12 +64,14 @@ def warm_caches(simulation: Simulation, outcome: Outcome, run: Run) -> None:
 
 def _files(simulation: Simulation) -> tuple[dict[str, Path], list[str]]:
     """The log, the sites and the caches as the flow's request wants them, and the sites' names."""
-    folder, rows = home() / "edge", simulation.edge()["sites"]
+    folder, edge = home() / "edge", simulation.edge()
+    rows, regions = edge["sites"], edge["regions"]
     texts = {
         "log": simulation.edge_log(),
-        "sites": "site,budget,pins\n" + "".join(f"{row['name']},{row['bytes']}B,yes\n" for row in rows),
+        "sites": "site,region,budget,pins\n"
+        + "".join(f"{row['name']},{row['region']},{row['bytes']}B,yes\n" for row in rows),
         "caches": "site,kind,url\n" + "".join(f"{row['name']},nginx,{simulation.url}/edge/{row['name']}\n"
-                                              for row in rows),
+                                              for row in [*regions, *rows]),
     }  # fmt: skip
     for name, text in texts.items():
         write_atomically(folder / f"{name}.csv", text)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
@@ -44,8 +47,21 @@ def declared() -> list[dict[str, Any]]:
     return list(yaml.safe_load(text)["deployments"])
 
 
-def deploy(*, pool_type: str = "process") -> Deployed:
+def intervals_s(by: Literal["flow", "name"] = "flow") -> dict[str, float]:
+    """By flow, or by name of a deployment, the seconds between two passes by the schedule that runs it most often."""
+    found: dict[str, float] = {}
+    for entry in declared():
+        flow = entry["entrypoint"].rsplit(".", 1)[1].replace("_", "-") if by == "flow" else entry["name"]
+        for schedule in entry.get("schedules", ()):
+            if schedule.get("active", True) and "interval" in schedule:
+                found[flow] = min(found.get(flow, math.inf), float(schedule["interval"]))
+    return found
+
+
+def deploy(*, pool_type: str = "process", silent_s: float | None = None) -> Deployed:
     """Bring the server that this process is a client of to what this release holds; again, nothing changes.
+
+    silent_s: seconds without a heartbeat after which a run is dead; the automation's own where None.
 
     Raises
     ------
@@ -54,26 +70,39 @@ def deploy(*, pool_type: str = "process") -> Deployed:
     from prefect.settings import PREFECT_API_URL
 
     from blocks.prefect_api import prefect_client
-    from deployments.automations import alerts_block, ensure, wanted
+    from deployments.automations import SILENT, alerts_block, ensure, wanted
 
     where = "continuum deploy"
     with prefect_client(where) as client:
-        pool = _ensure_pool(client, pool_type)
+        pool = ensure_pool(client, pool_type)
     _prefect_deploy({**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())})
     with prefect_client(where) as client:
         alerts = alerts_block(client)
-        told = ensure(client, wanted(alerts))
+        told = ensure(client, wanted(alerts, timedelta(seconds=silent_s) if silent_s else SILENT))
     return Deployed(pool, tuple(entry["name"] for entry in declared()), told, alerts is not None)
 
 
-def _ensure_pool(client: SyncPrefectClient, pool_type: str) -> str:
+def _job_template() -> dict[str, Any]:
+    """What a run's Job looks like; people change its defaults in the pool, and no later deploy changes them back."""
+    file = Path(__file__).parent / "kubernetes" / "base-job-template.json"
+    return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def ensure_pool(client: SyncPrefectClient, pool_type: str) -> str:
+    """Make the work pool where it is missing; "created" or "unchanged".
+
+    Raises
+    ------
+    Conflict: it is of another type.
+    """
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound
 
     try:
         there = client.read_work_pool(WORK_POOL)
     except ObjectNotFound:
-        client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type=pool_type))
+        template = _job_template() if pool_type == "kubernetes" else {}
+        client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type=pool_type, base_job_template=template))
         return "created"
     if there.type != pool_type:
         fix = f"delete it (prefect work-pool delete {WORK_POOL}), or give --pool {there.type}"

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import yaml
+from requests.auth import HTTPBasicAuth
 
 from blocks import settings
 from blocks.errors import ContinuumError
 from blocks.fleet import Autoscaler, Cluster, Fleet, pool_id
-from blocks.http import fetch_json, session
+from blocks.http import LOOPBACK, fetch_json, session
 from blocks.inventory import resolve_secrets
 from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store
@@ -131,16 +133,20 @@ def _freezes() -> tuple[Level, str]:
 
 
 def _prefect() -> tuple[Level, str]:
-    from prefect.settings import PREFECT_API_URL
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
 
-    url = PREFECT_API_URL.value()
+    url, password = PREFECT_API_URL.value(), PREFECT_API_AUTH_STRING.value()
     if not url:
         return (
             "warning",
             "PREFECT_API_URL is not set. To mend it: start `continuum up` or your own server, and export its URL",
         )
-    with session(timeout_s=5.0) as http:
+    auth = HTTPBasicAuth(*password.get_secret_value().split(":", 1)) if password else None
+    with session(timeout_s=5.0, auth=auth) as http:
         version = fetch_json(http, "GET", f"{url}/admin/version", where=f"Prefect server {url}")
+    if not auth and not PREFECT_API_KEY.value() and urlsplit(url).hostname not in LOOPBACK:
+        fix = "set PREFECT_SERVER_API_AUTH_STRING on it, and PREFECT_API_AUTH_STRING here"
+        return "failed", f"{url} lets anybody start any flow: it asks for no password. To mend it: {fix}"
     return "ok", f"{url} answers, version {version}"
 
 

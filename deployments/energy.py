@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from blocks.carbon import CarbonSeries, HourlyFiles, read_hourly
+from blocks.carbon import HourlyFiles, read_hourly
+from blocks.cloud_carbon import read_export
+from blocks.emissions import Place
 from blocks.errors import InvalidInput
 from tasks.carbon.offline import zone_series
 from tasks.energy.decide.samples import HOUR_S, Samples, Shares
 from tasks.energy.factors import Factors, read_factors
-from tasks.energy.offline import EnergyReport, report_of
+from tasks.energy.offline import EnergyReport, Intensity, places_of, reconcile, report_of
 from tasks.energy.report import COLUMNS, cells, document, energy_sections, summary_line
 from tasks.energy.report_files import write_files
 from tasks.energy.samples_file import read_samples, read_shares
@@ -42,6 +43,7 @@ class Choices:
     pue: float | None
     units: float | None
     unit: str
+    provider_data: tuple[Path, ...] = ()
 
 
 def energy_report(chosen: Choices) -> EnergyReport:
@@ -59,15 +61,20 @@ def energy_report(chosen: Choices) -> EnergyReport:
     if chosen.samples is None:
         if chosen.shares:
             raise InvalidInput("shares belong to --samples", where="--shares", fix="set metrics.namespace_* instead")
-        name, samples, shares, trouble, simulated, span = _of_fleet(chosen)
+        name, samples, shares, trouble, simulated, span, places, source = _of_fleet(chosen, source)
     else:
         name, samples, shares, trouble, span = *_of_files(chosen, chosen.samples), _span(chosen)
-        simulated = False
+        simulated, places = False, {}
     begin_s = span[0] if span[0] is not None else samples.start_s
     end_s = span[1] if span[1] is not None else samples.start_s + samples.hours * HOUR_S
     report = report_of(name, samples, begin_s, end_s, source, shares=shares, factors=factors, units=units,
                        simulated=simulated)  # fmt: skip
     report.trouble[:0] = trouble
+    if chosen.provider_data:
+        provided = [each for path in chosen.provider_data for each in read_export(path)]
+        if chosen.samples is not None:  # a cluster counts for the region whose code is its name
+            places = {each.region: each.place for each in provided}
+        reconcile(report, provided, places)
     return report
 
 
@@ -97,9 +104,10 @@ def _of_files(chosen: Choices, path: Path) -> tuple[str, Samples, Shares | None,
 
 
 def _of_fleet(
-    chosen: Choices,
-) -> tuple[str, Samples, Shares | None, list[str], bool, tuple[int | None, int | None]]:
+    chosen: Choices, source: Intensity
+) -> tuple[str, Samples, Shares | None, list[str], bool, tuple[int | None, int | None], dict[str, Place], Intensity]:
     from deployments.doctor import fleet_of
+    from tasks.carbon.intensity import intensity_of
     from tasks.energy.observe import collect_use, observe_use
     from tasks.forecasting.observe import source_time_s
 
@@ -109,7 +117,9 @@ def _of_fleet(
     begin_s = begin_s if begin_s is not None else end_s - 24 * HOUR_S
     trouble = collect_use.fn(fleet, begin_s, end_s)
     seen = observe_use(fleet, 2 * begin_s - end_s, end_s, trouble)
-    return fleet.name, seen.samples, seen.shares, list(seen.trouble), fleet.simulated, (begin_s, end_s)
+    source = source if chosen.intensity else intensity_of(fleet)
+    return (fleet.name, seen.samples, seen.shares, list(seen.trouble), fleet.simulated, (begin_s, end_s),
+            places_of(fleet), source)  # fmt: skip
 
 
 def _span(chosen: Choices) -> tuple[int | None, int | None]:
@@ -137,7 +147,7 @@ def _moment(text: str | None, where: str) -> int | None:
     return int(found.timestamp())
 
 
-def _intensity(path: Path | None) -> Callable[[str, int, int], CarbonSeries]:
+def _intensity(path: Path | None) -> Intensity:
     if path is None:
         return zone_series
     if path.is_dir():

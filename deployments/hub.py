@@ -348,25 +348,25 @@ def configured(hub: Hub, *, host: str, tls: Tls | None) -> uvicorn.Config:
                           **more)  # fmt: skip
 
 
-def listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int, what: str = "hub") -> socket.socket:
     """A socket that listens; port 0 is any free one. Refused: the port is taken, or is not ours to take."""
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET,
                                     backlog=1024)  # fmt: skip
     except OSError as error:
-        raise Refused(f"cannot listen on port {port} ({error.strerror})", where=f"hub {host}",
+        raise Refused(f"cannot listen on port {port} ({error.strerror})", where=f"{what} {host}",
                       fix="give another --port") from None  # fmt: skip
 
 
 @contextmanager
-def running_hub(hub: Hub, *, port: int = 0) -> Iterator[str]:
+def running_hub(hub: Hub, *, port: int = 0, tls: Tls | None = None) -> Iterator[str]:
     """The hub's URL on the loopback while the block runs, on a thread of this process: for the demo and for tests."""
     bound = listening("127.0.0.1", port)
-    server = uvicorn.Server(configured(hub, host="127.0.0.1", tls=None))
+    server = uvicorn.Server(configured(hub, host="127.0.0.1", tls=tls))
     thread = threading.Thread(target=server.run, args=([bound],), name="hub", daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{bound.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(30)

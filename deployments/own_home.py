@@ -15,14 +15,14 @@ from blocks.errors import Refused, StoreUnavailable
 
 
 @contextmanager
-def own_home(name: str) -> Iterator[Path]:
-    """The folder `CONTINUUM_HOME/NAME`, locked; while the block runs it is this process's CONTINUUM_HOME.
+def locked_home(name: str) -> Iterator[Path]:
+    """The folder `CONTINUUM_HOME/NAME`, locked while the block runs.
 
     Raises
     ------
     Refused: another process uses it.
     """
-    folder, before = settings.home() / name, dict(os.environ)
+    folder = settings.home() / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         opened = (folder / "lock").open("w")
@@ -37,6 +37,19 @@ def own_home(name: str) -> Iterator[Path]:
                 f"another `continuum {name}` uses it", where=str(folder),
                 fix="stop that one, or set CONTINUUM_HOME to another folder",
             ) from None  # fmt: skip
+        yield folder
+
+
+@contextmanager
+def own_home(name: str) -> Iterator[Path]:
+    """The folder `CONTINUUM_HOME/NAME`, locked; while the block runs it is this process's CONTINUUM_HOME.
+
+    Raises
+    ------
+    Refused: another process uses it.
+    """
+    before = dict(os.environ)
+    with locked_home(name) as folder:
         for inherited in ("CONTINUUM_STORE_URL", "CONTINUUM_SERIES_URL"):
             os.environ.pop(inherited, None)  # a simulated fleet never writes into the store of a real one
         os.environ["CONTINUUM_HOME"] = str(folder)

@@ -6,11 +6,12 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from blocks import settings
 from blocks.errors import Refused, Unreachable
 from blocks.http import retry_policy, session
 from deployments.children import Child
@@ -23,7 +24,6 @@ QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
-    "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
     # Runs are kept for ever unless asked otherwise; events alone are vacuumed by default.
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
 }
@@ -53,32 +53,40 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _refuse_used(port: int) -> None:
+def refuse_used(port: int, *, where: str = "Prefect server", fix: str = "give another --port") -> None:
     """Refuse a port that somebody listens on: theirs must not be taken for our server."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            raise Refused(f"port {port} is in use", where="Prefect server", fix="give another --port") from None
+            raise Refused(f"port {port} is in use", where=where, fix=fix) from None
 
 
 @contextmanager
-def prefect_server(home: Path, *, port: int = 0) -> Iterator[Server]:
-    """Run a Prefect server with its database in `home` until the block ends.
+def prefect_server(home: Path, *, port: int = 0, more: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run a Prefect server with its database in `home` until the block ends; `more` settings change its own.
 
     Raises
     ------
     Refused: the port is in use. Unreachable: it ended, or did not answer within START_TIMEOUT_S.
     """
     port = port or free_port()
-    _refuse_used(port)
+    refuse_used(port)
     url = f"http://127.0.0.1:{port}"
-    client = {**QUIET, "PREFECT_HOME": str(home), "PREFECT_API_URL": f"{url}/api", "PREFECT_LOGGING_LEVEL": "WARNING"}
+    # Spans of runs go to a collector that somebody has named, and nowhere else.
+    spans = {"PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": str(settings.traced_service() is not None).lower()}
+    client = {
+        **QUIET,
+        **spans,
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+    }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     server_env = {
         **inherited, **QUIET, "PREFECT_HOME": str(home), "PREFECT_SERVER_UI_API_URL": f"{url}/api",
-        "PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(port), **(more or {}),
     }  # fmt: skip
     home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]

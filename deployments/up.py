@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 
 from blocks.errors import Unreachable
 from blocks.fleet_file import load_fleet
+from blocks.store import Store
 from deployments.children import Child
 from deployments.deploy import PREFECT, WORK_POOL, deploy
 from deployments.first_training import has_models, train_first
+from deployments.metrics import running_metrics
 from deployments.own_home import own_home
 from deployments.prefect_server import prefect_server
 from deployments.simulation import ready, starting_simulation
@@ -35,6 +37,7 @@ class Running:
     simulated_fleet_url: str
     fleet_file: str
     home: str
+    metrics_url: str
     children: tuple[Child, ...]
 
     def until_one_ends(self) -> None:
@@ -82,8 +85,9 @@ def up(*, port: int, speed: float, seed: int, progress: Progress) -> Iterator[Ru
             train_first()
         pause = timedelta(seconds=max(LEAST_PAUSE_S, SCALING_AFTER_FORECAST_S / speed))
         asyncio.run(anchor_schedules(datetime.now(UTC) + FIRST_RUN_IN, pause))
+        metrics_url = stack.enter_context(running_metrics(Store.open()))
         yield Running(server.url, f"{server.url}/api", simulation.url, str(simulation.fleet_file), str(home),
-                      (simulated, server.child, worker))  # fmt: skip
+                      metrics_url, (simulated, server.child, worker))  # fmt: skip
 
 
 async def anchor_schedules(first: datetime, pause: timedelta) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from tasks.acting import ActingRequest, approve, decided_before, keep_decisions, publish_acts
 from tasks.caching.act import act_on, finish_left_over, plan_fills
 from tasks.caching.decide.fills import CHANGES, no_longer_fits
-from tasks.caching.observe import When, observe_log
+from tasks.caching.observe import Files, When, observe_log
 from tasks.caching.origin import Limits
 from tasks.caching.report import cache_sections, explain, explain_all
 from tasks.caching.scorecard import score_due
@@ -25,7 +25,9 @@ class CacheRequest(ActingRequest):
     caches: str = Field("", description="CSV site, kind, url and more by kind: how each cache is asked")
     sites: str = Field("", description="CSV site and more: what differs from site to site")
     catalogue: str = Field("", description="CSV object, bytes, published[, tags]: new objects do as their kin did")
+    origins: str = Field("", description="CSV prefix, usd_per_gb[, usd_per_request]: plans save cost, not requests")
     budget: str = Field("5%", description="bytes of each site: a share of the log's distinct bytes, or 500MB")
+    regional_budget: str = Field("5%", description="the same of each region's cache, where sites have a region")
     horizon: str = Field("4h", description="how far ahead a plan looks")
     window: str = Field("", description="01:00-05:00: when sites may be warmed, by their own local time; empty: always")
     low_carbon: bool = Field(False, description="in the cleanest hour of the window (of the day, where there is none)")
@@ -49,12 +51,13 @@ def cache_prepopulation(request: CacheRequest = CacheRequest()) -> dict[str, Any
 
     left_over = finish_left_over(run)
     when = When(request.window, request.low_carbon)
-    view = observe_log(run, request.log, request.sites, request.budget, horizon_s, when)
+    files = Files(request.log, request.sites, request.catalogue, request.origins)
+    view = observe_log(run, files, request.budget, request.regional_budget, horizon_s, when)
     marked = score_due(run, view)
 
     rows = decided_before(run)
     if not rows:
-        entries = plan_fills(run, view, horizon_s, request.catalogue, request.confidence)
+        entries = plan_fills(run, view, horizon_s, request.confidence)
         rows = keep_decisions(run, entries, as_of=view.as_of, ttl_s=ttl_s, changes=CHANGES)
     approved = approve(
         run, rows, as_of=view.as_of, timeout_s=ttl_s, plan=explain_all,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from prefect import flow
 from pydantic import Field
@@ -10,8 +10,10 @@ from pydantic import Field
 from tasks.acting import ActingRequest, approve, decided_before, keep_decisions, publish_acts
 from tasks.carbon.act import act_on, finish_left_over
 from tasks.carbon.decide.shift import CHANGES, decide_shifts, no_longer_fits
+from tasks.carbon.intensity import open_providers
 from tasks.carbon.observe import observe_runs
 from tasks.carbon.report import explain, explain_all, shift_sections
+from tasks.carbon.scorecard import score_due
 from tasks.run import open_run
 
 
@@ -19,6 +21,7 @@ class CarbonRequest(ActingRequest):
     """What pays, and how far to go."""
 
     zone: str = Field("", max_length=40, description="grid zone of runs without a tag `zone:...`, e.g. `DE`")
+    signal: Literal["average", "marginal"] = Field("average", description="which intensity; they are never mixed")
     least_saving_percent: float = Field(
         2.0, ge=0, le=100, description="what a wait must save, or the run starts at once"
     )
@@ -26,17 +29,21 @@ class CarbonRequest(ActingRequest):
 
 @flow(name="carbon-scheduling", description=__doc__)
 def carbon_scheduling(request: CarbonRequest = CarbonRequest()) -> dict[str, Any]:
-    """Mend what a killed run left; then find flexible runs, decide, record, approve, set their starts, report."""
+    """Mend what a killed run left; score earlier starts; find flexible runs, decide, record, approve, set, report."""
     run = open_run("carbon-scheduling", request.fleet, request.mode)
     ttl_s = float(request.approval_timeout_s)
 
     left_over = finish_left_over(run)
-    view = observe_runs(request.zone)
+    providers = open_providers(run.fleet, request.signal)
+    marked = score_due(run, providers, request.signal)
+    view = observe_runs(run, providers, request.signal, request.zone)
     now_s = int(view.as_of.timestamp())
 
     rows = decided_before(run)
     if not rows:
-        entries = decide_shifts(view.runs, view.intensity, view.how, now_s, request.least_saving_percent / 100)
+        entries = decide_shifts(
+            view.runs, view.intensity, view.how, now_s, request.least_saving_percent / 100, request.signal
+        )
         rows = keep_decisions(run, entries, as_of=view.as_of, ttl_s=ttl_s, changes=CHANGES)
     approved = approve(
         run, rows, as_of=view.as_of, timeout_s=ttl_s, plan=explain_all,
@@ -45,7 +52,7 @@ def carbon_scheduling(request: CarbonRequest = CarbonRequest()) -> dict[str, Any
 
     results = act_on(run, approved)
 
-    told = shift_sections([row.content for row in rows])
+    told = shift_sections([row.content for row in rows], marked)
     return publish_acts(run, told, rows, results, left_over, explain, view.trouble)
 
 

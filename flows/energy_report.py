@@ -7,10 +7,10 @@ from typing import Any, Literal
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.carbon.offline import zone_series
+from tasks.carbon.intensity import intensity_of
 from tasks.energy.observe import collect_use, observe_use
 from tasks.energy.offline import report_of
-from tasks.energy.record import due, keep, tell_over_budget
+from tasks.energy.record import due, keep, put_beside, tell_over_budget
 from tasks.forecasting.observe import source_time_s
 from tasks.run import open_run
 
@@ -23,6 +23,8 @@ class EnergyRequest(BaseModel):
     fleet: str = Field("default", description="name of the fleet's inventory block")
     period: Literal["hour", "day", "month"] = Field("hour", description="the newest one that is over, UTC")
     budget_kwh: float | None = Field(None, ge=0, description="kWh; a period above it is announced. None: no budget")
+    provider_data: list[str] = Field([], description="carbon exports of clouds as CSV (AWS, GCP), to be put beside")
+    aws_emissions: bool = Field(False, description="ask AWS' sustainability API too, with the credentials at hand")
     budget_kg: float | None = Field(None, ge=0, description="kg CO2e by location; the same")
 
 
@@ -36,10 +38,11 @@ def energy_report(request: EnergyRequest = EnergyRequest()) -> dict[str, Any]:
     seen = observe_use(run.fleet, period.before_s, period.end_s, trouble)
 
     report = report_of(
-        run.fleet.name, seen.samples, period.begin_s, period.end_s, zone_series, shares=seen.shares,
+        run.fleet.name, seen.samples, period.begin_s, period.end_s, intensity_of(run.fleet), shares=seen.shares,
         simulated=run.fleet.simulated,
     )  # fmt: skip
     report.trouble.extend(seen.trouble)
+    put_beside(run, report, request.provider_data, aws=request.aws_emissions)
     tell_over_budget(run, report, request.budget_kwh, request.budget_kg)
 
     return keep(run, report)

@@ -7,6 +7,7 @@ from typing import Any
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.inference.watch import announce_drift
 from tasks.monitoring.decide import decide_health
 from tasks.monitoring.observe import observe_fleet
 from tasks.monitoring.report import publish_monitoring
@@ -32,7 +33,7 @@ def fleet_monitoring(request: MonitoringRequest = MonitoringRequest()) -> dict[s
     reading, trouble = observe_fleet(run)
     verdict = decide_health(reading, *findings_before(run))
 
-    events = announce(run, verdict, reading.as_of)
+    events = [*announce(run, verdict, reading.as_of), *announce_drift(run)]
     lost = tell_alertmanager(run, verdict, reading.as_of, request.interval_s)
     keep_health(run, verdict, reading.as_of)
 

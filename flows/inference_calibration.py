@@ -20,8 +20,12 @@ class CalibrationRequest(ActingRequest):
 
     model: str = Field("", description="name of the model")
     version: str = Field("", description="its version, or the beginning of a digest; default: the newest published")
-    predictions: str = Field("", description="CSV or Parquet of rows that both answered; default: what edges have told")
-    hours: float = Field(24.0, gt=0, le=720, description="how far back to read what edges have told")
+    predictions: str = Field(
+        "", description="CSV or Parquet of rows that both answered; default: among what edges tell"
+    )
+    hours: float = Field(
+        24.0, gt=0, le=720, description="how far back to read what edges have told, in which drift is seen"
+    )
     target_drop: float = Field(0.01, ge=0, le=1, description="how far the accuracy may lie under the cloud's, 0-1")
     edge_cost: float = Field(1.0, ge=0, description="of an edge's answer, where a file has none")
     cloud_cost: float = Field(10.0, gt=0, description="of the cloud's answer, in the same unit")
@@ -29,12 +33,12 @@ class CalibrationRequest(ActingRequest):
 
 
 @flow(name="inference-calibration", description=__doc__)
-def inference_calibration(request: CalibrationRequest = CalibrationRequest()) -> dict[str, Any]:
-    """Observe, decide, record, approve, publish, report."""
+def inference_calibration(request: CalibrationRequest = CalibrationRequest(), model: str = "") -> dict[str, Any]:
+    """Observe, decide, record, approve, publish, report. `model`: what an event brings, in place of the request's."""
     run = open_run("inference-calibration", request.fleet, request.mode)
     ttl_s = float(request.approval_timeout_s)
 
-    view = observe_predictions(run, request.model, request.version, request.predictions, request.hours,
+    view = observe_predictions(run, model or request.model, request.version, request.predictions, request.hours,
                                request.edge_cost, request.cloud_cost)  # fmt: skip
     manifest = view.manifest
 
@@ -42,7 +46,8 @@ def inference_calibration(request: CalibrationRequest = CalibrationRequest()) ->
     if not rows:
         entry = decide_recalibration(
             manifest.model, manifest.version, view.rows, request.target_drop,
-            threshold=manifest.escalation_threshold, metrics=manifest.metrics, anyway=request.anyway,
+            threshold=manifest.escalation_threshold, metrics=manifest.metrics, confidence=view.confidence,
+            anyway=request.anyway,
         )  # fmt: skip
         rows = keep_decisions(run, [entry], as_of=view.as_of, ttl_s=ttl_s, changes={"recalibrate"})
     approved = approve(

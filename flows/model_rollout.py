@@ -24,13 +24,17 @@ class RolloutRequest(ActingRequest):
     wave_edges: int = Field(250, ge=1, le=100_000, description="most edges of a later wave")
     failed_percent: float = Field(2.0, ge=0, le=100, description="edges that may fail to load it; of the canary none")
     silent_percent: float = Field(10.0, ge=0, le=100, description="edges that may not answer in time")
+    worse_percent: float = Field(
+        2.0, ge=0, le=100, description="points that answers on edges' own labelled rows may surely be worse "
+        "than those of the version before",
+    )  # fmt: skip
     soak_s: float = Field(60.0, ge=0, le=86_400, description="seconds that a wave must run before the next begins")
     patience_s: float = Field(900.0, ge=1, le=86_400, description="seconds until a wave that is not well is taken back")
 
     def pace(self) -> Pace:
         """What `tasks.rollout` calls it."""
         return Pace(self.canary_percent / 100, self.wave_edges, self.failed_percent / 100, self.silent_percent / 100,
-                    self.soak_s, self.patience_s)  # fmt: skip
+                    self.soak_s, self.patience_s, self.worse_percent / 100)  # fmt: skip
 
 
 @flow(name="model-rollout", description=__doc__)

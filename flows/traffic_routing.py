@@ -8,6 +8,7 @@ from prefect import flow
 from pydantic import Field
 
 from tasks.acting import ActingRequest, approve, decided_before, keep_decisions, publish_acts
+from tasks.placement.warm_traffic import best_optimum
 from tasks.run import open_run
 from tasks.traffic.act import act_on, finish_left_over
 from tasks.traffic.decide import CHANGES, decide_routes, no_longer_fits
@@ -40,7 +41,7 @@ def traffic_routing(request: TrafficRequest = TrafficRequest()) -> dict[str, Any
 
     rows = decided_before(run)
     if not rows:
-        entries = decide_routes(view.traffic, view.routes, request.strategy, request.most_change)
+        entries = decide_routes(view.traffic, view.routes, request.strategy, request.most_change, best_optimum())
         rows = keep_decisions(run, entries, as_of=view.as_of, ttl_s=ttl_s, changes=CHANGES)
     approved = approve(
         run, rows, as_of=view.as_of, timeout_s=ttl_s, plan=explain_all,

@@ -11,14 +11,14 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
 from blocks.events import Event
-from blocks.store.tables import Section
+from blocks.store.tables import Pass, Section
 from tasks.run import Run
 
 SHOWN_ROWS = 500  # a longer table is in the store, not in the UI
 
 
 def publish(run: Run, sections: Sequence[dict[str, Any]]) -> None:
-    """Save report sections in their order, and the words and every table as artifacts of this run."""
+    """Save report sections in their order and that the pass has ended; words and tables as artifacts of this run."""
     run.store.save_sections(
         [
             Section(flow_run_id=run.id, flow=run.flow, subject=run.fleet_name, title=section["title"], ordinal=ordinal,
@@ -26,6 +26,8 @@ def publish(run: Run, sections: Sequence[dict[str, Any]]) -> None:
             for ordinal, section in enumerate(sections)
         ]
     )  # fmt: skip
+    run.store.record_pass(Pass(flow_run_id=run.id, flow=run.flow, fleet=run.fleet_name, mode=run.mode,
+                               began_at=run.began_at))  # fmt: skip
     simulated = " (simulated fleet)" if run.fleet.simulated else ""
     words = "\n\n".join(
         f"## {section['title']}{simulated}\n\n" + "\n\n".join([*section["paragraphs"], *_drawn(section)])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
+from opentelemetry import trace
 from prefect import runtime
 
 import blocks
@@ -15,7 +17,7 @@ from blocks.fleet import Fleet
 from blocks.inventory import load_stored_fleet
 from blocks.store import Store
 from blocks.store.journal import Journal
-from blocks.store.tables import Mode
+from blocks.store.tables import Mode, now
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Run:
     store: Store
     journal: Journal
     mode: Mode = Mode.SHADOW
+    began_at: datetime = field(default_factory=now)
 
 
 def open_run(flow: str, fleet_name: str, mode: Mode = Mode.SHADOW) -> Run:
@@ -46,5 +49,7 @@ def open_run(flow: str, fleet_name: str, mode: Mode = Mode.SHADOW) -> Run:
             "another package named `tasks` is imported instead of ours", where=str(tasks.__file__),
             fix="run from the virtual environment or image where continuum is installed",
         )  # fmt: skip
+    told = {"continuum.flow": flow, "continuum.fleet": fleet_name, "continuum.mode": mode}
+    trace.get_current_span().set_attributes(told)
     fleet, store = load_stored_fleet(fleet_name), Store.open()
     return Run(str(runtime.flow_run.id or uuid4()), flow, fleet_name, fleet, store, Journal(store), mode)

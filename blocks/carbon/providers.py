@@ -55,7 +55,7 @@ class UkCarbonIntensity:
         if zone != "GB":
             raise NotFound(f"no zone {zone!r}", where=self._where, fix="ask for GB")
         body = fetch_json(self._http, "GET", f"{self._url}/intensity/{span}", where=self._where, allow_redirects=False)
-        with _wellformed(self._where):
+        with wellformed(self._where):
             return [(_second(row["from"]), row["intensity"]["actual"], row["intensity"]["forecast"])
                     for row in body["data"]]  # fmt: skip
 
@@ -71,7 +71,7 @@ class ElectricityMaps:
 
     def __init__(self, token: SecretStr, url: str = ELECTRICITY_MAPS_URL) -> None:
         self._where = "Electricity Maps"
-        auth = _HeaderAuth("auth-token", _secret(token, self._where))
+        auth = _HeaderAuth("auth-token", secret_of(token, self._where))
         self._url, self._http = url.rstrip("/"), session(auth=auth)
 
     def series(self, zone: str, start_s: int, end_s: int) -> CarbonSeries:
@@ -83,7 +83,7 @@ class ElectricityMaps:
         """
         first = start_s // HOUR_S * HOUR_S
         body = self._ask("past-range", {"zone": zone, "start": _minute(first), "end": _minute(end_s)})
-        with _wellformed(self._where):
+        with wellformed(self._where):
             rows = [row for row in body["data"] if first <= _second(row["datetime"]) < end_s]
             method: Method = "estimated" if any(row["isEstimated"] for row in rows) else "actual"
         return self._made(zone, rows, method, None)
@@ -91,7 +91,7 @@ class ElectricityMaps:
     def forecast(self, zone: str) -> CarbonSeries:
         """The newest forecast, with its issue time."""
         body = self._ask("forecast", {"zone": zone})
-        with _wellformed(self._where):
+        with wellformed(self._where):
             rows, issued = body["forecast"], datetime.fromisoformat(body["updatedAt"])
         return self._made(zone, rows, "forecast", issued)
 
@@ -100,7 +100,7 @@ class ElectricityMaps:
         return fetch_json(self._http, "GET", url, params=asked, where=self._where, allow_redirects=False)
 
     def _made(self, zone: str, rows: list[Any], method: Method, issued: datetime | None) -> CarbonSeries:
-        with _wellformed(self._where):
+        with wellformed(self._where):
             times, values = [_second(row["datetime"]) for row in rows], [row["carbonIntensity"] for row in rows]
         start, dense = from_points(times, _numbers(values), HOUR_S, where=f"{self._where}, zone {zone}")
         return CarbonSeries(zone, start, HOUR_S, dense, self.signal, method, self._where, issued)
@@ -113,7 +113,7 @@ class WattTime:
 
     def __init__(self, username: str, password: SecretStr, url: str = WATTTIME_URL) -> None:
         self._url, self._where = url.rstrip("/"), "WattTime"
-        self._basic = HTTPBasicAuth(username, _secret(password, self._where))
+        self._basic = HTTPBasicAuth(username, secret_of(password, self._where))
 
     def series(self, zone: str, start_s: int, end_s: int) -> CarbonSeries:
         """The steps of [start, end); at most 32 days. They are modelled, so they are called estimated.
@@ -131,13 +131,13 @@ class WattTime:
     def _ask(self, verb: str, zone: str, **span: str) -> Any:
         login = fetch_json(session(auth=self._basic), "GET", f"{self._url}/login", where=self._where,
                            allow_redirects=False)  # fmt: skip
-        with _wellformed(self._where):
+        with wellformed(self._where):
             http = session(auth=BearerAuth(login["token"]))
         asked = {"region": zone, "signal_type": "co2_moer", **span}
         return fetch_json(http, "GET", f"{self._url}/v3/{verb}", params=asked, where=self._where, allow_redirects=False)
 
     def _made(self, zone: str, body: Any, method: Method) -> CarbonSeries:
-        with _wellformed(self._where):
+        with wellformed(self._where):
             meta = body["meta"]
             if meta["signal_type"] != "co2_moer" or meta["units"] != "lbs_co2_per_mwh":
                 raise Refused(f"answered {meta['signal_type']} in {meta['units']}", where=self._where,
@@ -166,7 +166,7 @@ class CarbonAwareSdk:
         """
         body = fetch_json(self._http, "GET", f"{self._url}/emissions/forecasts/current", params={"location": zone},
                           where=self._where, allow_redirects=False)  # fmt: skip
-        with _wellformed(self._where):
+        with wellformed(self._where):
             rows = body[0]["forecastData"] if body else []
             times, values = [_second(row["timestamp"]) for row in rows], [row["value"] for row in rows]
             step, issued = (int(rows[0]["duration"]) * 60, body[0]["generatedAt"]) if rows else (60, "")
@@ -186,8 +186,14 @@ class _HeaderAuth(AuthBase):
         return request
 
 
-def _secret(secret: SecretStr, where: str) -> str:
-    text = secret_text(secret, where=where)
+def secret_of(secret: SecretStr, where: str) -> str:
+    """A key in the clear, for the moment it is sent.
+
+    Raises
+    ------
+    NotConfigured: there is none.
+    """
+    text = secret.get_secret_value() and secret_text(secret, where=where)
     if not text:
         raise NotConfigured("no key", where=where, fix="give `${NAME}` of an environment variable that holds it")
     return text
@@ -209,7 +215,7 @@ def _second(text: str) -> int:
 
 
 @contextmanager
-def _wellformed(where: str) -> Iterator[None]:
+def wellformed(where: str) -> Iterator[None]:
     """Turn what a malformed answer provokes into one error."""
     try:
         yield

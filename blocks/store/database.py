@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy import exc as sa
 from sqlmodel import Session
 
@@ -108,6 +108,14 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+    def size_bytes(self) -> int:
+        """What the store takes on its disk, its log included."""
+        if self.is_sqlite:
+            files = [Path(f"{self.engine.url.database}{end}") for end in ("", "-wal")]
+            return sum(file.stat().st_size for file in files if file.exists())
+        with self.read() as session:
+            return int(session.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
 
     @property
     def is_sqlite(self) -> bool:

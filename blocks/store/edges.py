@@ -18,6 +18,9 @@ from blocks.store.database import Database
 from blocks.store.tables import Edge, EdgeModel, OutboxItem, now
 
 SEEN_EVERY = timedelta(seconds=60)  # a sign of life is written no oftener: it would cost a commit a poll
+
+RESTORED = -1
+"""A cursor in a store that was restored: more may have arrived than it knows of, so an edge's next item is taken."""
 SERVING, FAILED = "serving", "failed"  # how the states begin in which an edge runs a version, or could not load it
 _CHUNK = 500
 
@@ -101,6 +104,15 @@ def models_of(store: Database, edge: str) -> list[EdgeModel]:
         return list(session.exec(select(EdgeModel).where(EdgeModel.edge == edge).order_by(col(EdgeModel.model))))
 
 
+def edges_and_models(store: Database) -> list[tuple[Edge, list[EdgeModel]]]:
+    """Every edge by name, with what it is to run and says that it runs, by model: two statements for any number."""
+    with store.read() as session:
+        found: dict[str, list[EdgeModel]] = {}
+        for row in session.exec(select(EdgeModel).order_by(col(EdgeModel.model))):
+            found.setdefault(row.edge, []).append(row)
+        return [(edge, found.get(edge.name, [])) for edge in session.exec(select(Edge).order_by(col(Edge.name)))]
+
+
 def edges_with(store: Database, model: str) -> dict[str, EdgeModel]:
     """By edge, what is wanted and reported of a model; edges that never had it are absent."""
     with store.read() as session:
@@ -174,24 +186,27 @@ def take_outbox(store: Database, name: str, epoch: str, items: Sequence[Mapping[
         if edge.epoch and edge.epoch != epoch:
             raise Conflict("its outbox has another epoch than before", where=f"edge {name}",
                            fix=f"continuum hub release {name}, unless two edges share this name")  # fmt: skip
+        in_order = sorted(items, key=lambda each: int(each["seq"]))
+        if edge.cursor == RESTORED and in_order:
+            edge.cursor = int(in_order[0]["seq"]) - 1
         edge.epoch = epoch
-        for item in sorted(items, key=lambda each: int(each["seq"])):
+        for item in in_order:
             if item["seq"] > edge.cursor + 1:
                 break
             if item["seq"] == edge.cursor + 1:
-                session.add(OutboxItem(edge=name, epoch=epoch, seq=item["seq"], kind=item["kind"], ts=item["ts"],
-                                       body=item["body"], received_at=clock()))  # fmt: skip
+                session.merge(OutboxItem(edge=name, epoch=epoch, seq=item["seq"], kind=item["kind"], ts=item["ts"],
+                                         body=item["body"], received_at=clock()))  # fmt: skip
                 edge.cursor += 1
         session.add(edge)
         return edge.cursor
 
 
-def told_by(store: Database, kind: str, since: datetime) -> list[OutboxItem]:
-    """What edges have told of a kind since a time, in the order of its arrival."""
+def told_by(store: Database, kind: str, since: datetime, *, newest: int | None = None) -> list[OutboxItem]:
+    """What edges have told of a kind since a time, in the order of its arrival; with `newest` the last so many."""
     query = select(OutboxItem).where(OutboxItem.kind == kind, OutboxItem.received_at >= since)
-    order = (col(OutboxItem.received_at), col(OutboxItem.edge), col(OutboxItem.seq))
+    order = [col(each).desc() for each in (OutboxItem.received_at, OutboxItem.edge, OutboxItem.seq)]
     with store.read() as session:
-        return list(session.exec(query.order_by(*order)))
+        return list(reversed(session.exec(query.order_by(*order).limit(newest)).all()))
 
 
 def _by_name(session: Session, names: Iterable[str]) -> dict[str, Edge]:

@@ -6,17 +6,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import func, update
+from sqlalchemy import ColumnElement, and_, func, true, update
 from sqlalchemy import select as sql_select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, select
 
 from blocks.errors import InvalidInput, NotFound
 from blocks.store.database import Database
-from blocks.store.tables import Decision, ForecastRecord, Intent, Outcome, Row, Scorecard, Section, Verdict
+from blocks.store.tables import Decision, ForecastRecord, Intent, Outcome, Pass, Row, Scorecard, Section, Verdict
 
 _Record = TypeVar("_Record", bound=Row)
 _CHUNK = 1000  # rows a statement: PostgreSQL takes 65,535 parameters, a decision has 14
+
+
+def _about(fleet: str | None) -> ColumnElement[bool]:
+    return true() if fleet is None else col(Decision.fleet).in_((fleet, ""))
 
 
 class Decided(NamedTuple):
@@ -55,16 +59,20 @@ class Store(Database):
         subject: str | None = None,
         state: str | None = None,
         since: datetime | None = None,
+        fleet: str | None = None,
         limit: int | None = 100,
     ) -> list[Decision]:
-        """Decisions, newest first (those of one moment in their recorded order)."""
+        """Decisions, newest first (those of one moment in their recorded order).
+
+        `fleet`, here and below: those about this fleet. What a release decided that kept no fleet counts for every one.
+        """
         query = select(Decision).order_by(col(Decision.created_at).desc(), col(Decision.ordinal)).limit(limit)
         for column, wanted in ((Decision.flow, flow), (Decision.flow_run_id, flow_run_id),
                                (Decision.subject, subject), (Decision.state, state)):  # fmt: skip
             query = query.where(col(column) == wanted) if wanted is not None else query
         query = query.where(col(Decision.created_at) >= since) if since is not None else query
         with self.read() as session:
-            return list(session.exec(query))
+            return list(session.exec(query.where(_about(fleet))))
 
     def subjects(self) -> set[str]:
         """Every subject that was ever decided on."""
@@ -72,12 +80,13 @@ class Store(Database):
             return set(session.exec(select(Decision.subject).distinct()))
 
     def decided(
-        self, flow: str, begin: datetime, end: datetime, *, states: Sequence[str] = (), action: str | None = None
-    ) -> Iterator[Decided]:
+        self, flow: str, begin: datetime, end: datetime, *, states: Sequence[str] = (), action: str | None = None,
+        fleet: str | None = None,
+    ) -> Iterator[Decided]:  # fmt: skip
         """Decisions of a flow made for a time in [begin, end), in order of that time; many, so a few at a time."""
         columns = [col(getattr(Decision, name)) for name in Decided._fields]
         query = (sql_select(*columns).where(col(Decision.flow) == flow, col(Decision.as_of) >= begin,
-                                            col(Decision.as_of) < end)
+                                            col(Decision.as_of) < end, _about(fleet))
                  .order_by(col(Decision.as_of), col(Decision.ordinal)))  # fmt: skip
         query = query.where(col(Decision.state).in_(states)) if states else query
         query = query.where(col(Decision.action) == action) if action is not None else query
@@ -85,19 +94,20 @@ class Store(Database):
             for row in session.execute(query.execution_options(yield_per=5 * _CHUNK)):
                 yield Decided(*row)
 
-    def first_decided(self, flow: str, since: datetime | None = None) -> datetime | None:
+    def first_decided(self, flow: str, since: datetime | None = None, *, fleet: str | None = None) -> datetime | None:
         """The earliest time that a decision of a flow was made for (not before `since`); None where there is none."""
-        query = select(Decision.as_of).where(Decision.flow == flow).order_by(col(Decision.as_of)).limit(1)
+        query = (select(Decision.as_of).where(Decision.flow == flow, _about(fleet))
+                 .order_by(col(Decision.as_of)).limit(1))  # fmt: skip
         with self.read() as session:
             return session.exec(query if since is None else query.where(Decision.as_of >= since)).first()
 
-    def last_decided(self, flow: str, before: datetime) -> list[Decided]:
+    def last_decided(self, flow: str, before: datetime, *, fleet: str | None = None) -> list[Decided]:
         """The decisions of the last time before a moment that a flow decided for; empty where there is none."""
-        query = (select(Decision.as_of).where(Decision.flow == flow, Decision.as_of < before)
+        query = (select(Decision.as_of).where(Decision.flow == flow, Decision.as_of < before, _about(fleet))
                  .order_by(col(Decision.as_of).desc()).limit(1))  # fmt: skip
         with self.read() as session:
             as_of = session.exec(query).first()
-        return list(self.decided(flow, as_of, as_of + timedelta(microseconds=1))) if as_of else []
+        return list(self.decided(flow, as_of, as_of + timedelta(microseconds=1), fleet=fleet)) if as_of else []
 
     def proposals(self, flow_run_id: str) -> list[Decision]:
         """Every decision that this flow run stored, in recorded order: what a resumed run loads instead of deciding."""
@@ -155,19 +165,33 @@ class Store(Database):
         with self.read() as session:
             return list(session.exec(query))
 
-    def verdicts(self, since: datetime) -> list[tuple[str, str, str, str, int, datetime]]:
+    def verdicts(self, since: datetime, *, fleet: str | None = None) -> list[tuple[str, str, str, str, int, datetime]]:
         """Decisions made since a time: (flow, action, mode, state, how many, when the newest was made)."""
         keys = [col(getattr(Decision, name)) for name in ("flow", "action", "mode", "state")]
         query = (sql_select(*keys, func.count(), func.max(col(Decision.created_at)))
-                 .where(col(Decision.created_at) >= since).group_by(*keys))  # fmt: skip
+                 .where(col(Decision.created_at) >= since, _about(fleet)).group_by(*keys))  # fmt: skip
         with self.read() as session:
             return [tuple(row) for row in session.execute(query)]
 
-    def measured(self, flow: str, since: datetime) -> Iterator[tuple[Any, Any, Any]]:
+    def counts(self, since: datetime) -> list[tuple[str, str, str, str, int]]:
+        """Decisions made since a time: (flow, fleet, mode, state, how many)."""
+        keys = [col(getattr(Decision, name)) for name in ("flow", "fleet", "mode", "state")]
+        query = sql_select(*keys, func.count()).where(col(Decision.created_at) >= since).group_by(*keys)
+        with self.read() as session:
+            return [tuple(row) for row in session.execute(query)]
+
+    def open_proposals(self, at: datetime) -> list[tuple[str, str, str]]:
+        """(flow, fleet, flow run) of the runs whose proposals wait for a person, and have not lapsed."""
+        keys = [col(getattr(Decision, name)) for name in ("flow", "fleet", "flow_run_id")]
+        waits = col(Decision.state) == Verdict.PROPOSED, col(Decision.expires_at) > at
+        with self.read() as session:
+            return [tuple(row) for row in session.execute(sql_select(*keys).where(*waits).distinct())]
+
+    def measured(self, flow: str, since: datetime, *, fleet: str | None = None) -> Iterator[tuple[Any, Any, Any]]:
         """(promised, happened, baselines) of the decisions of a flow made since a time that have an outcome."""
         query = (sql_select(col(Decision.promised), col(Outcome.happened), col(Outcome.baselines))
                  .join(Outcome, col(Outcome.decision_id) == col(Decision.id))
-                 .where(col(Decision.flow) == flow, col(Decision.created_at) >= since))  # fmt: skip
+                 .where(col(Decision.flow) == flow, col(Decision.created_at) >= since, _about(fleet)))  # fmt: skip
         with self.read() as session:
             for row in session.execute(query.execution_options(yield_per=5 * _CHUNK)):
                 yield tuple(row)
@@ -216,17 +240,38 @@ class Store(Database):
         """Keep report sections; the same flow run, subject and ordinal again replaces the older."""
         self._insert(Section, [row.model_dump() for row in sections], ("flow_run_id", "subject", "ordinal"))
 
-    def sections(self, *, flow: str | None = None, flow_run_id: str | None = None) -> list[Section]:
-        """Sections of one flow run, or of the newest flow run of each flow (of `flow` alone where given), in order."""
+    def sections(
+        self, *, flow: str | None = None, flow_run_id: str | None = None, subject: str | None = None
+    ) -> list[Section]:
+        """Sections of one flow run, or of the newest run of each flow and subject (of those given alone), in order."""
+        query = select(Section).order_by(col(Section.flow), col(Section.subject), col(Section.ordinal))
         with self.read() as session:
-            query = select(Section).order_by(col(Section.flow), col(Section.ordinal), col(Section.subject))
             if flow_run_id is not None:
                 return list(session.exec(query.where(Section.flow_run_id == flow_run_id)))
-            newest: dict[str, str] = {}
-            runs = select(Section.flow, Section.flow_run_id).order_by(col(Section.created_at))
-            for name, run in session.exec(runs if flow is None else runs.where(Section.flow == flow)):
-                newest[name] = run
-            return list(session.exec(query.where(col(Section.flow_run_id).in_(list(newest.values())))))
+            keys = (col(Section.flow), col(Section.subject))
+            ends = sql_select(*keys, func.max(col(Section.created_at)).label("at")).group_by(*keys)
+            for column, wanted in zip(keys, (flow, subject), strict=True):
+                ends = ends.where(column == wanted) if wanted is not None else ends
+            newest = ends.subquery()
+            last = sql_select(col(Section.flow_run_id), *keys).distinct().join(
+                newest, and_(keys[0] == newest.c.flow, keys[1] == newest.c.subject,
+                             col(Section.created_at) == newest.c["at"])).subquery()  # fmt: skip
+            return list(session.exec(query.join(last, and_(
+                col(Section.flow_run_id) == last.c.flow_run_id, keys[0] == last.c.flow,
+                keys[1] == last.c.subject))))  # fmt: skip
+
+    def record_pass(self, ended: Pass) -> None:
+        """Keep that a pass has ended; the same flow run again replaces it."""
+        self._insert(Pass, [ended.model_dump()], ("flow_run_id",))
+
+    def last_passes(self) -> list[Pass]:
+        """The newest pass of each flow and fleet, by flow."""
+        keys = (col(Pass.flow), col(Pass.fleet))
+        newest = sql_select(*keys, func.max(col(Pass.ended_at)).label("at")).group_by(*keys).subquery()
+        query = select(Pass).join(newest, and_(keys[0] == newest.c.flow, keys[1] == newest.c.fleet,
+                                               col(Pass.ended_at) == newest.c["at"])).order_by(*keys)  # fmt: skip
+        with self.read() as session:
+            return list(session.exec(query))
 
     def record_forecasts(self, records: Sequence[ForecastRecord]) -> None:
         """Keep where forecasts are; the same metric, as_of and shard again replaces the older."""

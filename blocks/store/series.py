@@ -162,6 +162,21 @@ class SeriesStore:
                               if day < before and self._loose(self._folder(metric, step_s, day))}  # fmt: skip
         return sorted(found)
 
+    def forget(self, before: date, *, dry: bool = False) -> int:
+        """Take away every file of the days before `before`; how many there are. `dry` only counts."""
+        count = 0
+        with self._translated():
+            for metric in self._children(self._root, "metric"):
+                for step_s in self._steps(metric):
+                    for day in self._children(f"{self._metric_folder(metric)}/step_s={step_s}", "day"):
+                        if date.fromisoformat(day) >= before:
+                            continue
+                        folder = self._folder(metric, step_s, date.fromisoformat(day))
+                        count += len(self._files(folder))
+                        if not dry:
+                            self._fs.delete_dir(folder)
+        return count
+
     def write_table(self, path: str, table: pa.Table) -> None:
         """Write another table beside the series (`path` below the root), whole or not at all."""
         with self._translated():

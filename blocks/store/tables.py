@@ -91,6 +91,21 @@ class Decision(Row, table=True):
     reasons: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
     promised: dict[str, float] = Field(default_factory=dict, sa_type=JSON)
     detail: str = ""
+    fleet: str = ""  # name of its inventory block; "" of releases that did not keep it
+
+
+class Pass(Row, table=True):
+    """One run of a flow that came to its end, by this machine's clock; a resumed run counts from its resumption."""
+
+    __tablename__ = "flow_pass"
+    __table_args__ = (Index(None, "flow", "ended_at"),)
+
+    flow_run_id: str = Field(primary_key=True)
+    flow: str
+    fleet: str
+    mode: str
+    began_at: datetime = Field(sa_type=UtcDateTime)
+    ended_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 
 class Outcome(Row, table=True):

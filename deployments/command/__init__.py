@@ -13,7 +13,7 @@ app = typer.Typer(name="continuum", no_args_is_help=True, pretty_exceptions_enab
 SUBJECTS = (
     "demo", "up", "status", "local", "fleet", "forecast", "backtest", "diagnose", "plan", "place", "carbon", "energy",
     "cache", "cache_warm", "federate", "inference", "replay", "replay_migration", "deploy", "flows", "journal",
-    "approve", "reap", "report", "doctor", "endpoint", "hub",
+    "approve", "reap", "report", "doctor", "endpoint", "hub", "metrics", "backup", "serve",
 )  # fmt: skip
 
 for _subject in SUBJECTS:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tasks.caching.logs import AccessLog
+    from tasks.caching.offline import Known
     from tasks.caching.sites import Sites
 
 cache = typer.Typer(no_args_is_help=True, help="Plan what edge caches should hold; nothing is fetched.")
@@ -30,6 +31,11 @@ Log = Annotated[Path, typer.Argument(metavar="LOG", help="CSV or Parquet of ts, 
 SitesFile = Annotated[Path | None, typer.Option("--sites", metavar="FILE", help="CSV site[, region][, budget][, pins]"
                                                 "[, ttl]: what differs from site to site")]  # fmt: skip
 Budget = Annotated[str, typer.Option(help="of each site: a share of the log's distinct bytes, or bytes (500MB)")]
+RegionalBudget = Annotated[str, typer.Option(help="of each region in --sites, in front of its sites")]
+Catalogue = Annotated[Path | None, typer.Option(metavar="FILE", help="CSV object, bytes, published[, tags][, fresh]: "
+                                                "new ones are expected to do as their kin did")]  # fmt: skip
+Origins = Annotated[Path | None, typer.Option(metavar="FILE", help="CSV prefix, usd_per_gb[, usd_per_request]: plans "
+                                              "save cost, not requests")]  # fmt: skip
 Horizon = Annotated[str, typer.Option(help="how far ahead a plan looks, and how often one is made")]
 
 
@@ -46,6 +52,9 @@ def replay_cache(
     horizon: Horizon = "4h",
     policy: Annotated[str, typer.Option(help="policies of libcachesim to play besides lru, s3fifo, planned and oracle: "
                                         "arc, sieve, twoq, wtinylfu; all, where none is named")] = "",
+    regional_budget: RegionalBudget = "5%",
+    catalogue: Catalogue = None,
+    origins: Origins = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Play a log through caches, with and without plans; the first 20 % of its requests warm up and are not scored.
@@ -60,9 +69,9 @@ def replay_cache(
 
         policies, horizon_s = policies_of(policy), seconds_of(horizon, "--horizon")
         with _progress() as steps:
-            log, sites = _read(log_file, sites_file, budget, steps)
+            log, sites, known = _read(log_file, sites_file, budget, steps, regional_budget, catalogue, origins)
             check_horizon(horizon_s, sites)
-            document = play(log, sites, horizon_s, policies, steps("playing it")).record()
+            document = play(log, sites, horizon_s, policies, steps("playing it"), known).record()
     _drop_hitless(document, policies)
     if as_json:
         print_json(document)
@@ -76,46 +85,32 @@ def cache_plan(
     sites_file: SitesFile = None,
     budget: Budget = "5%",
     horizon: Horizon = "4h",
-    regional_budget: Annotated[str, typer.Option(help="of each region in --sites, in front of its sites")] = "5%",
+    regional_budget: RegionalBudget = "5%",
     confidence: Annotated[float, typer.Option(min=0, max=1, help="leave out what is less likely to be asked for within "
                                               "the horizon")] = 0.0,
-    catalogue: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV object, bytes, published[, tags]: what is "
-                                                   "new is expected to do as its kin did")] = None,
+    catalogue: Catalogue = None,
+    origins: Origins = None,
     gate: Annotated[bool, typer.Option("--gate/--no-gate", help="fill only sites whose plans won on this log")] = True,
     out_file: Annotated[Path | None, typer.Option("--out", metavar="FILE.csv", help="write every row as CSV")] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """What each cache should hold after the log: site, object, bytes, tier, TTL and why, the most wanted first."""
     with refusals():
-        import numpy as np
-
-        from tasks.caching.catalogue import read_catalogue
-        from tasks.caching.offline import (
-            check_horizon,
-            plan,
-            plan_rows,
-            share_of,
-            verdicts,
-            with_handed_back,
-        )
-        from tasks.caching.sites import bytes_of
+        from tasks.caching.offline import check_horizon, judged, plan, plan_rows, refused, with_handed_back
         from tasks.carbon.files import seconds_of
 
         horizon_s = seconds_of(horizon, "--horizon")
         with _progress() as steps:
-            log, sites = _read(log_file, sites_file, budget, steps)
+            log, sites, known = _read(log_file, sites_file, budget, steps, regional_budget, catalogue, origins)
             check_horizon(horizon_s, sites)
-            regional = bytes_of(regional_budget, log.distinct_bytes, "--regional-budget") if any(sites.region) else 0
-            judged = verdicts(log, sites, horizon_s, steps("judging it")) if gate else None
-            log, known = read_catalogue(catalogue, log) if catalogue else (log, None)
-        share = share_of(judged.gate.verdict) if judged else np.ones(len(sites.names))
-        made, cpu_s = plan(log, sites, horizon_s, share, regional_bytes=regional, least_confidence=confidence,
-                           catalogue=known)  # fmt: skip
-        made = with_handed_back(made, judged) if judged else made
-        refused = [sites.names[site] for site in judged.gate.refused()] if judged else []
-        rows = plan_rows(log, sites, made, horizon_s)
-        summary = {"sites_refused": refused, "expected_hits": made.worth, "bound_hits": made.bound, "plan_cpu_s": cpu_s,
-                   "horizon_s": horizon_s, "log": log.record()}  # fmt: skip
+            gated = judged(log, sites, horizon_s, steps("judging it"), known)[:2] if gate else None
+        made, cpu_s = plan(log, sites, horizon_s, gated, known=known, least_confidence=confidence)
+        made = with_handed_back(made, gated[0]) if gated else made
+        rows = plan_rows(log, sites, made, horizon_s, known)
+        unit = "hits" if known.usd is None else "usd"
+        summary = {"sites_refused": refused(sites, *gated) if gated else [], f"expected_{unit}": made.worth,
+                   f"bound_{unit}": made.bound, "plan_cpu_s": cpu_s, "horizon_s": horizon_s,
+                   "log": log.record()}  # fmt: skip
         _write_rows(rows, summary, out_file, as_json)
 
 
@@ -138,8 +133,10 @@ def _write_rows(rows: Iterator[tuple[Any, ...]], summary: dict[str, Any], out_fi
         print_json(summary)
         return
     _tell_refused(summary["sites_refused"])
-    share = summary["expected_hits"] / summary["bound_hits"] if summary["bound_hits"] else 1.0
-    err.print(f"{summary['expected_hits']:.6g} hits expected within {summary['horizon_s']} s, {share:.1%} of the bound "
+    unit = "hits" if "expected_hits" in summary else "usd"
+    worth, bound = summary[f"expected_{unit}"], summary[f"bound_{unit}"]
+    share, words = worth / bound if bound else 1.0, "hits" if unit == "hits" else "USD saved"
+    err.print(f"{worth:.6g} {words} expected within {summary['horizon_s']} s, {share:.1%} of the bound "
               f"on any plan; {summary['plan_cpu_s']:.2f} CPU s.", highlight=False, soft_wrap=True)  # fmt: skip
 
 
@@ -157,10 +154,12 @@ def _progress() -> Iterator[Callable[[str], Callable[[float], None]]]:
         yield step
 
 
-def _read(log_file: Path, sites_file: Path | None, budget: str,
-          steps: Callable[[str], Callable[[float], None]]) -> tuple[AccessLog, Sites]:  # fmt: skip
+def _read(log_file: Path, sites_file: Path | None, budget: str, steps: Callable[[str], Callable[[float], None]],
+          regional_budget: str, catalogue: Path | None,
+          origins: Path | None) -> tuple[AccessLog, Sites, Known]:  # fmt: skip
+    from tasks.caching.catalogue import known_of
     from tasks.caching.logs import read_log
-    from tasks.caching.sites import sites_of
+    from tasks.caching.sites import bytes_of, sites_of
 
     log = read_log(log_file, steps(f"reading {log_file}"))
     sites, notes = sites_of(log.sites, log.distinct_bytes, budget, sites_file)
@@ -168,7 +167,9 @@ def _read(log_file: Path, sites_file: Path | None, budget: str,
         err.print(note, highlight=False, markup=False, soft_wrap=True)
     if not log.requests.ts_s[-1] > log.requests.ts_s[0]:
         raise InvalidInput("all its requests have one time", where=str(log_file), fix="give the time of each request")
-    return log, sites
+    regional = bytes_of(regional_budget, log.distinct_bytes, "--regional-budget") if any(sites.region) else 0
+    log, known = known_of(log, regional, str(catalogue or ""), str(origins or ""))
+    return log, sites, known
 
 
 def _drop_hitless(document: dict[str, Any], policies: dict[str, Any]) -> None:

@@ -16,6 +16,8 @@ def register(app: typer.Typer) -> None:
 
 def deploy(
     pool: Annotated[Literal["process", "kubernetes"], typer.Option(help="type of the work pool")] = "process",
+    dead_after: Annotated[int | None, typer.Option(min=90, metavar="SECONDS", help="without a heartbeat a run is dead: "
+                          "3 times PREFECT_FLOWS_HEARTBEAT_FREQUENCY of your workers (default 600 for 180)")] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Bring the Prefect server of PREFECT_API_URL to what this release holds. Again, it changes nothing."""
@@ -25,7 +27,7 @@ def deploy(
 
     with refusals():
         with err.status("deploying the flows"):
-            done = deploying(pool_type=pool)
+            done = deploying(pool_type=pool, silent_s=dead_after)
         if as_json:
             return print_json({"work_pool": {WORK_POOL: done.pool}, "deployments": list(done.deployments),
                                "automations": dict(done.automations), "alerts": done.alerts})  # fmt: skip

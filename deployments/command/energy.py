@@ -93,6 +93,8 @@ def energy_report(
     pue: Annotated[float | None, typer.Option(help="of samples without one")] = None,
     units: Annotated[float | None, typer.Option(help="functional units that the period served, for its SCI")] = None,
     unit: Annotated[str, typer.Option(help="what one is called")] = "unit",
+    provider_data: Annotated[list[Path] | None, typer.Option(help="a cloud's own carbon export (CSV), put beside: "
+                                                             "AWS Data Exports, GCP BigQuery; may be repeated")] = None,
     into: Annotated[Path | None, typer.Option("--out", help="folder for rows, totals and a page")] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -100,7 +102,8 @@ def energy_report(
     from deployments import energy as reports
 
     with refusals():
-        chosen = reports.Choices(begin, end, samples, shares, fleet, intensity, factors, zone, pue, units, unit)
+        chosen = reports.Choices(begin, end, samples, shares, fleet, intensity, factors, zone, pue, units, unit,
+                                 tuple(provider_data or ()))  # fmt: skip
         with err.status("reading"):
             report = reports.energy_report(chosen)
             files = [str(path) for path in reports.write(report, into)] if into else []

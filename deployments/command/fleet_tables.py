@@ -17,7 +17,7 @@ GIB = 2**30
 def totals(fleet: Fleet) -> dict[str, float | int | None]:
     """Sums over the fleet; the prices count only pools that have one, and are None where none has."""
     pools = [pool for _, pool in fleet.pools()]
-    priced = [pool for pool in pools if pool.price_usd_per_hour is not None]
+    priced = [pool for pool in pools if pool.usd_per_hour is not None]
     return {
         "sites": len(fleet.sites),
         "clusters": len(fleet.clusters),
@@ -27,7 +27,7 @@ def totals(fleet: Fleet) -> dict[str, float | int | None]:
         "max_nodes": sum(pool.max_nodes for pool in pools),
         "max_cpu_cores": round(sum(pool.max_nodes * pool.node_cpu for pool in pools), 3),
         "max_memory_bytes": sum(pool.max_nodes * pool.node_memory for pool in pools),
-        "max_usd_per_hour": round(sum(pool.max_nodes * (pool.price_usd_per_hour or 0) for pool in priced), 4)
+        "max_usd_per_hour": round(sum(pool.max_nodes * (pool.usd_per_hour or 0) for pool in priced), 4)
         if priced
         else None,
         "pools_without_price": len(pools) - len(priced),
@@ -86,7 +86,7 @@ def _pools(fleet: Fleet) -> Table:
 
 
 def _pool(pool: NodePool) -> tuple[str, ...]:
-    price = "-" if pool.price_usd_per_hour is None else f"{pool.price_usd_per_hour:g}"
+    price = "-" if pool.usd_per_hour is None else f"{pool.usd_per_hour:g}"
     scaler = pool.autoscaler.value + (", hands off" if pool.hands_off else "")
     size = (f"{pool.node_cpu:g}", f"{pool.node_memory / GIB:.3g}", f"{pool.boot_s:g}")
     return (pool.name, pool.instance_type, f"{pool.min_nodes}-{pool.max_nodes}", *size, price, scaler)

@@ -77,12 +77,10 @@ def add(
 def edges(as_json: Json = False) -> None:
     """List the edges: when each was last heard of, and what it runs."""
     from blocks.store import Store
-    from blocks.store.edges import edges as all_edges
-    from blocks.store.edges import models_of
+    from blocks.store.edges import edges_and_models
 
     with refusals():
-        store = Store.open()
-        rows = [(edge, models_of(store, edge.name)) for edge in all_edges(store)]
+        rows = edges_and_models(Store.open())
     if as_json:
         hidden = {"token_sha256"}
         print_json([edge.model_dump(exclude=hidden) | {"models": [each.model_dump(exclude={"edge"}) for each in models]}

@@ -167,9 +167,10 @@ def place_traffic(
         from tasks.placement.decide.traffic import decide_traffic, to_record
         from tasks.placement.files import read_problem
         from tasks.placement.offline import timed, traffic_of
+        from tasks.placement.warm_traffic import best_optimum
 
         traffic = traffic_of(read_problem(problem_file))
-        routing, seconds = timed(lambda: decide_traffic(traffic, strategy))
+        routing, seconds = timed(lambda: decide_traffic(traffic, strategy, optimum=best_optimum()))
         record = to_record(traffic, routing) | {"seconds": seconds}
     if as_json:
         print_json(record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -23,17 +23,22 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
 
 
-def status(as_json: Json = False) -> None:
-    """Show the fleet, last and next runs, open approvals, freezes, unfinished changes and the week's score."""
+def status(
+    name: Annotated[str, typer.Option("--fleet", help="name of the fleet's inventory block")] = "default",
+    as_json: Json = False,
+) -> None:
+    """Show the fleet, its health, last and next runs, open approvals, freezes, unfinished changes, the week's score."""
     with refusals():
         store = Store.open()
         rows = rows_declared()
         trouble: list[str] = []
-        fleet = _asked(_fleet, trouble)
+        fleet = _asked(lambda: _fleet(name), trouble)
         _asked(lambda: add_runs(rows), trouble)
         approvals = _asked(lambda: _approvals(store), trouble) or []
         found = {
-            "fleet": fleet, "flows": rows, "approvals": approvals, "trouble": list(dict.fromkeys(trouble)),
+            "fleet": fleet, "health": _said(store, "fleet-monitoring", name, 0),
+            "scorecard": _said(store, "fleet-scorecard", name, 1), "flows": rows,
+            "approvals": approvals, "trouble": list(dict.fromkeys(trouble)),
             "freezes": [freeze.scope for freeze in Journal(store).freezes()],
             "unfinished": {state: len(Journal(store).intents(state=State(state), limit=1000)) for state in UNFINISHED},
             "scaling_week": _score(store),
@@ -50,10 +55,17 @@ def _asked(ask: Any, trouble: list[str]) -> Any:
         return None
 
 
-def _fleet() -> dict[str, Any]:
+def _said(store: Store, flow: str, fleet: str, place: int) -> dict[str, str] | None:
+    """What a paragraph of the newest pass of a flow said, and when; None before the first."""
+    for row in store.sections(flow=flow, subject=fleet):
+        return {"words": row.content["paragraphs"][place], "at": row.created_at.isoformat()}
+    return None
+
+
+def _fleet(name: str) -> dict[str, Any]:
     from blocks.inventory import load_stored_fleet
 
-    fleet = load_stored_fleet("default")
+    fleet = load_stored_fleet(name)
     return {"name": fleet.name, "simulated": fleet.simulated, "sites": len(fleet.sites),
             "clusters": len(fleet.clusters), "pools": len(fleet.pools())}  # fmt: skip
 
@@ -84,6 +96,9 @@ def _tell(found: dict[str, Any]) -> None:
         kind = " (simulated)" if fleet["simulated"] else ""
         counts = f"{fleet['clusters']} clusters, {fleet['pools']} node pools, {fleet['sites']} sites"
         out.print(f"[bold]fleet {fleet['name']}[/bold]{kind}: {counts}", highlight=False)
+    out.print(
+        _line(found["health"], "Health is not known: fleet-monitoring has not run."), highlight=False, soft_wrap=True
+    )
     table = Table("flow", "last run (UTC)", "state", "next (UTC)")
     for row in found["flows"]:
         table.add_row(
@@ -100,8 +115,13 @@ def _tell(found: dict[str, Any]) -> None:
     if open_ones := sum(found["unfinished"].values()):
         out.print(f"{open_ones} changes are not finished: continuum journal list --state started", highlight=False)
     out.print(_score_line(found["scaling_week"]), highlight=False, soft_wrap=True)
+    out.print(_line(found["scorecard"], "fleet-scorecard has not run."), highlight=False, soft_wrap=True)
     for line in found["trouble"]:
         out.print(f"[red]not asked[/red] {line}", highlight=False, soft_wrap=True)
+
+
+def _line(said: dict[str, str] | None, else_: str) -> str:
+    return f"{said['words']} ({_short(said['at'])} UTC)" if said else else_
 
 
 def _short(moment: str | None) -> str:

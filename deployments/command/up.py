@@ -51,6 +51,7 @@ def _tell(running: Running, json: bool) -> None:
                 "simulated_fleet_url": running.simulated_fleet_url,
                 "fleet_file": running.fleet_file,
                 "home": running.home,
+                "metrics_url": running.metrics_url,
             }
         )
         sys.stdout.flush()
@@ -59,6 +60,7 @@ def _tell(running: Running, json: bool) -> None:
     for line in (
         f"Prefect UI       {running.ui_url}",
         f"simulated fleet  {running.fleet_file}",
+        f"metrics          {running.metrics_url}",
         "in another shell, to look at it with `continuum` or `prefect`:",
         f"  export {client}",
         "the first forecast runs now, scaling soon after it. Ctrl-C stops everything.",

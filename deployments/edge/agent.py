@@ -26,7 +26,9 @@ from deployments.edge.library import Library
 from deployments.edge.meters import Meters, resident_bytes
 from deployments.edge.oip import Service, failure
 from deployments.edge.outbox import Outbox
+from deployments.edge.own_rows import OwnRows
 from deployments.edge.rounds import MOST_BASE_BYTES, Round, read_round, read_rows, take_part
+from deployments.edge.sampling import Sampled
 from deployments.edge.serving import Models
 
 log = logging.getLogger("continuum.edge")
@@ -44,7 +46,8 @@ class Agent:
         self.config, self._clock, self._now_s = config, clock, now_s
         config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _only_one(config.state)
-        self.meters, self.models = Meters(), Models()
+        self.meters, self.models, self.sampled = Meters(), Models(), Sampled(config.serve.sample_ratio)
+        self.own_rows = OwnRows(config.training)
         self.outbox = Outbox(config.state / "outbox.sqlite")
         self.library = Library(config.state, config.trusted(), config.models.cache_bytes)
         self.keeper = Keeper(self.library, self.models, config.models, self.meters, clock)
@@ -76,6 +79,7 @@ class Agent:
         try:
             self.keeper.converge(hub, self._wanted)
         finally:
+            self.own_rows.look(self.models)
             self._tell(hub)
 
     def tell_totals(self) -> None:
@@ -83,6 +87,11 @@ class Agent:
         if self._clock() - self._totals_s >= TELL_S:
             self._totals_s = self._clock()
             self.outbox.put("metrics", {"totals": self.meters.totals(), "resident_bytes": resident_bytes()})
+
+    def tell_predictions(self) -> None:
+        """Keep the sampled confidences for the hub, in one commit."""
+        if taken := self.sampled.take():
+            self.outbox.put("prediction", *taken)
 
     def send(self, hub: Hub) -> bool:
         """Send the oldest items of the outbox; returns whether more wait.
@@ -147,7 +156,7 @@ class Agent:
             self._asked.notify_all()
 
     def _tell(self, hub: Hub) -> None:
-        states = self.keeper.states()
+        states = self.keeper.states(self.own_rows.words)
         text = json.dumps(states)
         if text != self._known or self._clock() - self._states_s >= TELL_S:
             hub.send_status({"models": states, "ts": datetime.fromtimestamp(self._now_s(), UTC).isoformat()})
@@ -173,6 +182,7 @@ class Agent:
 
         def once(hub: Hub) -> None:
             self.tell_totals()
+            self.tell_predictions()
             self.converge(hub)
 
         self._again_and_again(once, self.stop.wait)
@@ -221,7 +231,8 @@ async def serve(agent: Agent, started: Callable[[str], None]) -> None:
     """Answer requests until SIGTERM or SIGINT; `started` gets the URL."""
     settings = agent.config.serve
     token = read_secret(settings.token_file) if settings.token_file else ""
-    service = Service(agent.models, agent.keeper, agent.meters, token, lambda: agent.keeper.restored)
+    service = Service(agent.models, agent.keeper, agent.meters, token, lambda: agent.keeper.restored,
+                      seen=agent.sampled)  # fmt: skip
     limits = Limits(
         body_bytes=settings.max_body_bytes, buffered_bytes=4 * settings.max_body_bytes, threads=settings.threads
     )

@@ -39,7 +39,10 @@ class HubSettings:
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """Where requests are taken. Other addresses than loopback need a token. port 0: any that is free."""
+    """Where requests are taken. Other addresses than loopback need a token. port 0: any that is free.
+
+    sample_ratio: of the answered rows, whose confidence the hub is told, so that drift is seen; 0: none.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -48,6 +51,7 @@ class ServeSettings:
     key: str = ""
     max_body_bytes: int = 16 * 2**20
     threads: int = 2
+    sample_ratio: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,13 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """rows: the device's own rows, which never leave it: CSV with a column `label`, or .npz (rows, labels)."""
+    """rows: the device's own rows, which never leave it: CSV with a column `label`, or .npz (rows, labels).
+
+    model: whose answers are held against their labels as well; default: every model that they fit.
+    """
 
     rows: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -205,6 +213,10 @@ def _value(value: Any, default: Any, where: str) -> Any:
         if isinstance(value, str):
             return value
         raise InvalidInput("is no text", where=where, fix='write "..."')
+    if isinstance(default, float) and default < 1:  # a share
+        if not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value <= 1:
+            return float(value)
+        raise InvalidInput(f"{value!r:.40} is no share", where=where, fix="write 0 to 1")
     number = not isinstance(value, bool) and isinstance(value, int | (float if isinstance(default, float) else int))
     if not number or not (value > 0 or (value == 0 and default == 0)) or value == float("inf"):
         raise InvalidInput(f"{value!r:.40} is no number above 0", where=where, fix=f"write e.g. {default}")

@@ -134,9 +134,10 @@ class Keeper:
             })  # fmt: skip
         return rows
 
-    def states(self) -> list[dict[str, str]]:
-        """For the hub: what is in service, and what is not and why."""
-        rows = [{"name": each.name, "digest": f"sha256:{each.digest}", "state": "serving"} for each in self._models]
+    def states(self, words: Callable[[str, str], str] = lambda *_: "") -> list[dict[str, str]]:
+        """For the hub: what is in service, with `words` of its name and digest, and what is not and why."""
+        rows = [{"name": each.name, "digest": f"sha256:{each.digest}",
+                 "state": f"serving{words(each.name, each.digest)}"} for each in self._models]  # fmt: skip
         rows += [{"name": name, "digest": f"sha256:{pointer.current}", "state": "unloaded"}
                  for name, pointer in self._library.pointers().items() if name not in self._models]  # fmt: skip
         return rows + [{"name": name, "digest": f"sha256:{each.digest}", "state": f"{each.state}: {each.reason}"[:200]}

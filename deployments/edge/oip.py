@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 from blocks.errors import ContinuumError, InvalidInput, NotFound, Unauthorized
-from blocks.tensors import HEADER, decode, describe, head_of
+from blocks.tensors import HEADER, Tensor, decode, describe, head_of
 from deployments.edge.config import is_loopback
 from deployments.edge.http import Request, Response, Work
 from deployments.edge.meters import Meters
@@ -38,15 +38,16 @@ class Repository(Protocol):
 class Service:
     """Answers requests. token: asked of all but health; without one only this machine itself is answered.
 
-    ready: whether what was in service before the last restart has been loaded again.
+    ready: whether what was in service before the last restart has been loaded again. seen: gets every answer's outputs.
     """
 
     def __init__(
         self, models: Models, repository: Repository, meters: Meters, token: str = "",
         ready: Callable[[], bool] = lambda: True, clock: Callable[[], float] = time.perf_counter,
+        seen: Callable[[Served, dict[str, Tensor]], None] = lambda *_: None,
     ) -> None:  # fmt: skip
         self._models, self._repository, self._meters = models, repository, meters
-        self._token, self._ready, self._clock = token, ready, clock
+        self._token, self._ready, self._clock, self._seen = token, ready, clock, seen
 
     def __call__(self, request: Request) -> Response | Work:
         """The answer, or the work that gives it."""
@@ -113,7 +114,7 @@ class Service:
         def work() -> Response:
             begin = self._clock()
             try:
-                reply = infer(served, request)
+                reply = infer(served, request, self._seen)
             except ContinuumError as error:
                 reply = failed(error)
             except Exception:
@@ -128,8 +129,10 @@ class Service:
         return work() if served.usual_s < QUICK_S and len(request.body) <= QUICK_BYTES else work
 
 
-def infer(served: Served, request: Request) -> Response:
-    """One inference, JSON or binary on either side.
+def infer(
+    served: Served, request: Request, seen: Callable[[Served, dict[str, Tensor]], None] = lambda *_: None
+) -> Response:  # fmt: skip
+    """One inference, JSON or binary on either side; `seen` gets the outputs.
 
     Raises
     ------
@@ -146,6 +149,7 @@ def infer(served: Served, request: Request) -> Response:
     inputs = decode(document, tail, where=where, side="inputs")
     binary, wanted = _asked_outputs(document, where)
     found = served.run(inputs, list(wanted))
+    seen(served, found)
     described, raws = [], b""
     for name, tensor in found.items():
         entry, raw = describe(name, tensor, binary=wanted.get(name, binary))

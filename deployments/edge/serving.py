@@ -153,6 +153,18 @@ def open_model(manifest: Manifest, digest: str, folder: Path, providers: Sequenc
     return served
 
 
+def told_apart(outputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+    """(N,) places of the most probable class and (N,) probabilities of it; None where no output is (N, classes)
+    probabilities.
+    """
+    for tensor in outputs.values():
+        if tensor.dtype.kind == "f" and tensor.ndim == 2 and tensor.shape[1] > 1:
+            sums = tensor.sum(axis=1, dtype=np.float64)
+            if (np.abs(sums - 1) < 1e-3).all() and (tensor >= 0).all():  # NaN is neither
+                return tensor.argmax(axis=1), tensor.max(axis=1)
+    return None
+
+
 def try_canary(served: Served, path: Path) -> None:
     """Compare the answers of a model with those that its version brings along; without any, one row must pass.
 

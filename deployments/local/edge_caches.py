@@ -36,6 +36,7 @@ class EdgeCaches:
 
     def __init__(self, fleet: Fleet, clock: SimulatedClock, seed: int, crowd: Crowd = Crowd()) -> None:
         regions = [site.name for site in fleet.sites if site.tier is not SiteTier.CLOUD_REGION]
+        self.regions = regions
         self.sites = {f"{region}-{number}": region for region in regions for number in (1, 2)}
         self._clock, self._seed, self._crowd = clock, seed, crowd
         self.size = sizes(seed, crowd)
@@ -53,7 +54,7 @@ class EdgeCaches:
         """Sites, regions and what all have heard, as their past has left them."""
         total = sum(self.size)
         sites = {name: Place(Tier(int(SITE_SHARE * total), self.size)) for name in self.sites}
-        regions = {name: Place(Tier(int(REGION_SHARE * total), self.size)) for name in set(self.sites.values())}
+        regions = {name: Place(Tier(int(REGION_SHARE * total), self.size)) for name in self.regions}
         everyone = Heard()
         for asked in self.past():
             look_up(asked.item, asked.at_s, sites[asked.site], regions[self.sites[asked.site]], everyone)
@@ -77,15 +78,17 @@ class EdgeCaches:
     async def serve(self, site: str, item: int, *, only_cached: bool, warmer: bool) -> tuple[int, str]:
         """A request's status, and the tier that answered.
 
-        The warmer meets the pinned part alone, as a zone of its own: what only the other part holds is copied.
+        The warmer meets the pinned part alone, as a zone of its own: what only the other part holds is copied. A
+        region's cache, asked by the region's name, is the warmer's alone: users come to it through their site's.
         """
         sites, regions, everyone = self._places
-        here, region, now_s = sites[site], regions[self.sites[site]], self._clock.now()
+        region, now_s = regions[self.sites.get(site, site)], self._clock.now()
+        here = sites.get(site, region)
         held = here.tier.has(item, now_s)
         pinned = here.tier.is_pinned(item, now_s)
         if only_cached:
             return (200, "local") if (pinned if warmer else held) else (504, "")
-        if not warmer:
+        if not warmer and site in sites:
             told = look_up(item, now_s, here, region, everyone)
         elif pinned:
             return 200, "local"
@@ -107,7 +110,7 @@ class EdgeCaches:
 
 
 def routes(caches: EdgeCaches) -> list[Route]:
-    """`/edge`: what there is; its log and its users; and the caches themselves under `/edge/SITE`."""
+    """`/edge`: what there is; its log and its users; and the caches themselves under `/edge/SITE`, `/edge/REGION`."""
     api = _Api(caches)
     return [
         Route("/edge", api.show),
@@ -130,6 +133,7 @@ class _Api:
             "simulated": True,
             "sites": [{"name": name, "region": region, "bytes": int(SITE_SHARE * total)}
                       for name, region in caches.sites.items()],
+            "regions": [{"name": name, "bytes": int(REGION_SHARE * total)} for name in caches.regions],
             "origin": {"requests": caches.requests, "most_in_flight": caches.most_in_flight},
         })  # fmt: skip
 
@@ -155,7 +159,7 @@ class _Api:
         site, path = request.path_params["site"], "/" + request.path_params["path"]
         only_cached = "only-if-cached" in request.headers.get("cache-control", "")
         item = self.numbers.get(path)
-        if site not in self.caches.sites or item is None:
+        if site not in (*self.caches.sites, *self.caches.regions) or item is None:
             return Response(status_code=504 if only_cached else 404)
         status, tier = await self.caches.serve(
             site, item, only_cached=only_cached, warmer=request.headers.get("user-agent") == WARMER

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
+from opentelemetry.trace import StatusCode
+
 from blocks.errors import Conflict, ContinuumError
 from blocks.fleet import Fleet
 from blocks.inventory import load_stored_fleet
@@ -14,6 +16,7 @@ from blocks.refusals import refusal_of
 from blocks.store.journal import Journal
 from blocks.store.tables import Decision, Intent, Mode, State, Verdict
 from blocks.store.undo import Applier
+from blocks.tracing import TRACER
 from tasks.acting.actuator import Planned, SubjectActuator
 from tasks.clusters import cluster_by_cluster, side_by_side
 from tasks.run import Run
@@ -80,6 +83,19 @@ def carry_out(
 
     Nothing is changed in shadow, whatever the flow asks for.
     """
+    told = {"continuum.subject": subject, "continuum.fleet": run.fleet_name, "continuum.decision": decision_id or ""}
+    with TRACER.start_as_current_span(f"act {actuator.kind}", attributes=told) as span:
+        result = _carried_out(run, actuator, planned, subject, key, decision_id, limit)
+        span.set_attribute("continuum.state", result.state)
+        if result.state != State.DONE:
+            span.set_status(StatusCode.ERROR, result.detail)
+    return result
+
+
+def _carried_out(
+    run: Run, actuator: SubjectActuator, planned: Planned, subject: str, key: str, decision_id: str | None,
+    limit: Mapping[str, Any] | None,
+) -> Result:  # fmt: skip
     if run.mode is Mode.SHADOW:
         return Result(decision_id or "", subject, REFUSED, "the run is in shadow mode: nothing may be changed")
     intent: Intent | None = None

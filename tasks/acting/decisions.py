@@ -35,7 +35,8 @@ def keep_decisions(
         change = entry["action"] in changes
         how_far = Mode.SHADOW if run.mode is Mode.ACT and held_back and held_back(entry) else run.mode
         rows.append(Decision(
-            flow_run_id=run.id, flow=run.flow, subject=entry["unique_id"], action=entry["action"], mode=how_far,
+            flow_run_id=run.id, flow=run.flow, fleet=run.fleet_name, subject=entry["unique_id"],
+            action=entry["action"], mode=how_far,
             state=STATE_BY_MODE[how_far] if change else Verdict.RECORDED, ordinal=ordinal, as_of=as_of,
             expires_at=as_of + timedelta(seconds=ttl_s) if change else None, content=entry, reasons=entry["reasons"],
             promised={name: value for name, value in entry.get("promised", {}).items() if value is not None},

@@ -15,45 +15,49 @@ from blocks.files import write_atomically
 from blocks.settings import home
 from blocks.store.tables import Decision, Mode, State, Verdict
 from tasks.acting import REFUSED, Result
-from tasks.caching.catalogue import read_catalogue
 from tasks.caching.decide.fills import SitePlan, decide_fills
 from tasks.caching.decide.gate import ARMS, REACTIVE
 from tasks.caching.decide.placement import Chosen
-from tasks.caching.decide.requests import Floats
+from tasks.caching.decide.replay import Replayed
+from tasks.caching.decide.windows import Opening
 from tasks.caching.files import open_caches, read_plan
 from tasks.caching.observe import View
-from tasks.caching.offline import ROW, plan, plan_rows, share_of, with_handed_back
+from tasks.caching.offline import ROW, plan, plan_rows, regions_of, with_handed_back
 from tasks.caching.origin import Limits
-from tasks.caching.warm import KIND, Warmed, warm
+from tasks.caching.warm import KIND, REGIONAL, Warmed, warm
 from tasks.run import Run
 
 
 @task(name="plan caches", cache_policy=NO_CACHE, persist_result=False)
-def plan_fills(run: Run, view: View, horizon_s: int, catalogue_file: str, confidence: float) -> list[dict[str, Any]]:
-    """The plan after the log, as a file beside the store, and an entry a site."""
-    played, done = view.played, view.played.replayed
-    log, catalogue = read_catalogue(Path(catalogue_file), played.log) if catalogue_file else (played.log, None)
-    made, _ = plan(
-        log, played.sites, horizon_s, share_of(done.gate.verdict), catalogue=catalogue, least_confidence=confidence
-    )
-    made = with_handed_back(made, done)
+def plan_fills(run: Run, view: View, horizon_s: int, confidence: float) -> list[dict[str, Any]]:
+    """The plan after the log, as a file beside the store, and an entry a region's cache and a site."""
+    played, sites, log = view.played, view.played.sites, view.played.log
+    gated = played.replayed, played.regional
+    made, _ = plan(log, sites, horizon_s, gated, known=played.known, least_confidence=confidence)
+    made = with_handed_back(made, played.replayed)
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([ROW, *plan_rows(log, played.sites, made, horizon_s)])
+    csv.writer(text, lineterminator="\n").writerows([ROW, *plan_rows(log, sites, made, horizon_s, played.known)])
     file = home() / "cache-plans" / f"{run.id}.csv"
     write_atomically(file, text.getvalue())
-    sites = [_site_plan(view, site, chosen, log.requests.size) for site, chosen in enumerate(made.sites)]
+    size, plans = log.requests.size, []
+    if played.regional:
+        for number, (name, chosen) in enumerate(zip(regions_of(sites), made.regions, strict=True)):
+            weight, opening = int(size[chosen.items].sum()), view.opening_of_region(name)
+            plans.append(_site_plan(name, played.regional, number, chosen, weight, opening, REGIONAL))
+    for number, (name, chosen) in enumerate(zip(sites.names, made.sites, strict=True)):
+        weight = int(size[chosen.items].sum())
+        plans.append(_site_plan(name, played.replayed, number, chosen, weight, view.openings[number]))
     about = {"fleet": run.fleet_name, "plan_file": str(file), "horizon_s": horizon_s,
              "log_end_s": float(played.log.requests.ts_s[-1])}  # fmt: skip
-    return decide_fills(sites, about)
+    return decide_fills(plans, about)
 
 
-def _site_plan(view: View, site: int, chosen: Chosen, size: Floats) -> SitePlan:
-    done = view.played.replayed
+def _site_plan(name: str, done: Replayed, site: int, chosen: Chosen, weight: int, opening: Opening,
+               tier: str = "site") -> SitePlan:  # fmt: skip
     arm, many = int(done.gate.verdict[site]), max(int(done.site_requests[site]), 1)
     planned, without = (int(each.site_hits[site]) / many for each in (done.scores["planned"], done.own))
-    return SitePlan(view.played.sites.names[site], ARMS[arm].name, arm != REACTIVE, len(chosen.items),
-                    int(size[chosen.items].sum()), float(chosen.value.sum()),
-                    float(done.gate.gains()[0, arm, site]), planned, without, view.openings[site])  # fmt: skip
+    return SitePlan(name, ARMS[arm].name, arm != REACTIVE, len(chosen.items), weight, float(chosen.value.sum()),
+                    float(done.gate.gains()[0, arm, site]), planned, without, opening, tier)  # fmt: skip
 
 
 @task(name="warm caches", cache_policy=NO_CACHE, persist_result=False)

@@ -44,9 +44,10 @@ def read_plan(path: Path) -> tuple[str, dict[str, list[Wanted]]]:
             raise InvalidInput(f"{name} is `{frame[name][odd[0]]:.40}`", where=f"{path}:{odd[0] + 2}",
                                fix="give a number of 1 or more")  # fmt: skip
     plans: dict[str, list[Wanted]] = {}
-    rows = zip(frame["site"], frame["object"], numbers["bytes"], numbers["ttl_s"], strict=True)
-    for site, item, size, ttl_s in rows:
-        plans.setdefault(str(site), []).append(Wanted(str(item), int(size), int(ttl_s)))
+    tier = frame.get("tier", pd.Series("site", index=frame.index))
+    rows = zip(frame["site"], frame["object"], numbers["bytes"], numbers["ttl_s"], tier, strict=True)
+    for site, item, size, ttl_s, where in rows:
+        plans.setdefault(str(site), []).append(Wanted(str(item), int(size), int(ttl_s), str(where)))
     told = pd.util.hash_pandas_object(frame[list(NEEDED)], index=False).to_numpy().tobytes()
     return hashlib.sha256(told).hexdigest()[:16], plans
 

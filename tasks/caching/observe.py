@@ -16,12 +16,13 @@ from blocks.errors import ContinuumError, InvalidInput, NotConfigured
 from blocks.fleet import Fleet
 from blocks.fleet_times import Window
 from blocks.store.tables import now
+from tasks.caching.catalogue import known_of
 from tasks.caching.decide.requests import Floats
 from tasks.caching.decide.windows import NOW, Opening, decide_opening
 from tasks.caching.logs import read_log
-from tasks.caching.offline import Played, check_horizon, play
+from tasks.caching.offline import Played, check_horizon, play, regions_of
 from tasks.caching.peers import policies_of
-from tasks.caching.sites import Sites, sites_of
+from tasks.caching.sites import Sites, bytes_of, sites_of
 from tasks.carbon.offline import zone_series
 from tasks.run import Run
 
@@ -35,6 +36,15 @@ class When(NamedTuple):
     low_carbon: bool = False
 
 
+class Files(NamedTuple):
+    """What the request names: a log, and what is known of sites, of objects (`catalogue`) and of prices (`origins`)."""
+
+    log: str
+    sites: str = ""
+    catalogue: str = ""
+    origins: str = ""
+
+
 @dataclass(frozen=True)
 class View:
     """A log that was played: its gate says where plans win; when each site may be warmed; a line for what is amiss."""
@@ -44,29 +54,44 @@ class View:
     trouble: tuple[str, ...]
     openings: tuple[Opening, ...]
 
+    def opening_of_region(self, region: str) -> Opening:
+        """A region's cache is filled as soon as one of its sites may be."""
+        mine = zip(self.played.sites.region, self.openings, strict=True)
+        return min((each for name, each in mine if name == region), key=lambda each: each.wait_h)
+
     @property
     def closed(self) -> list[str]:
-        """Sites that may not be warmed now."""
-        return [name for name, each in zip(self.played.sites.names, self.openings, strict=True) if each.wait_h]
+        """Sites and regions that may not be warmed now."""
+        sites = self.played.sites
+        found = [name for name, each in zip(sites.names, self.openings, strict=True) if each.wait_h]
+        return found + [name for name in regions_of(sites) if self.opening_of_region(name).wait_h]
 
 
 @task(name="read and play the log", cache_policy=NO_CACHE, persist_result=False)
-def observe_log(run: Run, log: str, sites: str, budget: str, horizon_s: int, when: When) -> View:
+def observe_log(run: Run, files: Files, budget: str, regional_budget: str, horizon_s: int, when: When) -> View:
     """Read an access log and play it through the sites' caches, with and without plans; and when they may be warmed.
+
+    A site's region is that of the file of sites, else that of the fleet's site of that name.
 
     Raises
     ------
-    NotConfigured: no log is named. InvalidInput: it, or the file of sites, does not fit.
+    NotConfigured: no log is named. InvalidInput: it, or another file, does not fit.
     """
+    log = files.log
     if not log:
         raise NotConfigured("no access log is named", where="cache-prepopulation",
                             fix="give the flow's request a `log`, see tasks/caching/README.md")  # fmt: skip
     as_of, read = now(), read_log(Path(log))
     window = window_of(when.window)
-    known, notes = sites_of(read.sites, read.distinct_bytes, budget, Path(sites) if sites else None)
-    check_horizon(horizon_s, known)
-    played = play(read, known, horizon_s, policies_of("lru"), lambda _: None)
-    openings, trouble = openings_of(run.fleet, known, window, low_carbon=when.low_carbon, as_of=as_of)
+    regions = {place.name: place.cache_region for place in run.fleet.sites}
+    sites, notes = sites_of(
+        read.sites, read.distinct_bytes, budget, Path(files.sites) if files.sites else None, regions
+    )
+    check_horizon(horizon_s, sites)
+    regional = bytes_of(regional_budget, read.distinct_bytes, "regional_budget") if any(sites.region) else 0
+    whole, known = known_of(read, regional, files.catalogue, files.origins)
+    played = play(whole, sites, horizon_s, policies_of("lru"), lambda _: None, known)
+    openings, trouble = openings_of(run.fleet, sites, window, low_carbon=when.low_carbon, as_of=as_of)
     return View(as_of, played, (*(f"{log}: {note}" for note in read.notes()), *notes, *trouble), openings)
 
 

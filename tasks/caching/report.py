@@ -15,7 +15,18 @@ from tasks.caching.scorecard import Marked, totals
 from tasks.caching.warm import Warmed
 from tasks.sections import section
 
-COLUMNS = ("site", "action", "way", "hit ratio with plans", "without", "objects", "bytes", "expected hits", "why")
+COLUMNS = (
+    "cache",
+    "tier",
+    "action",
+    "way",
+    "hit ratio with plans",
+    "without",
+    "objects",
+    "bytes",
+    "expected hits",
+    "why",
+)
 
 REASONS = {
     "plan-wins": "plans hit {gain:.1%} more of its requests",
@@ -48,11 +59,14 @@ def cache_sections(
     usd_per_gb: float,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """What each site gets and how plans did on its log; the origin's day; and what earlier plans came to."""
-    day = last_day(played.replayed.requests, played.replayed.scores["planned"], played.replayed.own)
-    found = [
-        _decisions(records, played.record()["flushed"], warmed),
-        _day_section(day, played.played_share, usd_per_gb),
-    ]
+    requests, usd = played.replayed.requests, played.known.usd
+    if usd is None:
+        usd = usd_per_gb * requests.size / 1e9
+    day = last_day(requests, played.replayed.scores["planned"], played.replayed.own, usd)
+    prices = f"{usd_per_gb:g} USD a GB" if usd_per_gb else ""
+    if played.known.usd is not None:
+        prices = "the file of origins"
+    found = [_decisions(records, played.record()["flushed"], warmed), _day_section(day, played.played_share, prices)]
     return [*found, *([_scored_section(marked)] if marked else [])]
 
 
@@ -62,8 +76,9 @@ def _decisions(
     refused = [str(each["site"]) for each in records if each["action"] == "refuse"]
     filled = sum(each["action"] == "warm" for each in records)
     words = [
-        f"{filled} of {len(records)} sites are filled. Hit ratios are those of a replay of the log, its first 20 % "
-        "left out: with plans made and judged on what was before them, and with the site's own policy."
+        f"{filled} of {len(records)} caches are filled, regions' before their sites'. Hit ratios are those of a replay "
+        "of the log, its first 20 % left out: with plans made and judged on what was before them, and with the cache's "
+        "own policy; a region's are of what its sites miss."
     ]
     if refused:
         words.append(f"Not filled, as their plans do not win: {', '.join(refused)}.")
@@ -77,20 +92,20 @@ def _decisions(
             f"fetched and verified, {sum(each.held for each in warmed)} were there."
         )
     rows = [
-        [each["site"], each["action"], each["way"], f"{each['hit_ratio']:.1%}", f"{each['hit_ratio_without']:.1%}",
-         each["objects"], f"{each['bytes']:,}", f"{each['promised']['hits']:.4g}",
+        [each["site"], each["tier"], each["action"], each["way"], f"{each['hit_ratio']:.1%}",
+         f"{each['hit_ratio_without']:.1%}", each["objects"], f"{each['bytes']:,}", f"{each['promised']['hits']:.4g}",
          "; ".join(REASONS[why["code"]].format(**why) for why in each["reasons"])]
         for each in records
     ]  # fmt: skip
     return section("Edge caches", words, COLUMNS, rows)
 
 
-def _day_section(day: Day, share: float, usd_per_gb: float) -> dict[str, Any]:
+def _day_section(day: Day, share: float, prices: str) -> dict[str, Any]:
     """The last day of the log by hour; a log that was played in part is told for the whole of it."""
     ways = {"with plans": day.planned, "without": day.without}
-    requests, gigabytes = (
+    requests, gigabytes, usd = (
         {name: float(getattr(way, kind).sum()) / share / unit for name, way in ways.items()}
-        for kind, unit in (("origin_requests", 1), ("origin_bytes", 1e9))
+        for kind, unit in (("origin_requests", 1), ("origin_bytes", 1e9), ("origin_usd", 1))
     )
     peak = {name: float(way.origin_requests[day.peak]) / share for name, way in ways.items()}
     words = [
@@ -100,11 +115,9 @@ def _day_section(day: Day, share: float, usd_per_gb: float) -> dict[str, Any]:
         f"At its peak, in the hour from {utc(float(day.begin_s[day.peak])):%H:%M} UTC, {peak['without']:,.0f} without "
         f"and {peak['with plans']:,.0f} with plans: {peak['without'] - peak['with plans']:,.0f} avoided.",
     ]
-    if usd_per_gb:
-        words.append(
-            f"At {usd_per_gb:g} USD a GB from the origin: {gigabytes['without'] * usd_per_gb:.2f} USD without, "
-            f"{gigabytes['with plans'] * usd_per_gb:.2f} USD with plans (the price is the request's)."
-        )
+    if prices:
+        words.append(f"From the origin, by the prices of the request ({prices}): {usd['without']:.2f} USD without, "
+                     f"{usd['with plans']:.2f} USD with plans.")  # fmt: skip
     t = [float(at) for at in day.begin_s]
     many = np.maximum(day.requests, 1)
     plots: list[dict[str, Any]] = [

@@ -44,7 +44,7 @@ def score_due(run: Run, view: View) -> list[Marked]:
     played = view.played
     if played.played_share < 1:
         return []
-    found = [row for row in run.store.decisions(flow=FLOW, since=now() - MOST_AGE, limit=None)
+    found = [row for row in run.store.decisions(flow=FLOW, fleet=run.fleet_name, since=now() - MOST_AGE, limit=None)
              if row.action == "warm" and row.content.get("fleet") == run.fleet_name]  # fmt: skip
     done = run.store.outcomes([row.id for row in found])
     marked, outcomes, cards = [], [], []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,10 +62,12 @@ def bytes_of(text: str, distinct_bytes: int, where: str) -> int:
     return int(budget)
 
 
-def sites_of(names: list[str], distinct_bytes: int, budget: str, file: Path | None) -> tuple[Sites, list[str]]:
+def sites_of(names: list[str], distinct_bytes: int, budget: str, file: Path | None,
+             regions: Mapping[str, str] = {}) -> tuple[Sites, list[str]]:  # fmt: skip
     """The sites of a log, with what a CSV of `COLUMNS` says of them; and notes.
 
-    Sites of the file that the log does not have come last: nobody has asked there yet.
+    Sites of the file that the log does not have come last: nobody has asked there yet. `regions`: by site, where the
+    file says nothing.
 
     Raises
     ------
@@ -73,8 +76,9 @@ def sites_of(names: list[str], distinct_bytes: int, budget: str, file: Path | No
     usual = bytes_of(budget, distinct_bytes, "--budget")
     if file is None:
         some = len(names)
-        none = [""] * some
-        return Sites(names, [usual] * some, none, np.ones(some, np.bool_), [0] * some, none, none, [USUAL] * some), []
+        none, theirs = [""] * some, [regions.get(name, "") for name in names]
+        all_pin = np.ones(some, np.bool_)
+        return Sites(names, [usual] * some, theirs, all_pin, [0] * some, none, none, [USUAL] * some), []
     frame = read_csv(file, text=True)
     if "site" not in frame.columns:
         raise InvalidInput("it has no column `site`", where=str(file), fix=f"give {COLUMNS}")
@@ -89,7 +93,8 @@ def sites_of(names: list[str], distinct_bytes: int, budget: str, file: Path | No
             raise InvalidInput(f"pins is `{row['pins']}`", where=where, fix="write yes or no")
         told[row["site"]] = (
             bytes_of(row["budget"], distinct_bytes, where) if row.get("budget") else usual,
-            row.get("region", ""), pins, seconds_of(row["ttl"], where) if row.get("ttl") else 0,
+            row.get("region") or regions.get(row["site"], ""), pins,
+            seconds_of(row["ttl"], where) if row.get("ttl") else 0,
             _time_zone(row.get("time_zone", ""), where), row.get("grid_zone", ""),
             _policy(row.get("policy", ""), where),
         )  # fmt: skip
@@ -100,11 +105,13 @@ def sites_of(names: list[str], distinct_bytes: int, budget: str, file: Path | No
         else []
     )
     everyone = [*names, *(name for name in told if name not in set(names))]
-    rows = [told.get(name, (usual, "", True, 0, "", "", USUAL)) for name in everyone]
+    rows = [told.get(name, (usual, regions.get(name, ""), True, 0, "", "", USUAL)) for name in everyone]
     columns = [list(column) for column in zip(*rows, strict=True)]
-    budgets, regions, pinned, ttls, time_zones, grid_zones, policies = columns
+    budgets, areas, pinned, ttls, time_zones, grid_zones, policies = columns
+    if twice := sorted(set(areas) & set(everyone)):
+        raise InvalidInput(f"`{twice[0]}` is a site and a region", where=str(file), fix="give the region another name")
     can_pin = np.array(pinned, np.bool_)
-    return Sites(everyone, budgets, regions, can_pin, ttls, time_zones, grid_zones, policies), notes
+    return Sites(everyone, budgets, areas, can_pin, ttls, time_zones, grid_zones, policies), notes
 
 
 def _policy(name: str, where: str) -> str:

@@ -14,17 +14,18 @@ from blocks.store.journal import Journal
 from blocks.store.tables import Intent, State
 from tasks.caching.origin import Limits, Origin
 
-KIND = "warm-cache"
+KIND, REGIONAL = "warm-cache", "regional"
 NOTED_EVERY = 50  # objects between two notes of the cursor
 MOST_FAILURES = 3  # in a row, after which a site counts as down, or full
 
 
 class Wanted(NamedTuple):
-    """One object that a site should hold."""
+    """One object that a site should hold, or, where `tier` is regional, the shared cache of a region."""
 
     item: str
     size: int
     ttl_s: int
+    tier: str = "site"
 
 
 @dataclass
@@ -58,7 +59,7 @@ def warm(
     plan_id: str, plans: Mapping[str, Sequence[Wanted]], caches: Mapping[str, CacheSite], journal: Journal,
     limits: Limits = Limits(), decisions: Mapping[str, str] | None = None, fleet: str = "",
 ) -> tuple[list[Warmed], Origin]:  # fmt: skip
-    """Fill every site with its plan, all side by side, and say what became of it.
+    """Fill every site with its plan, all side by side but after their regions' caches, and say what became of it.
 
     A plan that was killed or stopped goes on where it was: the journal keeps how far each site had come, and what is
     held already is not fetched. One site is warmed by one run at a time: another is refused by the journal.
@@ -75,11 +76,15 @@ async def _warm(
     limits: Limits, decisions: Mapping[str, str], fleet: str,
 ) -> tuple[list[Warmed], Origin]:  # fmt: skip
     origin = Origin(limits)
-    sites = [_Site(plan_id, caches[name], list(rows), origin, journal, decisions.get(name), fleet)
-             for name, rows in plans.items()]  # fmt: skip
+    tiers: tuple[list[_Site], list[_Site]] = ([], [])
+    for name, rows in plans.items():
+        is_site = not rows or rows[0].tier != REGIONAL
+        tiers[is_site].append(_Site(plan_id, caches[name], list(rows), origin, journal, decisions.get(name), fleet))
+    done: list[Warmed] = []
     try:
         with journal.holding():
-            done = await asyncio.gather(*(site.run() for site in sites))
+            for tier in tiers:  # what a site asks for then comes from its region
+                done += await asyncio.gather(*(site.run() for site in tier))
     finally:
         for cache in caches.values():
             await cache.close()

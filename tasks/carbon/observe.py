@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import isfinite
@@ -20,14 +20,17 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
-from blocks.carbon import CarbonSeries
-from blocks.errors import ContinuumError, InvalidInput
+from blocks.carbon import Signal
+from blocks.carbon.configured import Provider
+from blocks.errors import ContinuumError, InvalidInput, NotFound
 from blocks.prefect_api import prefect_client
 from blocks.store.tables import now
 from tasks.carbon.decide.grid import Intensity
 from tasks.carbon.decide.shift import FlexibleRun
 from tasks.carbon.files import seconds_of
+from tasks.carbon.intensity import forecast_of
 from tasks.carbon.offline import zone_series
+from tasks.run import Run
 
 TAG = "continuum.flexible"
 PAGE, MOST = 200, 10_000
@@ -46,11 +49,15 @@ class View:
 
 
 @task(name="find flexible runs", cache_policy=NO_CACHE, persist_result=False)
-def observe_runs(default_zone: str = "") -> View:
+def observe_runs(run: Run, providers: Sequence[Provider], signal: Signal, default_zone: str = "") -> View:
     """Runs that are scheduled and carry the tag `continuum.flexible`, and the carbon intensity where they run.
 
     Tags: `takes:2h` (at most), `flexible:24h` (how much later than its time it may end) or the parameter
     `flexible_until`; `zone:DE`, `kw:1.5`. A run whose tags cannot be read is told, and left as it is.
+
+    Intensity is the first provider's forecast of the zone, kept as it was issued; where none is configured for it, and
+    average intensity is asked for, what is known offline. A provider that fails, or whose forecast is old, is told, and
+    runs there start at their time.
     """
     as_of = now()
     found: list[FlexibleRun] = []
@@ -62,17 +69,24 @@ def observe_runs(default_zone: str = "") -> View:
             found.append(flexible_run(each, default_zone))
         except ContinuumError as error:
             trouble.append(f"{error}; it is left as it is")
-    intensity, how = {}, {}
+    intensity, how = dict[str, Intensity](), dict[str, str]()
     begin = int(as_of.timestamp())
-    for zone in sorted({run.zone for run in found}):
-        end = max(run.until_s for run in found if run.zone == zone)
-        try:
-            series: CarbonSeries = zone_series(zone, begin, max(end, begin + 3600))
-        except ContinuumError as error:
-            trouble.append(f"{error}; runs there start at their time")
+    for zone in sorted({each.zone for each in found}):
+        end = max(each.until_s for each in found if each.zone == zone)
+        series, lines = forecast_of(run.store, providers, zone, as_of, run.id)
+        if series is None and not lines:
+            try:
+                if signal == "marginal":
+                    raise NotFound("no provider tells its marginal intensity", where=f"carbon intensity of {zone}",
+                                   fix="name one in `carbon` of fleet.yaml")  # fmt: skip
+                series = zone_series(zone, begin, max(end, begin + 3600))
+            except ContinuumError as error:
+                lines.append(str(error))
+        trouble += [line if series else f"{line}; runs there start at their time" for line in lines]
+        if series is None:
             continue
         intensity[zone] = Intensity(series.start_s, series.step_s, series.g_per_kwh)
-        how[zone] = series.how
+        how[zone] = series.how + (f", issued {series.issued_at:%Y-%m-%d %H:%MZ}" if series.issued_at else "")
     return View(as_of, tuple(found), intensity, how, tuple(trouble))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from blocks.store.tables import Decision
+from tasks.carbon.scorecard import Marked
 from tasks.sections import section
 
 ROWS = 500
@@ -37,8 +38,8 @@ def explain_all(changes: Sequence[Decision]) -> str:
         f"- {explain(row.content)}" for row in changes)  # fmt: skip
 
 
-def shift_sections(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """How many runs wait for a cleaner hour, what that is to save, and each of them."""
+def shift_sections(records: Sequence[Mapping[str, Any]], marked: Sequence[Marked] = ()) -> list[dict[str, Any]]:
+    """How many runs wait for a cleaner hour, what that is to save, and each of them; and what earlier ones saved."""
     baseline = sum(each["promised"].get("baseline_g") or 0.0 for each in records)
     planned = sum(each["promised"].get("planned_g") or 0.0 for each in records)
     moved = sum(each["action"] == "shift" for each in records)
@@ -53,4 +54,28 @@ def shift_sections(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
          f"{each['saved_ratio']:.1%}", "; ".join(REASONS[why["code"]].format(**why) for why in each["reasons"])]
         for each in records[:ROWS]
     ]  # fmt: skip
-    return [section("Carbon-aware starts", [words], COLUMNS, rows)]
+    return [section("Carbon-aware starts", [words], COLUMNS, rows), *([_scored(marked)] if marked else [])]
+
+
+def _scored(marked: Sequence[Marked]) -> dict[str, Any]:
+    """Ex post: what starts came to by the intensity that came."""
+    at_once, planned, perfect = (
+        sum(getattr(each.came, name) for each in marked) for name in ("baseline_g", "planned_g", "perfect_g")
+    )
+    share = f"{(at_once - planned) / (at_once - perfect):.0%}" if at_once > perfect else "-"
+    words = [
+        f"{len(marked)} runs whose time is over, by the intensity that came: {planned / 1000:.3g} kg CO2e at the "
+        f"starts that were decided, {at_once / 1000:.3g} at once, {perfect / 1000:.3g} at the best starts: {share} of "
+        "what a perfect forecast would have saved."
+    ]
+    rows = [
+        [each.name, each.zone, each.mode, f"{each.promised_ratio:.1%}", _share(each.came.saved_ratio),
+         _share(each.came.captured_ratio), _share(each.forecast_error), each.how]
+        for each in marked[:ROWS]
+    ]  # fmt: skip
+    columns = ["run", "zone", "mode", "promised", "came", "of perfect", "error of the forecast", "by"]
+    return section("Carbon-aware starts: what earlier ones came to", words, columns, rows)
+
+
+def _share(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.1%}"

@@ -73,6 +73,12 @@ def observe_use(fleet: Fleet, begin_s: int, end_s: int, trouble: Sequence[str] =
     return Observed(samples, _shares(files, fleet.name, begin_s, end_s, names), tuple(trouble))
 
 
+def nodes_ready(fleet: Fleet, begin_s: int, end_s: int) -> Series:
+    """Ready nodes of every pool in file order, as kept hour by hour; NaN where nobody counted."""
+    names = [pool_id(cluster.name, pool.name) for cluster, pool in fleet.pools()]
+    return _read(SeriesStore.open(), fleet.name, "nodes_ready", begin_s, end_s, names)
+
+
 def _shares(files: SeriesStore, fleet_name: str, begin_s: int, end_s: int, pools: Sequence[str]) -> Shares | None:
     """Mean cores by namespace and hour; None where no query of a namespace is set."""
     place = {name: number for number, name in enumerate(pools)}

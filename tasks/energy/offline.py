@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+import numpy as np
+
 from blocks.carbon import CarbonSeries
+from blocks.emissions import CloudEmissions, Place
 from blocks.errors import ContinuumError, InvalidInput
+from blocks.fleet import Fleet, Provider
 from tasks.energy.decide.accounting import Accounts, account
 from tasks.energy.decide.change import Change, Period, explain_change
+from tasks.energy.decide.reconcile import Reconciled, decide_reconciliation
 from tasks.energy.decide.samples import HOUR_S, Floats, Pool, Samples, Shares
 from tasks.energy.factors import Factors
 
@@ -24,6 +29,7 @@ class EnergyReport:
     ----------
     start_s, end_s: whole hours, epoch. intensity, market: by zone, how it is known.
     units: how many functional units the period served, and what they are called; None where nobody said.
+    reconciled: what clouds say beside what we make of their clusters; empty where nobody said.
     change: against the period of the same length before it; None where nothing is known of that.
     """
 
@@ -37,6 +43,7 @@ class EnergyReport:
     units: tuple[float, str] | None = None
     change: Change | None = None
     simulated: bool = False
+    reconciled: list[Reconciled] = field(default_factory=list)
 
     @property
     def sci_g(self) -> float | None:
@@ -88,6 +95,32 @@ def report_of(
     change = _change(accounts, samples, 2 * start_s - end_s, start_s, intensity)
     return EnergyReport(name, start_s, end_s, accounts, told, {zone: each[1] for zone, each in contracts.items()},
                         trouble, units, change, simulated)  # fmt: skip
+
+
+def reconcile(report: EnergyReport, provided: Sequence[CloudEmissions], places: Mapping[str, Place]) -> None:
+    """Put what clouds say beside the report's clusters; months that it does not hold as a whole are told.
+
+    Parameters
+    ----------
+    places: provider and region of each cluster.
+    """
+    accounts, ours = report.accounts, dict[Place, tuple[float, float | None]]()
+    for place in set(places.values()):
+        rows = np.array([places.get(pool.cluster) == place for pool in accounts.pools])[accounts.pool]
+        made, market = int(accounts.embodied_mg[rows].sum()), accounts.market_mg[rows]
+        contract = None if (market < 0).any() else (int(market.sum()) + made) / 1000
+        if rows.any():
+            ours[place] = ((int(accounts.location_mg[rows].sum()) + made) / 1000, contract)
+    report.reconciled[:] = decide_reconciliation(provided, ours, report.start_s, report.end_s)
+    out = {each.source for each in provided} - {name for row in report.reconciled for name in row.sources}
+    report.trouble.extend(f"{source}: no month of it lies wholly in the period" for source in sorted(out))
+
+
+def places_of(fleet: Fleet) -> dict[str, Place]:
+    """Cloud and region of each cluster that a cloud's export can tell of, as the inventory says."""
+    clouds = {Provider.EKS: "aws", Provider.GKE: "gcp"}
+    return {each.name: (clouds[each.provider], each.cloud.region or "") for each in fleet.clusters
+            if each.provider in clouds}  # fmt: skip
 
 
 def _with_pue(pool: Pool, factors: Factors, year: int) -> Pool:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from blocks import settings
+from blocks.cloud_carbon import AwsSustainability, read_export
+from blocks.emissions import CloudEmissions
+from blocks.errors import ContinuumError
 from blocks.events import BudgetExceeded
+from blocks.fleet import CloudAccess, Provider
 from blocks.series import utc
 from blocks.store.tables import Scorecard
 from tasks.energy.decide.samples import HOUR_S
-from tasks.energy.offline import EnergyReport
+from tasks.energy.offline import EnergyReport, places_of, reconcile
 from tasks.energy.report import document, energy_sections, summary_line
 from tasks.energy.report_files import write_files
 from tasks.publish import emit, publish
@@ -69,6 +76,22 @@ def keep(run: Run, report: EnergyReport) -> dict[str, Any]:
     return {"as_of": end.isoformat(), "summary": summary_line(told), "totals": told["totals"],
             "by_cluster": told["by_cluster"], "files": [str(path) for path in files],
             "trouble": report.trouble, "flow_run_id": run.id}  # fmt: skip
+
+
+def put_beside(run: Run, report: EnergyReport, files: Sequence[str], *, aws: bool) -> None:
+    """Reconcile a report with clouds' exports and AWS' API; what cannot be read is told, and the report stands."""
+    provided: list[CloudEmissions] = []
+    readers: list[Callable[[], list[CloudEmissions]]] = [partial(read_export, Path(name)) for name in files]
+    if aws:
+        access = next((each.cloud for each in run.fleet.clusters if each.provider is Provider.EKS), CloudAccess())
+        readers.append(lambda: AwsSustainability(access).emissions(report.start_s, report.end_s))
+    for read in readers:
+        try:
+            provided += read()
+        except ContinuumError as error:
+            report.trouble.append(str(error))
+    if provided:
+        reconcile(report, provided, places_of(run.fleet))
 
 
 def tell_over_budget(run: Run, report: EnergyReport, budget_kwh: float | None, budget_kg: float | None) -> list[str]:

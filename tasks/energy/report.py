@@ -36,6 +36,7 @@ def document(report: EnergyReport) -> dict[str, Any]:
         "factors": {"power": POWER_SOURCE, "embodied": EMBODIED_SOURCE, "intensity": dict(report.intensity),
                     "market": dict(report.market)},
         "assumed": unsure, "trouble": report.trouble,
+        "reconciliation": [vars(each) | {"difference_ratio": each.difference_ratio} for each in report.reconciled],
     }  # fmt: skip
 
 
@@ -83,7 +84,29 @@ def energy_sections(report: EnergyReport) -> list[dict[str, Any]]:
     sections.append(section("Energy by namespace", [
         "Busy energy by the CPU that a namespace used, idle energy by what it requested; the rest is (idle).",
     ], ("namespace", *COLUMNS[1:]), [cells(name, each) for name, each in names[:200]]))  # fmt: skip
-    return sections
+    return sections + ([_reconciliation(report)] if report.reconciled else [])
+
+
+def _reconciliation(report: EnergyReport) -> dict[str, Any]:
+    """Theirs beside ours; kg."""
+    words = [
+        "Clouds tell whole months, weeks late, of all their services and scopes 1 to 3; ours are the clusters of the "
+        "inventory alone, their machines' making among it. A difference is told where their months cover the period."
+    ]
+    rows = [
+        [*each.place, f"{each.covered_ratio:.0%}", *(_kg(grams) for grams in (
+            each.theirs_location_g, each.ours_location_g, each.theirs_market_g, each.ours_market_g)),
+         "" if each.difference_ratio is None else f"{each.difference_ratio:+.0%}", ", ".join(each.versions),
+         ", ".join(each.sources)]
+        for each in report.reconciled
+    ]  # fmt: skip
+    columns = ["cloud", "region", "of the period", "kg by location: theirs", "ours", "kg by market: theirs", "ours",
+               "ours over theirs", "their model", "source"]  # fmt: skip
+    return section("Reconciliation with the clouds' own figures", words, columns, rows)
+
+
+def _kg(grams: float | None) -> str:
+    return "" if grams is None else f"{grams / 1000:,.3f}"
 
 
 def summary_line(told: dict[str, Any]) -> str:

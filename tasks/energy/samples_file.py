@@ -21,7 +21,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 NEEDED = ("ts", "cluster", "pool", "instance_type", "cpu_ratio")
-OPTIONAL = ("node", "machines", "watts", "gpu_ratio", "zone", "pue", "cpu_family", "threads", "memory_gib")
 SHARES = ("ts", "cluster", "pool", "namespace", "cpu_used", "cpu_requested")
 MOST_HOURS = 366 * 24
 SOME_ROWS = 100

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
@@ -28,21 +31,24 @@ from blocks.store.rounds import (
     updates_of,
 )
 from blocks.store.tables import Decision, Mode, RoundUpdate, State, TrainingRound, Verdict, now
+from blocks.tensors import describe
 from tasks.acting import Result
 from tasks.federation.decide.cohort import Wish, decide_asked
-from tasks.federation.decide.models import Shape, Vector, first_model
+from tasks.federation.decide.models import Shape, Vector, first_model, log_probabilities
+from tasks.federation.decide.privacy import Privacy, epsilon_after
 from tasks.federation.decide.rounds import Closed, Rules, Standing, decide_close, decide_round, replay
-from tasks.federation.decide.server import Memory
+from tasks.federation.decide.server import Memory, step_of
 from tasks.federation.decide.updates import Call
 from tasks.federation.decide.wire import model_bytes, read_model
 from tasks.federation.export import Trained, to_onnx
-from tasks.federation.observe import View, devices
+from tasks.federation.observe import View, devices, ledger_of
 from tasks.federation.report import drawn
-from tasks.federation.world import FARTHEST
+from tasks.federation.world import FARTHEST, NOISE, SELECT, World
 from tasks.run import Run
 
 LOOK_S = (0.02, 0.5)  # first and longest pause between two looks at what has come
 LEASE_S = 120.0
+CANARY_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,11 @@ class Round:
     @property
     def rules(self) -> Rules:
         """How it is aggregated."""
-        return Rules(self.row.content["rule"], self.row.content["hostile"], self.row.content["step"])
+        asked = self.row.content
+        if not asked.get("privacy"):
+            return Rules(asked["rule"], asked["hostile"], asked["step"])
+        secret = int.from_bytes(self.registry.get(asked["secret"], "updates"))
+        return Rules(asked["rule"], asked["hostile"], asked["step"], Privacy(**asked["privacy"]), (secret, NOISE))
 
     def standing(self) -> Standing:
         """What stood when it was opened."""
@@ -175,14 +185,14 @@ def train_rounds(run: Run, view: View, wish: Wish, decision: Decision, *, publis
     progress = create_progress_artifact(0.0, key="federated-training-progress", description=f"Rounds of {wish.model}")
     closed: list[TrainingRound] = []
     left = [each for each in rounds(run.store, wish.model) if each.state != CLOSED]
-    while len(closed) < wish.rounds:
+    while len(closed) < decision.content["rounds"]:
         if frozen := run.journal.frozen(wish.model):
             raise Refused(f"acting is frozen by the freeze of {frozen.scope}", where=f"model {wish.model}",
                           fix=f"continuum thaw '{frozen.scope}'")  # fmt: skip
         row = left.pop() if left else begin(run, registry, view, wish, decision.content)
         wait(registry, row)
         closed.append(close(registry, row.id, score))
-        update_progress_artifact(progress, progress=100.0 * len(closed) / wish.rounds)  # type: ignore[arg-type]
+        update_progress_artifact(progress, progress=100.0 * len(closed) / decision.content["rounds"])  # type: ignore[arg-type]
         create_markdown_artifact(f"```\n{drawn(rounds(run.store, wish.model)[::-1])}\n```",
                                  key="federated-training-scores", description=f"Scores of {wish.model}")  # fmt: skip
     accepted = sum(each.record["accepted"] for each in closed)
@@ -193,8 +203,14 @@ def train_rounds(run: Run, view: View, wish: Wish, decision: Decision, *, publis
 
 
 def begin(run: Run, registry: Registry, view: View, wish: Wish, content: dict[str, Any]) -> TrainingRound:
-    """Open the next round: from what stands, or from a first model."""
-    held, number = view.held, 1 + max((each.number for each in rounds(run.store, wish.model)), default=0)
+    """Open the next round: from what stands, or from a first model.
+
+    Raises
+    ------
+    Refused: the privacy budget does not allow it.
+    """
+    opened, held = rounds(run.store, wish.model), view.held
+    number = 1 + max((each.number for each in opened), default=0)
     before = standing_before(run.store, wish.model, number)
     if not before or read_model(registry.get(before["digest"]))[0] != held.shape:
         model = first_model(held.shape, wish.seed)
@@ -202,16 +218,32 @@ def begin(run: Run, registry: Registry, view: View, wish: Wish, content: dict[st
         before = {"digest": registry.put(model_bytes(held.shape, model)), "score": reached, "best": reached,
                   "memory": ["", ""]}  # fmt: skip
     scaling = {"middle": held.middle.tolist(), "spread": held.spread.tolist(), "farthest": FARTHEST}
+    secret = secrets.token_bytes(32) if content.get("privacy") else b""
+    draw = [int.from_bytes(secret), SELECT] if secret else [wish.seed, number]
+    known = devices(run, wish.model, carbon=wish.carbon_weight > 0, trouble=[])  # told when the run began
     asked = {
-        "selected": decide_asked(devices(run, wish.model), wish, content["cohort"], number),
+        "selected": decide_asked(known, wish, content["cohort"], draw),
         "shape": [held.shape.features, held.shape.classes, held.shape.hidden], "kind": wish.kind, "seed": wish.seed,
         "epochs": wish.epochs, "batch": wish.batch, "lr": wish.lr, "scaling": scaling, "standing": before,
-        "rule": content["rule"], "hostile": content["hostile"], "step": wish.step,
+        "rule": content["rule"], "hostile": content["hostile"],
+        "step": step_of(wish.step, private=bool(secret)),
     }  # fmt: skip
+    if secret:  # kept where updates are, which nobody is handed: who knows it can take the noise off again
+        asked |= _spent(content["privacy"], opened) | {"secret": registry.put(secret, "updates")}
     return open_round(run.store, TrainingRound(
         id=f"{wish.model}-{number}", model=wish.model, number=number, base=before["digest"], content=asked,
         deadline=now() + timedelta(seconds=wish.deadline_s),
     ))  # fmt: skip
+
+
+def _spent(content: dict[str, Any], opened: Sequence[TrainingRound]) -> dict[str, Any]:
+    """What a private round promises, and the epsilon that is spent when it is opened."""
+    privacy = Privacy(**content)
+    epsilon = epsilon_after(1, privacy, ledger_of(opened))
+    if not epsilon <= privacy.budget:
+        raise Refused(f"one more round makes epsilon {epsilon:.3g}, and the budget is {privacy.budget:g}",
+                      where="privacy", fix="train no more on these devices, or give a larger budget")  # fmt: skip
+    return {"privacy": asdict(privacy), "epsilon": epsilon}
 
 
 def wait(registry: Registry, row: TrainingRound) -> None:
@@ -221,6 +253,17 @@ def wait(registry: Registry, row: TrainingRound) -> None:
                        len(updates_of(registry.store, row.id))) == "wait":  # fmt: skip
         time.sleep(pause_s)
         pause_s = min(1.3 * pause_s, LOOK_S[1])
+
+
+def canary(shape: Shape, vector: Vector, held: World) -> bytes:
+    """What an edge tries a version by before it serves it: made-up rows, and what the model answers here in NumPy."""
+    draw = np.random.default_rng(0).normal(size=(CANARY_ROWS, shape.features))
+    rows = (held.middle + held.spread * draw).astype(np.float32)
+    scaled = np.clip((rows - held.middle) / held.spread, -FARTHEST, FARTHEST).astype(np.float32)
+    told = np.exp(log_probabilities(shape, vector, scaled))
+    sides = {"inputs": ("rows", rows), "outputs": ("probabilities", told)}
+    document = {side: [describe(name, tensor, binary=False)[0]] for side, (name, tensor) in sides.items()}
+    return json.dumps(document | {"tolerance": 1e-3}).encode()
 
 
 def publish_standing(registry: Registry, view: View, wish: Wish) -> Manifest:
@@ -234,9 +277,10 @@ def publish_standing(registry: Registry, view: View, wish: Wish) -> Manifest:
     except NotFound:
         parent = ""
     version = f"round-{last.number}"
+    files = {"model.onnx": file, "canary.json": canary(shape, vector, held)}
     if any(each.version == version for each in registry.versions(wish.model)):
         return registry.manifest(registry.version(wish.model, version).digest)
     return registry.publish(
-        wish.model, version, {"model.onnx": file}, parent=parent, features=(("rows", "FP32"),),
+        wish.model, version, files, parent=parent, features=(("rows", "FP32"),),
         metrics={"accuracy": held.score(vector, held.test), "gate": float(last.after["score"])},
     )  # fmt: skip

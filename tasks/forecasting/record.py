@@ -88,12 +88,13 @@ def fleet_cost(fleet: Fleet, made: Forecast) -> dict[str, float]:
     """USD over the horizon by level, e.g. `p50`, summed over the pools that have a price; empty where none has."""
     sizes: dict[str, float] = {}
     prices: dict[str, float] = {}
+    reserved: dict[str, int] = {}
     for cluster, pool in fleet.pools():
         name = pool_id(cluster.name, pool.name)
         sizes |= {f"{name}/cpu_cores": float(pool.node_cpu), f"{name}/memory_bytes": float(pool.node_memory)}
-        if pool.price_usd_per_hour is not None:
-            prices[name] = float(pool.price_usd_per_hour)
-    found = projected_cost(made, sizes, prices)
+        if pool.usd_per_hour is not None:
+            prices[name], reserved[name] = pool.usd_per_hour, pool.reserved_nodes
+    found = projected_cost(made, sizes, prices, reserved)
     if not found:
         return {}
     total = np.sum(list(found.values()), axis=0)

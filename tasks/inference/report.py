@@ -10,6 +10,8 @@ from tasks.sections import section
 
 WHY = {
     "too-few-rows": "too few rows that both have answered",
+    "drift-unlabelled": "confidences come otherwise than when it was learnt, but too few rows tell who was right: give "
+    "`predictions`",
     "never-calibrated": "it was never calibrated",
     "drift": "confidences come otherwise than when it was learnt",
     "asked": "it was asked for",
@@ -22,7 +24,8 @@ def explain(record: Mapping[str, Any]) -> str:
     reason = record["reasons"][0]
     index = reason.get("numbers", {}).get("psi")
     why = WHY[reason["code"]] + (f" (PSI {index:.2f})" if index is not None else "")
-    head = f"{record['model']} {record['version']}: {record['action']}, {why}, {record['rows']} rows"
+    many = f"{record['rows']} rows, {record.get('seen', record['rows'])} seen"
+    head = f"{record['model']} {record['version']}: {record['action']}, {why}, {many}"
     if record["action"] != "recalibrate":
         return head
     before = "none" if record["before"] is None else f"{record['before']:.4g}"

@@ -52,14 +52,14 @@ def read_history(run: Run, as_of: datetime) -> History:
     moves: dict[str, Move] = {}
     flights: dict[tuple[str, str], list[datetime]] = {}
     for row in run.store.decided(run.flow, as_of - LOOK_BACK, as_of, action="move",
-                                 states=(Verdict.ACTED, Verdict.UNDONE)):  # fmt: skip
+                                 states=(Verdict.ACTED, Verdict.UNDONE), fleet=run.fleet_name):  # fmt: skip
         key, source, cause = row.content["workload"], row.content["source"], row.content["reasons"][0]["code"]
         held = row.state == Verdict.ACTED
         if held and cause in FLED_FROM:
             flights.setdefault((key, source), []).append(row.as_of)
         lately = sum(each > as_of - FLIGHTS for each in flights.get((key, source), ()))
         moves[key] = Move(row.as_of, source, cause, held, lately)
-    rows = run.store.last_decided(run.flow, as_of)
+    rows = run.store.last_decided(run.flow, as_of, fleet=run.fleet_name)
     before = {row.content["workload"]: (row.as_of, row.content) for row in rows if row.as_of > as_of - NOT_READY}
     return History(moves, before)
 

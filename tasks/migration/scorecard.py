@@ -60,7 +60,8 @@ def score_due(run: Run, days: int) -> Scored:
     """
     as_of = utc(source_time_s(run.fleet))
     since = as_of - max(timedelta(days=days), LOOK_BACK)
-    every = list(run.store.decided(FLOW, since, as_of, action="move", states=(Verdict.ACTED, Verdict.UNDONE)))
+    every = list(run.store.decided(FLOW, since, as_of, action="move", states=(Verdict.ACTED, Verdict.UNDONE),
+                                   fleet=run.fleet_name))  # fmt: skip
     ends = _ends(every)
     kept = [row for row in every if row.state == Verdict.ACTED and "terms" in row.content]
     known = run.store.outcomes([row.id for row in kept])

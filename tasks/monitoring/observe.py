@@ -17,7 +17,6 @@ from blocks.inventory import resolve_secrets
 from blocks.kubernetes import KubernetesApi, is_ready
 from blocks.kubernetes.nodes import must_leave
 from blocks.series import utc
-from blocks.store import Store
 from blocks.store.series import SeriesStore
 from blocks.store.tables import now
 from tasks.clusters import side_by_side
@@ -45,7 +44,7 @@ def observe_fleet(run: Run) -> tuple[Reading, tuple[str, ...]]:
     edge = {site.name for site in run.fleet.sites if site.tier is not Tier.CLOUD_REGION}
     answers = side_by_side(lambda cluster: read_cluster(cluster, cluster.site in edge, as_of), run.fleet.clusters)
     ages = _metrics_age(run.fleet, as_of, trouble)
-    down, checked = _routes(run.store, now())
+    down, checked = _routes(run, now())
     homes = {cluster.name: cluster.site for cluster in run.fleet.clusters}
     anomalies = tuple(
         (each.series, homes.get(each.series.split("/", 1)[0], ""), each.at)
@@ -143,10 +142,10 @@ def _metrics_age(fleet: Fleet, as_of: datetime, trouble: list[str]) -> dict[str,
     return ages if answered else None
 
 
-def _routes(store: Store, at: datetime) -> tuple[dict[str, tuple[str, ...]] | None, int]:
+def _routes(run: Run, at: datetime) -> tuple[dict[str, tuple[str, ...]] | None, int]:
     """`function/site` that the last passes of traffic-routing hold for down, by site, and how many they check."""
     health: dict[str, tuple[str, bool]] = {}
-    for row in store.decisions(flow="traffic-routing", since=at - ROUTED, limit=1000):
+    for row in run.store.decisions(flow="traffic-routing", fleet=run.fleet_name, since=at - ROUTED, limit=1000):
         for site, (up, _) in row.content.get("health", {}).items():
             health.setdefault(f"{row.content['function']}/{site}", (site, bool(up)))
     if not health:

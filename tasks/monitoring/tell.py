@@ -61,8 +61,8 @@ def keep_health(run: Run, verdict: Verdict, as_of: datetime) -> None:
 
 def findings_before(run: Run) -> tuple[Sequence[Finding], int]:
     """What the newest pass left open, and how many pools had metrics then; nothing before the first."""
-    for row in run.store.sections(flow=FLOW):
-        if row.subject == run.fleet_name and "findings" in row.content:
+    for row in run.store.sections(flow=FLOW, subject=run.fleet_name):
+        if "findings" in row.content:
             return [Finding.of_record(each) for each in row.content["findings"]], int(row.content["pools_measured"])
     return [], 0
 

@@ -100,7 +100,8 @@ class ClusterRoom:
 
 def _remembered(run: Run, silent: Collection[str]) -> list[tuple[str, str]]:
     """Clusters that do not answer with what we have placed there: silence is no reason to place it a second time."""
-    acted = run.store.decisions(flow=run.flow, state=Verdict.ACTED, limit=None) if silent else []
+    acted = (run.store.decisions(flow=run.flow, fleet=run.fleet_name, state=Verdict.ACTED, limit=None)
+             if silent else [])  # fmt: skip
     return sorted({(row.content["site"], row.content["workload"]) for row in acted
                    if row.action == "deploy" and row.content["site"] in silent})  # fmt: skip
 

@@ -20,7 +20,7 @@ def site_terms(site: Site, pools: Iterable[NodePool], as_of: datetime) -> dict[s
     pools: those of the site; the cheapest core counts. as_of: month and UTC hour of the typical day.
     """
     told: dict[str, Any] = {"lat": site.latitude, "lon": site.longitude, "pue": site.pue}
-    prices = [pool.price_usd_per_hour / float(pool.node_cpu) for pool in pools if pool.price_usd_per_hour is not None]
+    prices = [pool.usd_per_hour / float(pool.node_cpu) for pool in pools if pool.usd_per_hour is not None]
     if prices:
         told["usd_per_unit"] = {"cpu": min(prices)}
     if site.grid_zone:

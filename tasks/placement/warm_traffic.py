@@ -8,7 +8,9 @@ Never in a process that also imports OR-Tools: the two break each other (google/
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -126,3 +128,8 @@ class WarmSimplex:
         upper = np.concatenate([part.demand, part.limit.ravel(), site_limit])
         lower = np.concatenate([part.demand, np.full(part.limit.size + width, -np.inf)])
         model.highs.changeRowsBounds(len(upper), np.arange(len(upper), dtype=np.int32), lower, upper)
+
+
+def best_optimum() -> WarmSimplex | None:
+    """The kept model where the `highspy` extra is there and OR-Tools is not in this process; else None, scipy."""
+    return WarmSimplex() if find_spec("highspy") and "ortools" not in sys.modules else None

@@ -105,7 +105,8 @@ def pools_of(fleet: Fleet, readings: Sequence[PoolReading], room: Mapping[str, P
         node_sizes=np.array(sizes, np.float64),  # None becomes NaN: unknown
         requested=np.array(requested, np.float64),
         boot_s=np.array([reading.pool.boot_s for reading in readings], np.float64),
-        price_usd_per_hour=np.array([reading.pool.price_usd_per_hour for reading in readings], np.float64),
+        price_usd_per_hour=np.array([reading.pool.usd_per_hour for reading in readings], np.float64),
+        paid_nodes=np.array([reading.pool.reserved_nodes for reading in readings], np.int64),
         multiple_of=np.array([r.state.multiple_of if r.state else 1 for r in readings], np.int64),
         reachable=np.array([reading.state is not None for reading in readings], np.bool_),
         owner=tuple(_owner(reading) for reading in readings),

@@ -22,6 +22,16 @@ NOT_ACTED = (
     "Sizes are {percentile} of the forecast at {target:.0f} % of the nodes, asked for a boot time ahead, lowered only "
     "for {hold:g} h or more."
 )
+WHY = {
+    "new": "the pool is new in the inventory", "gone": "the inventory has the pool no longer",
+    "no-plan": "it cannot be planned now ({what})", "plan-again": "it could not be planned then ({what})",
+    "policy": "the plan's {what} is {after} (before: {before})", "bounds": "{what} is {after} (before: {before})",
+    "node-size": "a node has {after} of {what} (before: {before})",
+    "forecast": "the forecast peak of {what} needs {after} nodes (before: {before})",
+    "requests": "what pods request of {what} needs {after} nodes (before: {before})",
+    "size-now": "it has {after} nodes now (before: {before})",
+    "unexplained": "the course of the day, not its peak: other hours are as high as before",
+}  # fmt: skip
 _ACTIONS = ("priority", "pool", "action", "nodes now", "planned sizes", "USD saved", "node-hours saved",
             "violation minutes if nothing is done", "violation minutes as planned", "to be known")  # fmt: skip
 _AMOUNTS = ("pool", "resource", "over now", "over at its peak", "over, mean", "under now", "under at its peak",
@@ -48,11 +58,37 @@ def sections(document: Document) -> list[dict[str, Any]]:
         section("Resource plan: timeline", [_changes_told(document)], ("at (UTC)", "pool", "from", "to"),
                  _timeline(planned)[:ROWS]),
     ]  # fmt: skip
+    if "changes" in document:
+        found.append(_why_section(document))
     if unknown:
         words = f"{len(unknown)} pools have no plan; nothing is guessed in its place."
         rows = [[pool["pool"], _notes(pool), mends(pool["notes"])] for pool in unknown[:ROWS]]
         found.append(section("Resource plan: not planned", [words], ("pool", "why", "to mend it"), rows))
     return found
+
+
+def _why_section(document: Document) -> dict[str, Any]:
+    since, changes = document["changed_since"][:16].replace("T", " "), document["changes"]
+    words = (
+        f"Held against the plan of {since} UTC: {len(changes)} of {len(document['pools'])} pools are planned otherwise."
+    )
+    rows = [[each["pool"], *(" -> ".join(_known(value) for value in each[name]) for name in ("node_hours", "peak")),
+             "; ".join(map(why_words, each["why"]))] for each in changes[:ROWS]]  # fmt: skip
+    return section("Resource plan: why it changed", [words], ("pool", "node-hours", "highest size", "why"), rows)
+
+
+def why_words(why: Document) -> str:
+    """One cause in words.
+
+    >>> why_words({"cause": "forecast", "what": "cpu_cores", "before": 3.2, "after": 5.0})
+    'the forecast peak of CPU needs 5 nodes (before: 3.2)'
+    """
+    what = SHOWN[why["what"]][0] if why["what"] in SHOWN else why["what"]
+    return WHY[why["cause"]].format(what=what, before=_known(why["before"]), after=_known(why["after"]))
+
+
+def _known(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.1f}".removesuffix(".0")
 
 
 def summary(document: Document) -> list[str]:

@@ -18,7 +18,7 @@ from blocks.store.rollouts import DONE, ROLLED_BACK, ROLLING_BACK, begin, rollou
 from blocks.store.tables import UNFINISHED, Decision, Intent, Mode, Rollout, State, Verdict, now
 from tasks.acting import REFUSED, Planned, Result, Seen, SubjectActuator, carry_out, looks, settle_left_over, undo_with
 from tasks.acting.actuator import Value
-from tasks.rollout.decide import LATE, Pace, count, decide_check
+from tasks.rollout.decide import LATE, Pace, count, decide_check, surely_worse
 from tasks.rollout.observe import seen_edges
 from tasks.run import Run
 
@@ -183,6 +183,9 @@ def _why_not(
             return ""
         if verdict == "roll back":
             break
+    if surely_worse(found, pace.worse_ratio):
+        return (f"of edges' own rows {found.right[0]} of {found.right[1]} are answered rightly, and "
+                f"{found.right_before[0]} of {found.right_before[1]} were by the version before")  # fmt: skip
     return (f"of {found.asked} edges {found.failed} could not load it and {found.silent} did not answer "
             f"in {waited_s:.0f} s")  # fmt: skip
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from math import ceil
+from math import ceil, sqrt
 from typing import Any, Literal
 
 TIERS = ("cloud-region", "regional-edge", "near-edge", "far-edge")  # the hardest to reach comes last
 LATE = "late"  # edges that have not been heard of: they take the version when they are back, and no wave waits for them
+
+SURE = 1.645  # standard deviations: 95 %, one-sided
 
 Verdict = Literal["wait", "go on", "roll back"]
 
@@ -22,6 +24,8 @@ class EdgeSeen:
     ----------
     wanted: digest that it is to run. running, failed: digests that it says it runs, and could not load ("": none).
     silent_s: seconds since it was last heard of; None: never.
+    right, right_before: (answers that were right, of how many of its own labelled rows) of the version that it runs and
+    of the one before, on the same rows; (0, 0): not told.
     """
 
     name: str
@@ -31,6 +35,8 @@ class EdgeSeen:
     running: str = ""
     failed: str = ""
     silent_s: float | None = None
+    right: tuple[int, int] = (0, 0)
+    right_before: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Pace:
     failed_ratio: of the edges asked so far that may fail to load it; of the canary none may.
     silent_ratio: of the edges asked so far that may not answer; of the canary a third.
     soak_s, patience_s: a wave's shortest and longest wait.
+    worse_ratio: how far the share of right answers on edges' own rows may lie under that of the version before; only
+    what is surely beyond it counts.
     heard_s: an edge that was not heard of for longer is late. most_late_ratio: of all edges; beyond it nothing begins.
     """
 
@@ -52,6 +60,7 @@ class Pace:
     silent_ratio: float = 0.10
     soak_s: float = 60.0
     patience_s: float = 900.0
+    worse_ratio: float = 0.02
     heard_s: float = 900.0
     most_late_ratio: float = 0.3
 
@@ -111,11 +120,16 @@ def decide_waves(edges: Sequence[EdgeSeen], many: int, pace: Pace, *, begun: boo
 
 @dataclass(frozen=True)
 class Count:
-    """Of the edges that were asked so far: how many run the version, could not load it, and have said neither."""
+    """Of the edges that were asked so far: how many run the version, could not load it, and have said neither.
+
+    right, right_before: (right, rows) of all that tell both, for this version and for the one before.
+    """
 
     running: int
     failed: int
     silent: int
+    right: tuple[int, int] = (0, 0)
+    right_before: tuple[int, int] = (0, 0)
 
     @property
     def asked(self) -> int:
@@ -128,7 +142,26 @@ def count(asked: Sequence[str], seen: Mapping[str, EdgeSeen], digest: str) -> Co
     there = [seen[name] for name in asked if name in seen]
     running = sum(edge.running == digest for edge in there)
     failed = sum(edge.running != digest and edge.failed == digest for edge in there)
-    return Count(running, failed, len(there) - running - failed)
+    both = [edge for edge in there if edge.running == digest and edge.right[1] and edge.right_before[1]]
+    right, before = ((sum(each[0] for each in told), sum(each[1] for each in told))
+                     for told in ([edge.right for edge in both], [edge.right_before for edge in both]))  # fmt: skip
+    return Count(running, failed, len(there) - running - failed, right, before)
+
+
+def surely_worse(found: Count, most: float) -> bool:
+    """Whether the version answers worse than the one before by more than `most` (0-1), with 95 % confidence.
+
+    A one-sided bound of the difference of two shares, as if they were of different rows: wider than it need be.
+
+    >>> found = Count(3, 0, 0, (180, 300), (285, 300))
+    >>> surely_worse(found, 0.02), surely_worse(found, 0.5), surely_worse(Count(3, 0, 0), 0.02)
+    (True, False, False)
+    """
+    if not found.right[1] or not found.right_before[1]:
+        return False
+    now, before = found.right[0] / found.right[1], found.right_before[0] / found.right_before[1]
+    spread = sqrt(now * (1 - now) / found.right[1] + before * (1 - before) / found.right_before[1])
+    return before - now - SURE * spread > most
 
 
 def decide_check(found: Count, waited_s: float, pace: Pace, *, canary: bool) -> Verdict:
@@ -140,6 +173,8 @@ def decide_check(found: Count, waited_s: float, pace: Pace, *, canary: bool) -> 
     ['wait', 'go on', 'roll back', 'wait', 'roll back']
     """
     if found.failed > (0 if canary else pace.failed_ratio * found.asked):
+        return "roll back"
+    if surely_worse(found, pace.worse_ratio):
         return "roll back"
     allowed = found.asked // 3 if canary else pace.silent_ratio * found.asked  # of a few edges a share says little
     enough = found.silent <= allowed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +16,9 @@ from blocks.store.rollouts import DONE, ROLLED_BACK, rollouts
 from blocks.store.tables import Verdict, now
 from tasks.rollout.decide import EdgeSeen
 from tasks.run import Run
+
+# What an edge's state says of its own labelled rows: "serving; right 93/100; before 95/100".
+_RIGHT = re.compile(r"; right (\d{1,5})/(\d{1,5})(?:; before (\d{1,5})/(\d{1,5}))?")
 
 
 @dataclass(frozen=True)
@@ -52,5 +56,17 @@ def seen_edges(store: Database, model: str, at: datetime) -> list[EdgeSeen]:
         row = told.get(edge.name)
         silent = (at - edge.seen_at).total_seconds() if edge.seen_at else None
         said = (row.wanted, row.running, row.failed) if row else ("", "", "")
-        found.append(EdgeSeen(edge.name, edge.tier, edge.region, *said, silent))
+        found.append(EdgeSeen(edge.name, edge.tier, edge.region, *said, silent, *rights(row.state if row else "")))
     return found
+
+
+def rights(state: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(right, rows) that an edge tells of its version and of the one before; (0, 0) where it tells none that can be.
+
+    >>> rights("serving; right 93/100; before 95/100"), rights("serving; right 7/5"), rights("serving")
+    (((93, 100), (95, 100)), ((0, 0), (0, 0)), ((0, 0), (0, 0)))
+    """
+    told = _RIGHT.search(state)
+    pairs = [(int(right or 0), int(rows or 0)) for right, rows in (told.group(1, 2), told.group(3, 4))] if told else []
+    now, before = pairs or [(0, 0), (0, 0)]
+    return (now if now[0] <= now[1] else (0, 0)), (before if before[0] <= before[1] else (0, 0))

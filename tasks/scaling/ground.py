@@ -164,7 +164,7 @@ def ground_of_fleet(fleet: Fleet, history: Series) -> Ground:
         np.array([pool.node_cpu for pool in pools]),
         np.array([pool.min_nodes for pool in pools]),
         np.array([pool.max_nodes for pool in pools]),
-        np.array([np.nan if pool.price_usd_per_hour is None else pool.price_usd_per_hour for pool in pools]),
+        np.array([np.nan if pool.usd_per_hour is None else pool.usd_per_hour for pool in pools]),
         np.array([pool.boot_s for pool in pools]),
         tuple(map(str, zones)) if known else (),
         np.array([site.pue for site in sites]),

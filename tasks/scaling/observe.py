@@ -16,7 +16,6 @@ from prefect.cache_policies import NO_CACHE
 from blocks.errors import ContinuumError, StoreUnavailable
 from blocks.fleet import Autoscaler, Fleet, pool_id
 from blocks.series import Forecast, utc
-from blocks.store import Store
 from blocks.store.forecasts import load_forecast
 from blocks.store.tables import Decision, Verdict, now
 from tasks.forecasting.act import forecast_name
@@ -70,7 +69,7 @@ def observe_pools(run: Run, policy: Policy) -> View:
         forecast = UNREADABLE
     use, ages, past, silent = _recent_use(fleet, as_of, policy)
     subjects = [reading.subject for reading in readings]
-    wanted, last_up, last_change = _memory(store, run.flow, as_of, policy)
+    wanted, last_up, last_change = _memory(run, as_of, policy)
     states = [reading.state for reading in readings]
     around = look_around(run, readings, as_of)
     observed = Observed(
@@ -102,7 +101,7 @@ def _pools(readings: list[PoolReading], actuators: Actuators) -> Pools:
     low = [max(r.pool.min_nodes, r.state.min_nodes if r.state and not ours else 0)
            for r, ours in zip(readings, steered, strict=True)]  # fmt: skip
     high = [min(reading.pool.max_nodes, reading.state.max_nodes if reading.state else 10**6) for reading in readings]
-    price = [reading.pool.price_usd_per_hour for reading in readings]
+    price = [reading.pool.usd_per_hour for reading in readings]
     return Pools(
         unique_id=tuple(reading.subject for reading in readings),
         min_nodes=np.minimum(low, high).astype(np.int64),
@@ -111,6 +110,7 @@ def _pools(readings: list[PoolReading], actuators: Actuators) -> Pools:
         node_memory_bytes=np.array([reading.pool.node_memory for reading in readings], np.float64),
         boot_s=np.array([reading.pool.boot_s for reading in readings], np.float64),
         price_usd_per_hour=np.array([np.nan if value is None else value for value in price], np.float64),
+        paid_nodes=np.array([reading.pool.reserved_nodes for reading in readings], np.int64),
         hands_off=np.array([r.pool.hands_off or bool(r.state and r.state.hands_off) for r in readings], np.bool_),
         owner=tuple(_owner(reading) for reading in readings),
         fixed=np.zeros(len(readings), np.bool_),
@@ -165,16 +165,16 @@ def _recent_use(fleet: Fleet, as_of: datetime, policy: Policy) -> _RecentUse:
     return found
 
 
-def _memory(
-    store: Store, flow: str, as_of: datetime, policy: Policy
-) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+def _memory(run: Run, as_of: datetime, policy: Policy) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
     """By pool: most nodes wanted lately, seconds since the last scale-up, seconds since the last change."""
     wanted: dict[str, float] = {}
     last_up: dict[str, float] = {}
     last_change: dict[str, float] = {}
     window_s = float(np.max(policy.down_stabilisation_s))
-    recent = store.decisions(flow=flow, since=now() - timedelta(seconds=window_s), limit=None)
-    acted = store.decisions(flow=flow, state=Verdict.ACTED, since=now() - MEMORY, limit=None)
+    recent = run.store.decisions(flow=run.flow, fleet=run.fleet_name, since=now() - timedelta(seconds=window_s),
+                                 limit=None)  # fmt: skip
+    acted = run.store.decisions(flow=run.flow, fleet=run.fleet_name, state=Verdict.ACTED, since=now() - MEMORY,
+                                limit=None)  # fmt: skip
     for decision in recent:
         if 0 <= _age_s(decision, as_of) <= window_s:
             wanted[decision.subject] = max(wanted.get(decision.subject, 0.0), float(decision.content["want"]))

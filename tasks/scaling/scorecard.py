@@ -64,7 +64,7 @@ def score_due(run: Run) -> Scored:
 def _due(run: Run, until: datetime | None, as_of: datetime) -> Iterator[datetime]:
     """Beginnings of the hours to score: those with decisions, as far as all that they are held against is there."""
     for _ in range(HOURS_AT_ONCE):
-        first = run.store.first_decided(FLOW, until)
+        first = run.store.first_decided(FLOW, until, fleet=run.fleet_name)
         if first is None:
             return
         begin = first.replace(minute=0, second=0, microsecond=0)
@@ -134,7 +134,7 @@ class _Seen:
 def _read(run: Run, names: Sequence[str], start: datetime, end: datetime, begin: datetime) -> _Seen:
     """Read the decisions of a span row by row: a large fleet has half a million of them."""
     place, seen = {name: row for row, name in enumerate(names)}, _Seen({}, {})
-    for decision in run.store.decided(FLOW, start, end):
+    for decision in run.store.decided(FLOW, start, end, fleet=run.fleet_name):
         row = place.get(decision.subject)
         if row is None:  # a pool that the inventory has no longer
             continue

@@ -51,8 +51,8 @@ def read_score(run: Run, days: int) -> View:
         as_of = now()
         trouble.append(f"{error}; this machine's clock is taken")
     span = timedelta(days=days)
-    flows = by_flow(Counted(*row) for row in run.store.verdicts(now() - span))
-    kept = {each.flow: promises(run.store.measured(each.flow, now() - span))
+    flows = by_flow(Counted(*row) for row in run.store.verdicts(now() - span, fleet=run.fleet_name))
+    kept = {each.flow: promises(run.store.measured(each.flow, now() - span, fleet=run.fleet_name))
             for each in flows if each.flow != SCALING}  # fmt: skip
     kept[SCALING] = _scaling_promises(run, as_of - span)
     health = run.store.scorecards(flow=MONITORING, subject=run.fleet_name, method="health", limit=days * 400)
@@ -85,7 +85,7 @@ def _pools(run: Run, since: datetime) -> dict[str, PoolSums]:
     grams = _grams_per_hour(run)
     return {
         name: PoolSums(sums[name, "ours"].violation_minutes, sums[name, "ours"].node_hours,
-                       sums[name, "live"].violation_minutes, sums[name, "live"].node_hours, pool.price_usd_per_hour,
+                       sums[name, "live"].violation_minutes, sums[name, "live"].node_hours, pool.usd_per_hour,
                        grams[cluster.name] / nodes[cluster.name]
                        if cluster.name in grams and nodes[cluster.name] else None)
         for cluster, pool, name in scored

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.placement.decide.latency import Refusal
 from tasks.placement.decide.traffic import Routing, Traffic, decide_traffic, responses
+from tasks.placement.decide.traffic_flow import Optimum
 from tasks.placement.decide.traffic_weights import failover, limited, whole_weights
 
 Floats = NDArray[np.float64]
@@ -48,7 +49,11 @@ class SeenRoute:
 
 
 def decide_routes(
-    traffic: Traffic, seen: Sequence[SeenRoute], strategy: str = "performance", most_change: int = 20
+    traffic: Traffic,
+    seen: Sequence[SeenRoute],
+    strategy: str = "performance",
+    most_change: int = 20,
+    optimum: Optimum | None = None,
 ) -> list[dict[str, Any]]:
     """A record a route: `shift` and `failover` change its weights, `hold` and `refuse` leave them.
 
@@ -56,13 +61,14 @@ def decide_routes(
     ----------
     traffic: demand NaN where it is not known: then only the dead lose weight. Dead sites are not `alive`.
     most_change: points out of 100 by which a weight may move; what the dead lose at once does not count.
+    optimum: the solver, as of `decide_traffic`.
 
     Raises
     ------
     InvalidInput: as `decide_traffic`.
     """
     known = np.isfinite(traffic.demand)
-    routing = decide_traffic(replace(traffic, demand=np.where(known, traffic.demand, 0.0)), strategy)
+    routing = decide_traffic(replace(traffic, demand=np.where(known, traffic.demand, 0.0)), strategy, optimum=optimum)
     has, alive, before, target = _rows(traffic, routing, seen)
     base = failover(whole_weights(before, TOTAL), alive, np.where(target.sum(axis=1, keepdims=True) > 0, target, alive))
     asked = [_zones(traffic, each) for each in seen]

@@ -85,7 +85,7 @@ def _known_health(run: Run, functions: Sequence[RoutedFunction]) -> dict[tuple[s
     found: dict[tuple[str, str], tuple[bool, int]] = {}
     for each in functions:
         for route in each.routes:
-            for row in run.store.decisions(flow=run.flow, subject=route.subject, limit=1):
+            for row in run.store.decisions(flow=run.flow, fleet=run.fleet_name, subject=route.subject, limit=1):
                 fresh = now() - row.as_of < timedelta(seconds=STALE_S)
                 found |= {(each.name, site): (bool(up), int(streak) if fresh else 0)
                           for site, (up, streak) in row.content.get("health", {}).items()}  # fmt: skip

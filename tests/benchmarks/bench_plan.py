@@ -38,7 +38,8 @@ def fleet(count: int) -> tuple[PlanPools, Forecast]:
     pools = PlanPools(
         unique_id=names, current=nodes, ready=nodes, min_nodes=np.full(count, 2), max_nodes=np.full(count, 60),
         node_sizes=np.tile([4.0, 16.0, np.nan, np.nan], (count, 1)), requested=np.full((count, 4), np.nan),
-        boot_s=np.full(count, 240.0), price_usd_per_hour=np.full(count, 0.2), multiple_of=np.ones(count, np.int64),
+        boot_s=np.full(count, 240.0), price_usd_per_hour=np.full(count, 0.2),
+        paid_nodes=np.zeros(count, np.int64), multiple_of=np.ones(count, np.int64),
         reachable=np.ones(count, np.bool_), owner=("",) * count,
     )  # fmt: skip
     return pools, made

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.caching.decide.newborn import Catalogue
 from tasks.caching.decide.requests import Requests
 
 START_S = 1_767_225_600  # 2026-01-01T00:00Z
@@ -84,6 +85,30 @@ def independent(seed: int, *, requests: int, sites: int, objects: int, days: flo
     rank = rng.choice(objects, requests, p=law)
     item = orders[np.where(rng.random(requests) < regional, site + 1, 0), rank]
     return _made(np.sort(rng.random(requests)) * days * 86_400, site, item, objects, sites, rng, equal_sizes)
+
+
+def news(seed: int, *, requests: int = 100_000, sites: int = 10, objects: int = 3_000, days: float = 30.0,
+         tags: int = 20) -> tuple[Requests, Catalogue]:  # fmt: skip
+    """Objects that are published all the time and asked for less and less, each as long and as often as its tag bids.
+
+    Objects of a tag are asked for for 6 h to 5 d on average (by tag); how often differs by tag and, beside that, by
+    object (lognormal, standard deviation 1 each). 40 are published for good before the first day.
+    """
+    rng = np.random.default_rng(seed)
+    tag = rng.integers(0, tags, objects)
+    born = np.where(np.arange(objects) < 40, -1.0, rng.random(objects) * days) * 86_400
+    lasts_s = np.exp(rng.uniform(np.log(6 * 3600), np.log(5 * 86_400), tags))[tag]
+    like = np.exp(rng.normal(0, 1, tags)[tag] + rng.normal(0, 1, objects))
+    many = rng.poisson(like * requests / like.sum())
+    item = np.repeat(np.arange(objects), many)
+    ts = born[item] + rng.exponential(lasts_s[item])
+    lasting = born[item] < 0
+    ts[lasting] = rng.random(int(lasting.sum())) * days * 86_400
+    inside = ts < days * 86_400
+    item, ts = item[inside], ts[inside]
+    site = rng.choice(sites, len(ts), p=rng.dirichlet(np.full(sites, 3.0)))
+    made = _made(ts, site, item, objects, sites, rng, True)
+    return made, Catalogue(START_S + born, np.arange(objects), tag, tags)
 
 
 def _made(ts, site, item, objects: int, sites: int, rng, equal_sizes: bool) -> Requests:

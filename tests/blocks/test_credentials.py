@@ -128,3 +128,12 @@ def test_whatever_is_wrong_with_a_secret_its_text_is_not_told() -> None:
     (found,) = translate([detail], [])  # type: ignore[list-item]
     assert found.path == ("metrics", "token")
     assert "hunter2" not in str(found)
+
+
+def test_keys_of_carbon_services_are_masked_and_joined_again_and_references_stay() -> None:
+    services = [{"kind": "eia", "token": "typed"}, {"kind": "entsoe", "token": "${KEY}"}]
+    fleet = Fleet.model_validate(fleet_with(None, None, None) | {"carbon": services})
+    data, taken = split_secrets(fleet)
+    assert [each["token"] for each in data["carbon"]] == [MASK, "${KEY}"]
+    assert list(taken.values()) == ["typed"]
+    assert [each["token"] for each in join_secrets(data, taken)["carbon"]] == ["typed", "${KEY}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from collections.abc import Iterator
@@ -231,3 +232,49 @@ def test_beyond_the_loopback_tls_is_needed(hub: Hub, tmp_path: Path) -> None:
 def test_bodies_that_are_no_json_are_told_so(edge: Client) -> None:
     for sent in (b"", b"[]", b"{", json.dumps({"models": [{}], "ts": ""}).encode()):
         assert edge.ask("POST", "/v1/edges/munich/status", data=sent).status_code == 422
+
+
+def test_a_client_certificate_is_asked_for_beside_the_token(hub: Hub, tmp_path: Path) -> None:
+    ours, theirs, others = (certificate(tmp_path / name) for name in ("hub", "edge", "other"))
+    token = edges.add_edges(hub.store, [NewEdge("munich")])["munich"]
+    with running_hub(hub, tls=Tls(*ours, client_ca=theirs[0])) as url:
+        trusted = {"verify": str(ours[0]), "timeout": 20}
+        known = trusted | {"cert": tuple(map(str, theirs))}
+        bearer = {"Authorization": f"Bearer {token}"}
+        path = f"{url}/v1/edges/munich/desired"
+        assert requests.get(path, headers=bearer, **known).status_code == 200
+        assert requests.get(path, **known).status_code == 401
+        for shown in (trusted, trusted | {"cert": tuple(map(str, others))}):
+            with pytest.raises(requests.ConnectionError):
+                requests.get(path, headers=bearer, **shown)
+        with pytest.raises(requests.exceptions.SSLError):  # a hub that another authority vouches for
+            requests.get(path, headers=bearer, **known | {"verify": str(others[0])})
+
+
+def test_a_compressed_body_is_not_unpacked(hub: Hub, edge: Client, asked: TrainingRound) -> None:
+    bomb, packed = gzip.compress(bytes(64 << 20)), {"Content-Encoding": "gzip"}
+    assert edge.ask("POST", "/v1/edges/munich/status", data=bomb, headers=packed).status_code == 422
+    assert edge.ask("PUT", "/v1/rounds/digits-1/updates/munich", data=bomb, headers=packed).status_code == 422
+    assert rounds.updates_of(hub.store, "digits-1")[0].size_bytes == len(bomb)
+
+
+@pytest.mark.parametrize(("sent", "why"), [
+    (b"Transfer-Encoding: chunked\r\n\r\n" + 3 * (b"32\r\n" + b" " * 50 + b"\r\n"), b"over 100 bytes"),
+    (b"Content-Length: 90\r\n\r\n{", b"took more than"),
+])  # fmt: skip
+def test_a_body_that_grows_or_trickles_is_ended(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, sent: bytes, why: bytes
+) -> None:
+    monkeypatch.setattr(service, "MOST_TOLD_BYTES", 100)
+    monkeypatch.setattr(service, "BODY_S", 0.5)
+    token = edges.add_edges(hub.store, [NewEdge("munich")])["munich"]
+    with running_hub(hub) as url, socket.create_connection(tuple(url.removeprefix("http://").split(":"))) as raw:
+        raw.settimeout(20)
+        raw.sendall(
+            f"POST /v1/edges/munich/status HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n".encode() + sent
+        )
+        answer = b""
+        while why not in answer and (more := raw.recv(1000)):
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 422")
+    assert why in answer

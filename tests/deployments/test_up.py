@@ -117,6 +117,9 @@ def test_status_and_logs_tell_what_ran_and_what_comes(running) -> None:
     assert (status["fleet"]["simulated"], status["fleet"]["clusters"], status["trouble"]) == (True, 6, [])
     assert rows["demand-forecasting"]["last_state"] == "Completed"
     assert rows["demand-forecasting"]["next_run"] > rows["demand-forecasting"]["last_run"]
+    assert 'continuum_pass_duration_seconds{fleet="default",flow="demand-forecasting"}' in requests.get(
+        told["metrics_url"], timeout=10
+    ).text  # fmt: skip
     logs = said("logs", "demand-forecasting")
     assert logs["state"] == "Completed"
     assert any(line["message"].startswith("Finished in state") for line in logs["logs"]), forecast["name"]

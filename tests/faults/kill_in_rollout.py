@@ -19,7 +19,7 @@ from tasks.rollout.observe import observe_edges
 from tasks.run import Run
 from tests.faults.kill_in_act import dies
 
-PACE = Pace(canary_ratio=0.05, wave_edges=8, soak_s=0, patience_s=30, silent_ratio=0.15)
+PACE = Pace(canary_ratio=0.05, wave_edges=4, soak_s=0, patience_s=30, silent_ratio=0.25)
 
 
 def run_of(name: str, mode: Mode = Mode.ACT, **journal: Any) -> Run:

@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 
+from blocks import settings
 from blocks.fleet import Fleet
 from blocks.fleet_file import load_fleet
 from blocks.kubernetes import KubernetesApi
 from blocks.store import Journal, Store
+from blocks.store.backup import back_up, restore
 from blocks.store.tables import UNFINISHED, Decision, Mode, State, Verdict, now
 from deployments.simulation import ready, starting_simulation
 from tasks.acting import actuator as base
 from tasks.run import Run
 from tasks.scaling import act
 from tasks.scaling.pool_access import open_pool
-from tests.faults.kill_in_act import killed_at
+from tests.faults.kill_in_act import decision_for, killed_at
 
 # The steps of a change, in their order; each is cut off before or after.
 CLOUD_STEPS = (
@@ -102,3 +104,35 @@ def test_a_freeze_is_heard_between_two_edge_nodes_and_the_rest_is_done_after_the
     (finished,) = act.finish_left_over.fn(Run("two", "cluster-scaling", "default", fleet, store, later, Mode.ACT))
     assert (finished.state, access.state().desired) == (State.DONE, size - 2)
     assert store.decision(decision.id).state == Verdict.ACTED
+
+
+def test_a_change_that_ended_after_the_store_was_copied_is_found_done_and_not_made_again(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTINUUM_HOME", str(tmp_path))
+    monkeypatch.setattr(base, "CALL_S", 0.5)
+    access = open_pool(fleet, "eu-eks/web")
+    size, writes = access.state().desired, list[int]()
+    target = size - 1 if size == access.state().max_nodes else size + 1
+    store = Store.open()
+    run = Run("one", "cluster-scaling", "default", fleet, store, Journal(store), Mode.ACT)
+    decision = decision_for(run, "eu-eks/web", target, now(), {"current": size})
+    set_desired, pools = type(access.pools).set_desired, type(access.pools)
+
+    def counted(self: Any, *given: Any, **named: Any) -> Any:
+        back_up(store, tmp_path / "copy.gz")  # in the middle of it: the intent is started, nothing has been asked for
+        writes.append(given[1])
+        return set_desired(self, *given, **named)
+
+    monkeypatch.setattr(pools, "set_desired", counted)
+    (result,) = act.act_on.fn(run, [decision], disruption_ratio=0.5, fleet_nodes=100)
+    assert (result.state, writes) == (State.DONE, [target])
+
+    monkeypatch.setenv("CONTINUUM_HOME", str(tmp_path / "new"))
+    restore(tmp_path / "copy.gz", settings.store_url())
+    store = Store.open()
+    again = Run("two", "cluster-scaling", "default", fleet, store, Journal(store), Mode.ACT)
+    assert [row.state for row in store.proposals("one")] == [Verdict.EXPIRED]  # a resumed run acts on nothing
+    (left,) = act.finish_left_over.fn(again)  # a look is enough, though acting is frozen
+    assert (left.state, writes, access.state().desired) == (State.DONE, [target], target)
+    assert store.decision(decision.id).state == Verdict.ACTED  # which is true

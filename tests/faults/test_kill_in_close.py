@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import numpy as np
 import pytest
 
+from blocks.errors import Conflict
 from blocks.models import Registry
 from blocks.settings import home
 from blocks.store import Store
@@ -55,3 +57,15 @@ def test_it_gives_the_same_model_when_it_is_started_again(step: str) -> None:
     assert close(registry, killed, lambda _: 0.0).after == wanted
     assert replayed(registry, killed) == (wanted["digest"], wanted["digest"])
     assert wanted["digest"] != stands.base
+
+
+def test_two_that_close_a_round_at_once_give_one_model_and_another_round_waits() -> None:
+    registry = Registry.open(Store.open())
+    whole, both = opened(registry, "whole"), opened(registry, "both")
+    with pytest.raises(Conflict, match="both-1 is there already"):
+        open_round(registry.store, TrainingRound(id="both-2", model="both", number=2, base="", deadline=now()))
+    wanted = close(registry, whole, score).after
+    with ThreadPoolExecutor(4) as threads:
+        rows = list(threads.map(lambda _: close(registry, both, score), range(4)))
+    assert [row.after for row in rows] == [wanted] * 4
+    assert len({row.closed_at for row in rows}) == 1

@@ -60,8 +60,14 @@ def test_without_a_log_there_is_nothing_to_plan(fleet: Fleet) -> None:
 def test_shadow_plans_and_act_fills_only_where_plans_win(
     fleet: Fleet, origin: Origin, request_of: CacheRequest
 ) -> None:
+    folder = Path(request_of.log).parent
+    (folder / "sites.csv").write_text("site,region\n" + "".join(f"a{number},west\n" for number in range(5)))
+    with (folder / "caches.csv").open("a") as file:
+        file.write((folder / "caches.csv").read_text().splitlines()[1].replace("a0,", "west,") + "\n")
+    request_of = request_of.model_copy(update={"sites": str(folder / "sites.csv"), "regional_budget": "6kB"})
     told = cache_prepopulation(request_of)
-    assert {each["site"]: each["action"] for each in told["decisions"]} == dict.fromkeys(SITES, "warm") | {
+    assert told["decisions"][0]["site"] == "west"
+    assert {each["site"]: each["action"] for each in told["decisions"]} == dict.fromkeys(("west", *SITES), "warm") | {
         "b": "refuse"
     }
     assert origin.requests.total() == 0
@@ -113,7 +119,7 @@ def test_the_next_days_log_scores_what_was_promised_once_and_the_report_tells(
     told = {each.title: each.content for each in sections}
     assert len(told["Edge caches: what earlier plans came to"]["table"]["rows"]) == len(promised)
     assert [len(plot["lines"]) for plot in told["Edge caches over the day"]["plots"]] == [2, 2]
-    assert any("At 0.09 USD a GB" in line for line in told["Edge caches over the day"]["paragraphs"])
+    assert any("(0.09 USD a GB)" in line for line in told["Edge caches over the day"]["paragraphs"])
 
     cache_prepopulation(request.model_copy(update={"log": request_of.log}))
     titles = {each.title for each in Store.open().sections(flow="cache-prepopulation")}

@@ -11,7 +11,8 @@ from prefect.client.orchestration import get_client
 from prefect.states import Pending, Scheduled
 
 from blocks.errors import NotConfigured, Unreachable
-from blocks.fleet import Fleet
+from blocks.fleet import CarbonAccess, Fleet
+from blocks.inventory import save_fleet
 from blocks.store import Journal, Store
 from blocks.store.tables import State
 from deployments.command import journal
@@ -20,6 +21,9 @@ from tasks.acting import Planned
 from tasks.carbon import act
 from tasks.carbon.observe import TAG
 from tasks.run import open_run
+from tests.blocks.conftest import Server, as_json, server
+
+__all__ = ["server"]
 
 pytestmark = pytest.mark.server
 
@@ -93,6 +97,27 @@ def test_act_moves_the_run_once_and_undo_brings_it_back(made, planned: datetime)
     assert (again["action"], again["result"], again["arrival"]) == ("hold", None, planned.isoformat())
     undo(row["id"])
     assert start(run_id) == planned
+
+
+def test_a_providers_forecast_moves_the_run_and_without_it_the_run_stays(
+    made, planned: datetime, fleet: Fleet, server: Server
+) -> None:
+    run_id = made(planned)
+    access = CarbonAccess(kind="electricity-maps", url=server.url, token="typed", zones={"US-CAL-CISO": "US-CAL"})
+    save_fleet(fleet.model_copy(update={"carbon": [access]}), "default")
+    server.answers(as_json({"error": "no"}, 401))
+    told = carbon_scheduling(CarbonRequest(mode="act"))
+    assert [row["action"] for row in told["decisions"]] == ["hold"]
+    assert any("runs there start at their time" in line for line in told["trouble"])
+
+    first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    night = planned + timedelta(hours=3)  # where no typical day would send it
+    rows = [{"datetime": at.isoformat(), "carbonIntensity": 50 if at == night else 400}
+            for at in (first + timedelta(hours=each) for each in range(72))]  # fmt: skip
+    server.answers(as_json({"zone": "US-CAL", "forecast": rows, "updatedAt": datetime.now(UTC).isoformat()}))
+    (row,) = carbon_scheduling(CarbonRequest(mode="act"))["decisions"]
+    assert start(run_id) == night
+    assert "forecast, Electricity Maps, issued" in row["words"]
 
 
 def test_the_deadline_of_a_parameter_is_kept(made, planned: datetime) -> None:

@@ -17,12 +17,14 @@ from blocks.store import Journal, Store
 from blocks.store.edges import NewEdge, add_edges
 from blocks.store.rounds import rounds
 from blocks.store.tables import Mode
+from deployments.edge.serving import open_model
 from deployments.hub import Hub, running_hub
 from deployments.local.edges import SimulatedEdge, Trainer, running_edges, trainer
 from flows.federated_training import FederatedRequest, federated_training
 from tasks.acting import looks
 from tasks.federation.act import replayed
 from tasks.federation.decide.models import Shape, Vector
+from tasks.federation.decide.privacy import Privacy, epsilon_after
 from tasks.federation.decide.wire import read_update, write_update
 from tasks.federation.files import read_dataset
 from tasks.federation.world import Asked, build_world
@@ -72,9 +74,13 @@ def changed(trains: Trainer | None, change: Callable[[Vector], Vector]) -> Train
     return train
 
 
-def result_of(told: dict[str, Any]) -> dict[str, Any]:
+def decision_of(told: dict[str, Any]) -> dict[str, Any]:
     (decision,) = told["decisions"]
-    return dict(decision["result"])
+    return dict(decision)
+
+
+def result_of(told: dict[str, Any]) -> dict[str, Any]:
+    return dict(decision_of(told)["result"])
 
 
 def test_shadow_says_how_many_and_asks_nobody(registry: Registry, edges: list[SimulatedEdge]) -> None:
@@ -89,7 +95,7 @@ def test_without_edges_it_refuses(registry: Registry) -> None:
 
 
 def test_rounds_teach_are_published_and_give_the_same_digest_again(
-    registry: Registry, edges: list[SimulatedEdge]
+    registry: Registry, edges: list[SimulatedEdge], tmp_path: Path
 ) -> None:
     with running(edges):
         told = result_of(federated_training(REQUEST))
@@ -102,7 +108,14 @@ def test_rounds_teach_are_published_and_give_the_same_digest_again(
         assert len(row.content["selected"]) == 4 == sum(not each["refused"] for each in row.record["updates"])
     version = registry.version("digits")
     assert (version.version, set(version.metrics)) == ("round-2", {"accuracy", "gate"})
-    assert registry.manifest(version.digest).files[0].path == "model.onnx"
+    manifest = registry.manifest(version.digest)
+    for file in manifest.files:
+        (tmp_path / file.path).write_bytes(registry.get(file.sha256))
+    pytest.importorskip("onnxruntime")
+    open_model(manifest, version.digest, tmp_path, ["CPUExecutionProvider"], 1)  # answers as NumPy does
+    (tmp_path / "canary.json").write_text((tmp_path / "canary.json").read_text().replace("0.", "0.9", 1))
+    with pytest.raises(Refused, match="canary"):
+        open_model(manifest, version.digest, tmp_path, ["CPUExecutionProvider"], 1)
 
 
 def test_a_dead_edge_holds_no_round_past_its_deadline(registry: Registry, edges: list[SimulatedEdge]) -> None:
@@ -174,3 +187,36 @@ def test_a_freeze_stops_it_before_the_next_round(registry: Registry, edges: list
     assert told["state"] == "failed"
     assert "frozen" in told["detail"]
     assert rounds(registry.store) == []
+
+
+def test_runs_share_a_privacy_budget_and_stop_when_it_is_spent(registry: Registry, edges: list[SimulatedEdge]) -> None:
+    pytest.importorskip("dp_accounting")
+    two = epsilon_after(2, Privacy(2.0, 1.0, 0.5, DEVICES, 1 / (50 * DEVICES)))
+    private = REQUEST.model_copy(update={"dp_noise": 2.0, "rounds": 1, "publish": False})
+    with running(edges):
+        federated_training(private.model_copy(update={"epsilon_budget": 1.001 * two}))
+        second = decision_of(federated_training(private.model_copy(update={"rounds": 5})))
+    assert [reason["code"] for reason in second["reasons"]] == ["budget-ends", "few-for-privacy"]
+    newest, oldest = rounds(registry.store, "digits")
+    assert (newest.record["rule"], newest.content["step"]) == ("dp-fedavg", "average")
+    assert oldest.content["epsilon"] < newest.content["epsilon"] == pytest.approx(two)
+    assert replayed(registry, newest.id) == (newest.after["digest"],) * 2
+    third = decision_of(federated_training(private))
+    assert (third["action"], third["reasons"][0]["code"]) == ("refuse", "budget-spent")
+    assert len(rounds(registry.store)) == 2
+
+
+def test_two_runs_at_once_do_not_open_two_rounds(registry: Registry, edges: list[SimulatedEdge]) -> None:
+    other = Journal(registry.store)
+    other.acquire("federate/digits", 60)
+    told = result_of(federated_training(REQUEST))
+    assert told["state"] == "failed"
+    assert rounds(registry.store) == []
+
+
+@pytest.mark.parametrize("odd", [{"dp_noise": 0.1}, {"dp_noise": 1, "aggregator": "median"},
+                                 {"dp_noise": 1, "assumed_hostile": 0.2}, {"dp_noise": 1, "carbon_weight": 1},
+                                 {"assumed_hostile": 0.2, "data_weight": 1}])  # fmt: skip
+def test_wishes_that_contradict_each_other_are_refused_at_the_form(odd: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"dp_noise|data_weight"):
+        FederatedRequest(**odd)

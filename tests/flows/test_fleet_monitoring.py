@@ -13,7 +13,7 @@ from blocks.fleet import Fleet, HttpAccess
 from blocks.inventory import save_fleet
 from blocks.store import Store
 from deployments.simulation import Simulation
-from flows.fleet_monitoring import fleet_monitoring
+from flows.fleet_monitoring import MonitoringRequest, fleet_monitoring
 from tasks.monitoring import tell
 from tests.blocks.conftest import Asked, Server, as_json, server
 
@@ -58,6 +58,8 @@ def test_a_cluster_that_is_off_is_told_once_and_its_end_too(
     assert any(off in line for line in told["trouble"])
     (event,) = events
     assert (event.site, event.findings) == ("osaka", ["edge-osaka: the API does not answer"])
+    save_fleet(fleet, "another")
+    fleet_monitoring(MonitoringRequest(fleet="another"))  # its findings are its own
     assert fleet_monitoring()["events"] == 0
     simulation.lift_fault()
     assert "edge-osaka: the API does not answer" in fleet_monitoring()["over"]

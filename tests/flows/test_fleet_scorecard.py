@@ -36,9 +36,12 @@ def test_health_decisions_promises_and_savings_stand_on_one_page(fleet: Fleet) -
     fleet_monitoring()
     cluster_scaling(ScalingRequest(mode=Mode.SHADOW))
     store, end = Store.open(), utc(source_time_s(fleet) // 3600 * 3600)
-    row = Decision(flow_run_id="r", flow="workload-migration", subject="eu-eks/shop", action="move", mode=Mode.ACT,
-                   state=Verdict.ACTED, as_of=now(), promised={"latency_ms": -20.0})  # fmt: skip
-    store.record_decisions([row])
+    row, theirs = (
+        Decision(flow_run_id=fleet, flow="workload-migration", subject="eu-eks/shop", action="move", mode=Mode.ACT,
+                 state=Verdict.ACTED, as_of=now(), promised={"latency_ms": -20.0}, fleet=fleet)
+        for fleet in ("default", "another")
+    )  # fmt: skip
+    store.record_decisions([row, theirs])
     store.save_outcomes([Outcome(decision_id=row.id, measured_at=now(), happened={"latency_ms": -15.0},
                                  baselines={"stay": {"latency_ms": 0.0}})])  # fmt: skip
     pool = fleet.clusters[0].node_pools[0]

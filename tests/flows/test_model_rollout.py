@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from blocks.fleet import Fleet
-from blocks.models import Registry
+from blocks.models import Registry, public_pem
 from blocks.store import Journal, Store
 from blocks.store.edges import NewEdge, add_edges, set_wanted
 from blocks.store.rollouts import rollouts
 from blocks.store.tables import Mode
 from deployments.command.journal import appliers, undo_decision
+from deployments.edge.agent import Agent
+from deployments.edge.config import read_config
 from deployments.hub import Hub, running_hub
 from deployments.local.edges import STEPS, SimulatedEdge, on_disks, running_edges
 from flows.model_rollout import RolloutRequest, model_rollout
+from tests.deployments.edge.small_hub import configuration, onnx_model
 
 pytestmark = pytest.mark.server
 
@@ -130,3 +135,42 @@ def test_too_many_that_die_turn_it_round(registry: Registry, edges: list[Simulat
         model_rollout(REQUEST.model_copy(update={"patience_s": 2, "silent_percent": 20}))
         wait_until(lambda: on_disks(edges, "digits") == {first: MANY})
     assert rollouts(registry.store)[0].state == "rolled-back"
+
+
+def test_a_version_that_answers_worse_on_real_agents_own_rows_is_taken_back(registry: Registry, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    made: list[Agent] = []
+    rows = "a,b,c,d,label\n" + "1,2,3,4,0\n" * 45 + "1,2,3,4,1\n" * 5  # 45 of 50 are right where class 0 is answered
+    tokens = add_edges(registry.store, [NewEdge(f"site-{n}") for n in range(3)])
+    first = registry.publish("small", "1", {"model.onnx": onnx_model(1.0)}).digest
+    set_wanted(registry.store, "small", dict.fromkeys(tokens, first))
+    with running_hub(Hub(registry.store, registry)) as url, ThreadPoolExecutor(1) as thread:
+        for name, token in tokens.items():
+            path = configuration(url, tmp_path / name, edge=name, token=token, more='[training]\nrows = "rows.csv"')
+            (path.parent / "hub.pem").write_text(public_pem(registry.key))
+            (path.parent / "rows.csv").write_text(rows)
+            made.append(Agent(read_config(path)))
+        ended = Event()
+
+        def work() -> None:
+            hubs = [agent.hub() for agent in made]
+            while not ended.wait(0.05):
+                for agent, hub in zip(made, hubs, strict=True):
+                    agent.converge(hub)
+
+        running = thread.submit(work)
+        wait_until(lambda: all("small" in agent.models for agent in made))
+        registry.publish("small", "2", {"model.onnx": onnx_model(-1.0)})  # it loads, and answers another class
+        told = decision_of(model_rollout(REQUEST.model_copy(update={"model": "small"})))
+        wait_until(lambda: all(agent.models.get("small").digest == first for agent in made))
+        good = registry.publish("small", "3", {"model.onnx": onnx_model(2.0)}).digest
+        better = decision_of(model_rollout(REQUEST.model_copy(update={"model": "small"})))
+        ended.set()
+        running.result(20)
+        for agent in made:
+            agent.close()
+    assert told["result"]["state"] == "undone"
+    assert "5 of 50 are answered rightly, and 45 of 50 were by the version before" in rollouts(registry.store)[1].detail
+    assert better["result"]["state"] == "done"
+    assert {agent.models.get("small").digest for agent in made} == {good}

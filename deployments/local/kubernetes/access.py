@@ -17,7 +17,6 @@ Json = dict[str, Any]
 RBAC = "rbac.authorization.k8s.io"
 MASTERS, AUTHENTICATED, UNAUTHENTICATED = "system:masters", "system:authenticated", "system:unauthenticated"
 _ACCOUNT = "system:serviceaccount:"
-OPEN_PATHS = ("/version", "/healthz", "/livez", "/readyz")
 
 _READ = ["get", "list", "watch"]
 _LOCKS = ["get", "list", "watch", "create", "update", "patch", "delete"]

@@ -14,11 +14,12 @@ HOUR_S, HOURS = 3600.0, 24
 
 @dataclass(frozen=True)
 class Load:
-    """By hour (24,): hits, and what the origin gets, misses and what is fetched ahead of them."""
+    """By hour (24,): hits, and what the origin gets, misses and what is fetched ahead of them; and what that costs."""
 
     hits: Ints
     origin_requests: Ints
     origin_bytes: Floats
+    origin_usd: Floats
 
 
 @dataclass(frozen=True)
@@ -36,26 +37,26 @@ class Day:
         return int(np.argmax(self.without.origin_requests))
 
 
-def last_day(requests: Requests, planned: Score, without: Score) -> Day:
-    """The end of a replay by hour, counted back from the log's last request."""
+def last_day(requests: Requests, planned: Score, without: Score, usd: Floats) -> Day:
+    """The end of a replay by hour, counted back from the log's last request; `usd` (O,) is the price of a fetch."""
     end_s = float(np.nextafter(requests.ts_s[-1], np.inf))
     hours = int(min(HOURS, max((end_s - requests.ts_s[0]) // HOUR_S, 1)))
     begin_s: Floats = end_s - HOUR_S * np.arange(hours, 0, -1, dtype=np.float64)
     first = int(np.searchsorted(requests.ts_s, begin_s[0]))
     rows = slice(first, len(requests))
     hour = np.minimum((requests.ts_s[rows] - begin_s[0]) // HOUR_S, hours - 1).astype(np.int64)
-    size = requests.size[requests.object[rows]]
+    asked = requests.object[rows]
 
     def load(score: Score) -> Load:
         hit = score.was_hit[rows]
-        many: Ints = np.bincount(hour[~hit], minlength=hours)
-        weight: Floats = np.bincount(hour[~hit], size[~hit], hours).astype(np.float64)
-        for at_s, objects, filled in score.ahead:
+        at, items = [hour[~hit]], [asked[~hit]]
+        for at_s, filled in score.ahead:
             if at_s >= begin_s[0]:
-                place = min(int((at_s - begin_s[0]) // HOUR_S), hours - 1)
-                many[place] += objects
-                weight[place] += filled
-        return Load(np.bincount(hour[hit], minlength=hours), many, weight)
+                at.append(np.full(len(filled), min(int((at_s - begin_s[0]) // HOUR_S), hours - 1)))
+                items.append(filled)
+        place, fetched = np.concatenate(at), np.concatenate(items)
+        weight, cost = (np.bincount(place, each[fetched], hours).astype(np.float64) for each in (requests.size, usd))
+        return Load(np.bincount(hour[hit], minlength=hours), np.bincount(place, minlength=hours), weight, cost)
 
     return Day(begin_s, np.bincount(hour, minlength=hours), load(planned), load(without))
 

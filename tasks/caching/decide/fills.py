@@ -19,7 +19,7 @@ class SitePlan:
     ----------
     verdict: the gate's, an arm's name. hit_ratio, without: of the replay, planned and left alone.
     expected_hits: within the horizon. gain: hit ratio that the verdict's arm adds by the gate's evidence.
-    opening: when it may be warmed.
+    opening: when it may be warmed. tier: site, or regional: a region's shared cache, judged by what its sites miss.
     """
 
     site: str
@@ -32,6 +32,7 @@ class SitePlan:
     hit_ratio: float
     without: float
     opening: Opening = NOW
+    tier: str = "site"
 
 
 def decide_fills(plans: Sequence[SitePlan], about: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -55,8 +56,8 @@ def decide_fills(plans: Sequence[SitePlan], about: Mapping[str, Any]) -> list[di
             action = "hold" if each.filled else "refuse"
             reasons = [{"code": "nothing-to-fill" if each.filled else "plan-does-not-win", **compared}]
         entries.append({
-            "unique_id": f"cache/{each.site}", "site": each.site, "action": action, "reasons": reasons,
-            **about, "objects": each.objects, "bytes": each.bytes, "way": each.verdict,
+            "unique_id": f"cache/{each.site}", "site": each.site, "tier": each.tier, "action": action,
+            "reasons": reasons, **about, "objects": each.objects, "bytes": each.bytes, "way": each.verdict,
             "hit_ratio": each.hit_ratio, "hit_ratio_without": each.without,
             "promised": {"hits": each.expected_hits, "hit_ratio": each.hit_ratio},
         })  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,20 +16,25 @@ FIRST_REQUESTS = 50.0  # of a site, before which there is no log to speak of
 
 @dataclass(frozen=True)
 class Arm:
-    """A way to use a site's cache: the shares of its bytes that hold planned objects, pinned or warmed through it."""
+    """A way to use a site's cache: the shares of its bytes that hold planned objects, pinned or warmed through it.
+
+    takes_new: objects too that nobody has asked for yet, by what their kin were asked for.
+    """
 
     name: str
     pinned: float
     warmed: float
+    takes_new: bool = False
 
 
 REACTIVE, WARMED, PINNED = 0, 1, 2
-ARMS = (
+_PLAIN = (
     Arm("reactive", 0.0, 0.0),  # the policy that the site really runs, left alone
     Arm("pre-filled", 0.0, 0.5),  # the same with half its bytes warmed: more is of poor value, nothing holds it there
     Arm("pinned", 0.8, 0.0),  # four fifths only the plan fills, the rest is reactive
     Arm("planned", 1.0, 0.0),  # only the plan fills; at sparse sites the last fifth earns more so
 )
+ARMS = (*_PLAIN, *(replace(arm, name=f"{arm.name}, new ones too", takes_new=True) for arm in _PLAIN[1:]))
 
 
 class Gate:
@@ -38,27 +43,29 @@ class Gate:
     Parameters
     ----------
     can_pin: (sites,) where the cache has a part that only the plan fills.
+    knows_new: whether a catalogue says what is new.
     """
 
-    def __init__(self, can_pin: Bools) -> None:
+    def __init__(self, can_pin: Bools, *, knows_new: bool = False) -> None:
         sites = len(can_pin)
-        self._allowed: Bools = np.ones((len(ARMS), sites), np.bool_)
-        self._allowed[PINNED:] = can_pin
+        self.arms = ARMS if knows_new else _PLAIN
+        pins = np.array([arm.pinned > 0 for arm in self.arms])
+        self._allowed: Bools = np.asarray(~pins[:, None] | can_pin, np.bool_)
         self._unheard: Ints = np.where(can_pin, PINNED, WARMED)
-        self._hits: Floats = np.zeros((2, len(ARMS), sites))
-        self._fills: Floats = np.zeros((2, len(ARMS), sites))
-        self._unlike: Floats = np.zeros((2, len(ARMS), sites))
+        self._hits: Floats = np.zeros((2, len(self.arms), sites))
+        self._fills: Floats = np.zeros((2, len(self.arms), sites))
+        self._unlike: Floats = np.zeros((2, len(self.arms), sites))
         self._heard: Floats = np.zeros((2, 1, sites))
         self.verdict = self._unheard
         self._judged: Bools = np.zeros(sites, np.bool_)
 
-    def learn(self, hits: Ints, unlike: Ints, fills: Ints, heard: Ints) -> None:
-        """What each arm did with the requests of one window.
+    def learn(self, hits: Floats, unlike: Floats, fills: Floats, heard: Floats) -> None:
+        """What each arm did with the requests of one window, each request and fetch by its worth (1 on average).
 
         Parameters
         ----------
-        hits, unlike, fills: (arms, sites) hits, requests that it answered otherwise than the reactive arm, fetches.
-        heard: (sites,) requests.
+        hits, fills: (arms, sites) worth of its hits, of its fetches. unlike: of requests that it answered otherwise
+        than the reactive arm, the sum of squares: the variance of the difference. heard: (sites,) of all.
         """
         fade = 2.0 ** (-heard / MEMORY_REQUESTS[:, None, None])
         for evidence, new in ((self._hits, hits), (self._unlike, unlike), (self._fills, fills), (self._heard, heard)):
@@ -96,7 +103,7 @@ class Gate:
 
     def unheard(self, site: int) -> Arm:
         """How a site is filled that has no log to judge by: new, or flushed."""
-        return ARMS[self._unheard[site]]
+        return ARMS[int(self._unheard[site])]
 
     def refused(self) -> list[int]:
         """Sites whose plan does not win."""

@@ -19,12 +19,14 @@ class Catalogue:
     """What is published. `published_s` (O,) seconds since 1970, NaN where nobody says.
 
     Tags make kin: pair p says that `object[p]` bears `tag[p]`, a number below `tags`.
+    fresh_s: (O,) seconds that a copy of each stays fresh; None: as long as anybody asks.
     """
 
     published_s: Floats
     object: Ints
     tag: Ints
     tags: int
+    fresh_s: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,17 @@ class Newborn:
 
     items: Ints
     expected: Floats
+
+
+NOBODY = Newborn(np.zeros(0, np.int64), np.zeros(0))
+
+
+def young_rows(requests: Requests, catalogue: Catalogue, horizon_s: float) -> Ints:
+    """(R,) rows of a log that `decide_newborn` can learn from, in order: the first, and requests of young objects."""
+    most_s = NEW_S + max(horizon_s, LEAST_STEP_S)
+    young = requests.ts_s - catalogue.published_s[requests.object] < most_s
+    young[:1] = True
+    return np.flatnonzero(young)
 
 
 def decide_newborn(requests: Requests, catalogue: Catalogue, horizon_s: float, now_s: float) -> Newborn:

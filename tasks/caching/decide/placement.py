@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 
 from tasks.caching.decide.confidence import Confidence
-from tasks.caching.decide.newborn import NEW_SHARE, Newborn
-from tasks.caching.decide.plan import Pool, candidates, densest_first, fitting, greedy, relaxed
+from tasks.caching.decide.newborn import NOBODY, Newborn
+from tasks.caching.decide.plan import Pool, candidates, densest_first, fitting, greedy, new_candidates, relaxed
 from tasks.caching.decide.popularity import Popularity
 from tasks.caching.decide.requests import Bools, Floats, Ints, Pairs, Requests, pairs_of
 
@@ -18,7 +18,6 @@ REGIONAL_WORTH = 0.5  # of a hit in the region's cache, against one at the site:
 LAST_HORIZONS, PARTS = 6, 8  # forecasts judged: the log's last horizons; and steps in which weights are learned
 LIKELY, LIKELY_TTL_S = 0.7, 24 * 3600  # the seed's rule: what is so likely to be asked for is kept a day
 HORIZONS_KEPT = 2  # an entry that dies with its horizon is gone before the next pass has come to it
-NOBODY = Newborn(np.zeros(0, np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,15 @@ class Caches:
     Attributes
     ----------
     budget: (sites,) bytes that a plan may use, 0 where it may not. region: (sites,) number of a region, -1 for none.
-    regional: (regions,) bytes.
+    regional: (regions,) bytes. takes_new, regional_new: (sites,), (regions,) where objects without a record may go;
+    None: everywhere.
     """
 
     budget: Floats
     region: Ints
     regional: Floats
+    takes_new: Bools | None = None
+    regional_new: Bools | None = None
 
 
 @dataclass(frozen=True)
@@ -44,21 +46,24 @@ class Chosen:
     ----------
     items, value: (M,) objects, requests expected of each within the horizon.
     own: (M,) how many of those the site's own counts speak for, the pool's for the rest.
+    gain: (M,) what hits on them are worth: `value`, where each is worth the same.
     """
 
     items: Ints
     value: Floats
     own: Floats
+    gain: Floats
 
     @classmethod
-    def of(cls, items: Ints, value: Floats, own: Floats, size: Floats) -> Chosen:
+    def of(cls, items: Ints, value: Floats, own: Floats, requests: Requests) -> Chosen:
         """Those of some value, in order."""
-        rows = densest_first(value, size[items])
-        return cls(items[rows], value[rows], own[rows])
+        gain = requests.gain(items, value)
+        return cls(items, value, own, gain).rows(densest_first(gain, requests.size[items]))
 
     def rows(self, rows: Ints) -> Chosen:
         """Some of them."""
-        return Chosen(self.items[rows], self.value[rows], self.own[rows])
+        value = self.value[rows]
+        return Chosen(self.items[rows], value, self.own[rows], value if self.gain is self.value else self.gain[rows])
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Placement:
 
     Attributes
     ----------
-    worth, bound: expected hits, a regional one at `REGIONAL_WORTH`; and the most that any plan could have.
+    worth, bound: expected hits, each by its worth, a regional one at `REGIONAL_WORTH`; the most any plan could have.
     newborn: objects that were considered though nobody has asked for them yet.
     """
 
@@ -99,39 +104,43 @@ def decide_placement(requests: Requests, caches: Caches, horizon_s: float, *, le
     """
     popularity, confidence = learned(requests, pairs or pairs_of(requests), horizon_s)
     size, within = requests.size, popularity.requests_within(horizon_s)
-    pool = Pool.of(popularity, size)
+    pool = Pool.of(popularity, requests)
     sites = []
     for site, budget in enumerate(caches.budget):
         items, share, own = candidates(popularity, pool, site, budget)
-        sites.append(Chosen.of(items, share * within[site], own * within[site], size))
+        sites.append(Chosen.of(items, share * within[site], own * within[site], requests))
     regions = [
-        _regional(popularity, pool, caches.region == region, within, size) for region in range(len(caches.regional))
+        _regional(popularity, pool, caches.region == region, within, requests) for region in range(len(caches.regional))
     ]
     if len(newborn.items) and within.sum() > 0:
         part = within / within.sum()
-        sites = [_with_new(each, newborn, part[site], size, caches.budget[site]) for site, each in enumerate(sites)]
-        regions = [_with_new(each, newborn, float(part[caches.region == region].sum()), size, caches.regional[region])
-                   for region, each in enumerate(regions)]  # fmt: skip
+        shares = [float(part[caches.region == region].sum()) for region in range(len(regions))]
+        sites = _with_new(sites, newborn, part.tolist(), requests, caches.budget, caches.takes_new)
+        regions = _with_new(regions, newborn, shares, requests, caches.regional, caches.regional_new)
     if least_confidence > 0:
         sites, regions = ([each.rows(np.flatnonzero(confidence.of(each.value) >= least_confidence)) for each in tier]
                           for tier in (sites, regions))  # fmt: skip
     orders = (True, False) if regions else (False,)
-    worth, chosen = max((_fill(sites, regions, size, caches, first) for first in orders), key=lambda each: each[0])
-    bound = sum(
-        relaxed(each.value, size[each.items], budget) for each, budget in zip(sites, caches.budget, strict=True)
-    )
-    bound += REGIONAL_WORTH * sum(relaxed(each.value, size[each.items], budget)
+    worth, chosen = max((_fill(sites, regions, requests, caches, first) for first in orders), key=lambda each: each[0])
+    bound = sum(relaxed(each.gain, size[each.items], budget) for each, budget in zip(sites, caches.budget, strict=True))
+    bound += REGIONAL_WORTH * sum(relaxed(each.gain, size[each.items], budget)
                                   for each, budget in zip(regions, caches.regional, strict=True))  # fmt: skip
     return Placement(chosen[: len(regions)], chosen[len(regions) :], confidence, worth, bound, newborn.items)
 
 
-def _with_new(each: Chosen, newborn: Newborn, part: float, size: Floats, budget: float) -> Chosen:
-    """Candidates, and the densest new objects that fit their share of the budget; `part` of all requests comes here."""
-    value = newborn.expected * part
-    rows = greedy(value, size[newborn.items], NEW_SHARE * budget)
-    items = np.concatenate([each.items, newborn.items[rows]])
-    more = np.concatenate([each.value, value[rows]])
-    return Chosen.of(items, more, np.concatenate([each.own, np.zeros(len(rows))]), size)
+def _with_new(tier: Sequence[Chosen], newborn: Newborn, part: Sequence[float], requests: Requests, budget: Floats,
+              takes_new: Bools | None) -> list[Chosen]:  # fmt: skip
+    """Candidates, and the densest new objects that fit their share of a budget; `part` of all requests comes there."""
+    found = []
+    for number, each in enumerate(tier):
+        if takes_new is not None and not takes_new[number]:
+            found.append(each)
+            continue
+        rows = new_candidates(requests, newborn, budget[number])
+        items = np.concatenate([each.items, newborn.items[rows]])
+        value = np.concatenate([each.value, newborn.expected[rows] * part[number]])
+        found.append(Chosen.of(items, value, np.concatenate([each.own, np.zeros(len(rows))]), requests))
+    return found
 
 
 def learned(requests: Requests, pairs: Pairs, horizon_s: float) -> tuple[Popularity, Confidence]:
@@ -169,19 +178,20 @@ def _judge(requests: Requests, popularity: Popularity, confidence: Confidence, s
         confidence.learn(share[known] * within[site], times[own][known] / horizons)
 
 
-def _regional(popularity: Popularity, pool: Pool, members: Bools, within: Floats, size: Floats) -> Chosen:
+def _regional(popularity: Popularity, pool: Pool, members: Bools, within: Floats, requests: Requests) -> Chosen:
     """Requests expected of all sites of a region together."""
     total, weight = np.zeros(len(pool.share)), popularity.weights.pool
     for site in np.flatnonzero(members).tolist():
         total += weight[site] * within[site] * pool.share
         mine = popularity.pairs.object[slice(*popularity.pairs.first[site : site + 2])]
         total[mine] += (1 - weight[site]) * within[site] * popularity.own_share(site)
-    return Chosen.of(np.arange(len(total)), total, np.zeros(len(total)), size)
+    return Chosen.of(np.arange(len(total)), total, np.zeros(len(total)), requests)
 
 
-def _fill(sites: Sequence[Chosen], regions: Sequence[Chosen], size: Floats, caches: Caches,
+def _fill(sites: Sequence[Chosen], regions: Sequence[Chosen], requests: Requests, caches: Caches,
           region_first: bool) -> tuple[float, list[Chosen]]:  # fmt: skip
     """Worth, and what is chosen of each region and each site."""
+    size = requests.size
     left = np.zeros((len(regions), len(size)))  # requests that no site serves
     for region, each in enumerate(regions):
         left[region, each.items] = each.value
@@ -195,21 +205,23 @@ def _fill(sites: Sequence[Chosen], regions: Sequence[Chosen], size: Floats, cach
         if region_first and region >= 0:
             inside = held[region, each.items]
             both = each.rows(np.concatenate([np.flatnonzero(~inside), np.flatnonzero(inside)]))  # two sorted runs
-            gain = np.where(held[region, both.items], (1 - REGIONAL_WORTH) * both.value, both.value)
+            gain = np.where(held[region, both.items], (1 - REGIONAL_WORTH) * both.gain, both.gain)
             kept = both.rows(greedy(gain, size[both.items], caches.budget[site]))
         else:
             kept = each.rows(fitting(size[each.items], caches.budget[site]))
         chosen.append(kept)
-        worth += float(kept.value.sum())
+        worth += float(kept.gain.sum())
         if region >= 0:
             left[region, kept.items] -= kept.value
-    shared = []
+    shared, everything = [], np.arange(len(size))
     for region, each in enumerate(regions):
         items = (
             each.items[held[region, each.items]]
             if region_first
-            else greedy(left[region], size, caches.regional[region])
+            else greedy(requests.gain(everything, left[region]), size, caches.regional[region])
         )
-        worth += REGIONAL_WORTH * float(left[region, items].sum())
-        shared.append(Chosen(items, left[region, items], np.zeros(len(items))))
+        value = left[region, items]
+        gain = requests.gain(items, value)
+        worth += REGIONAL_WORTH * float(gain.sum())
+        shared.append(Chosen(items, value, np.zeros(len(items)), gain))
     return worth, [*shared, *chosen]

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.caching.decide.newborn import NEW_SHARE, NOBODY, Newborn
 from tasks.caching.decide.popularity import Popularity
-from tasks.caching.decide.requests import Apart, Bools, Floats, Ints
+from tasks.caching.decide.requests import Apart, Bools, Floats, Ints, Requests
 
 STAY = 1.25  # an object must be worth so much more, per byte, to push out one that is there: fetching has its price
 FURTHER = 1000  # objects beyond the full budget that are still tried for the room that is left
@@ -61,18 +62,18 @@ def relaxed(value: Floats, size: Floats, budget: float) -> float:
 
 @dataclass(frozen=True)
 class Pool:
-    """Objects that anybody asked for, densest first; `share` (O,) of all, `used` bytes up to each of `items`."""
+    """Objects that anybody asked for, the worthiest per byte first; `share` (O,) of all, `used` bytes up to each."""
 
     share: Floats
     items: Ints
     used: Floats
 
     @classmethod
-    def of(cls, popularity: Popularity, size: Floats) -> Pool:
+    def of(cls, popularity: Popularity, requests: Requests) -> Pool:
         """The pool now."""
         share = popularity.pool_share()
-        items = densest_first(share, size)
-        return cls(share, items, np.cumsum(size[items]))
+        items = densest_first(share if requests.worth is None else share * requests.worth, requests.size)
+        return cls(share, items, np.cumsum(requests.size[items]))
 
 
 def candidates(popularity: Popularity, pool: Pool, site: int, budget: float) -> tuple[Ints, Floats, Floats]:
@@ -94,8 +95,20 @@ def candidates(popularity: Popularity, pool: Pool, site: int, budget: float) -> 
     return items, weight * pool.share[items] + own_part, own_part
 
 
-def site_plan(popularity: Popularity, size: Floats, pool: Pool, site: int, budget: float, held: Ints,
-              apart: Apart) -> Ints:  # fmt: skip
-    """Objects for one site, most wanted per byte first; those `held` already need not be fetched and win near ties."""
+def new_candidates(requests: Requests, newborn: Newborn, budget: float) -> Ints:
+    """Rows of the densest new objects that fit their part of a budget."""
+    return greedy(requests.gain(newborn.items, newborn.expected), requests.size[newborn.items], NEW_SHARE * budget)
+
+
+def site_plan(requests: Requests, popularity: Popularity, pool: Pool, site: int, budget: float, held: Ints,
+              apart: Apart, newborn: Newborn = NOBODY) -> Ints:  # fmt: skip
+    """Objects for one site, most wanted per byte first; those `held` already need not be fetched and win near ties.
+
+    newborn: objects without a record, and the share of all requests that is expected of each.
+    """
     items, share, _ = candidates(popularity, pool, site, budget)
-    return items[greedy(np.where(apart.inside(items, held), STAY * share, share), size[items], budget)]
+    if len(newborn.items):
+        new = new_candidates(requests, newborn, budget)
+        items, share = np.append(items, newborn.items[new]), np.append(share, newborn.expected[new])
+    value = requests.gain(items, np.where(apart.inside(items, held), STAY * share, share))
+    return items[greedy(value, requests.size[items], budget)]

@@ -9,6 +9,7 @@ import numpy as np
 
 from tasks.caching.decide.flush import Flushes, scored_rows
 from tasks.caching.decide.gate import ARMS, REACTIVE, Arm, Gate
+from tasks.caching.decide.newborn import NOBODY, Catalogue, Newborn, decide_newborn, young_rows
 from tasks.caching.decide.plan import Pool, greedy, site_plan
 from tasks.caching.decide.popularity import Popularity
 from tasks.caching.decide.requests import Apart, Bools, Ints, Requests, pairs_of
@@ -22,7 +23,7 @@ WARM_UP = 0.2  # share of the requests, from the first, that is not scored
 class Score:
     """What one policy did over the scored requests; `site_hits` (sites,). Fills are objects fetched unasked.
 
-    Of all requests, scored or not: `was_hit` (N,), and `ahead`, the time, objects and bytes of each fill.
+    Of all requests, scored or not: `was_hit` (N,), and `ahead`, the time and the objects of each fill.
     """
 
     site_hits: Ints
@@ -30,7 +31,7 @@ class Score:
     hits: int = 0
     hit_bytes: int = 0
     fills: int = 0
-    ahead: list[tuple[float, int, float]] = field(default_factory=list)
+    ahead: list[tuple[float, Ints]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def windows(requests: Requests, horizon_s: float) -> Iterator[tuple[float, slice
 
 def replay(
     requests: Requests, budget: Sequence[int], horizon_s: float, *, policies: dict[str, Made], can_pin: Bools,
-    own: Sequence[str] = (), told: Callable[[float], None] = lambda _: None,
+    own: Sequence[str] = (), catalogue: Catalogue | None = None, told: Callable[[float], None] = lambda _: None,
 ) -> Replayed:  # fmt: skip
     """Play a log: each horizon the plan is made from what was before it, and so is the gate's verdict.
 
@@ -75,13 +76,21 @@ def replay(
     ----------
     budget: (sites,) bytes of each cache. policies: other caches to play, by name.
     own: (sites,) what each runs today, of `simulators.REACTIVE`; S3-FIFO where nothing is said. can_pin: (sites,).
+    catalogue: when each of the log's objects was published; then plans with new ones are judged beside those without.
     told: called with the share of the log that is done.
     """
-    play = _Play(requests, budget, own or [USUAL] * requests.sites, policies, Gate(can_pin))
+    gate = Gate(can_pin, knows_new=catalogue is not None)
+    play = _Play(requests, budget, own or [USUAL] * requests.sites, policies, gate)
+    young = young_rows(requests, catalogue, horizon_s) if catalogue else np.zeros(0, np.int64)
     popularity, done = Popularity(requests, pairs_of(requests)), slice(0, 0)
     for begin_s, rows in windows(requests, horizon_s):
         popularity.add(done, begin_s)
-        play.window(popularity, rows)
+        newborn = NOBODY
+        if catalogue and rows.start:
+            before = young[: np.searchsorted(young, rows.start)]
+            new = decide_newborn(requests.rows(before), catalogue, horizon_s, begin_s)
+            newborn = Newborn(new.items, new.expected / max(popularity.requests_within(horizon_s).sum(), 1e-300))
+        play.window(popularity, rows, newborn)
         done = rows
         told(rows.stop / len(requests))
     first = play.first_scored
@@ -106,13 +115,16 @@ class _Play:
         self.size = self.requests.size.astype(np.int64).tolist()
         sites = range(self.requests.sites)
         self.apart = Apart(len(self.size))
-        self.arms = [[self.empty(site) for _ in ARMS] for site in sites]
+        self.price = np.ones(len(self.size))  # of a fetch of each object, 1 for the mean request
+        if self.requests.worth is not None:
+            self.price = self.requests.worth / max(self.requests.worth[self.requests.object].mean(), 1e-300)
+        self.arms = [[self.empty(site) for _ in self.gate.arms] for site in sites]
         self.planned = [self.empty(site) for site in sites]
         self.others = {name: [made(self.budget[site], self.size) for site in sites]
                        for name, made in self.policies.items()}  # fmt: skip
         self.oracle: list[set[int]] = [set() for _ in sites]
         self.in_force = [REACTIVE for _ in sites]
-        self.plans: list[Ints] = [np.zeros(0, np.int64)] * len(sites)
+        self.plans, self.plans_with_new = ([np.zeros(0, np.int64)] * len(sites) for _ in range(2))
         self.own_score, *scores = (
             Score(np.zeros(len(sites), np.int64), np.zeros(len(self.requests), np.bool_))
             for _ in range(len(self.policies) + 3)
@@ -143,44 +155,63 @@ class _Play:
         """Fill the cache of a site that has no log to judge by."""
         return self.fill(cache, self.gate.unheard(site), site, plan)
 
-    def window(self, popularity: Popularity, rows: slice) -> None:
-        """One horizon: plans from what was before, then its requests; the gate learns last."""
-        size, sites = self.requests.size, self.requests.sites
-        pool = Pool.of(popularity, size)
+    def window(self, popularity: Popularity, rows: slice, newborn: Newborn = NOBODY) -> None:
+        """One horizon: plans from what was before, then its requests; the gate learns last.
+
+        newborn: new objects, and the share of all requests that is expected of each.
+        """
+        sites, pool = self.requests.sites, Pool.of(popularity, self.requests)
         by_site = np.argsort(self.requests.site[rows], kind="stable") + rows.start
         cuts = np.searchsorted(self.requests.site[by_site], np.arange(sites + 1))
-        hits, unlike, fills = np.zeros((3, len(ARMS), sites), np.int64)
+        hits, unlike, fills = np.zeros((3, len(self.gate.arms), sites))
+        heard = np.zeros(sites)
         usual = np.zeros(0, np.bool_)
         for site in range(sites):
             mine = by_site[cuts[site] : cuts[site + 1]]
             items = self.requests.object[mine].tolist()
-            self.plans[site] = site_plan(popularity, size, pool, site, self.budget[site], self.plans[site], self.apart)
-            for number, (arm, cache) in enumerate(zip(ARMS, self.arms[site], strict=True)):
-                filled = self.fill(cache, arm, site, self.plans[site])
-                fills[number, site] = len(filled) if self.gate.heard[site] else 0  # the first fill is no running cost
+            self._plan(popularity, pool, site, newborn)
+            price = self.price[items]
+            heard[site] = price.sum()
+            for number, (arm, cache) in enumerate(zip(self.gate.arms, self.arms[site], strict=True)):
+                filled = self.fill(cache, arm, site, self.plan_of(arm, site))
+                # The first fill is no running cost.
+                fills[number, site] = self.price[filled].sum() if self.gate.heard[site] else 0.0
                 hit = np.fromiter(map(cache.request, items), np.bool_, len(items))
                 usual = hit if number == REACTIVE else usual
                 if number == REACTIVE:
                     self._count(self.own_score, site, mine, iter(hit))
-                hits[number, site], unlike[number, site] = hit.sum(), (hit != usual).sum()
+                hits[number, site], unlike[number, site] = price[hit].sum(), (price[hit != usual] ** 2).sum()
             self._score(site, mine, items, float(self.requests.ts_s[rows.start]), scoring=rows.stop > self.first_scored)
             self.flushes.serve(site, mine, items, self.plans[site])
-        self.gate.learn(hits, unlike, fills, np.diff(cuts))
+        self.gate.learn(hits, unlike, fills, heard)
+
+    def _plan(self, popularity: Popularity, pool: Pool, site: int, newborn: Newborn) -> None:
+        ways = [(self.plans, NOBODY)] if len(self.gate.arms) < len(ARMS) else [
+            (self.plans, NOBODY), (self.plans_with_new, newborn)]  # fmt: skip
+        for plans, new in ways:
+            plans[site] = site_plan(self.requests, popularity, pool, site, self.budget[site], plans[site], self.apart,
+                                    new)  # fmt: skip
+
+    def plan_of(self, arm: Arm, site: int) -> Ints:
+        """The plan that an arm follows."""
+        return (self.plans_with_new if arm.takes_new else self.plans)[site]
 
     def _score(self, site: int, rows: Ints, items: list[int], begin_s: float, *, scoring: bool) -> None:
         cache, size = self.planned[site], self.requests.size
         verdict = int(self.gate.verdict[site])
-        filled = self.fill(cache, ARMS[verdict], site, self.plans[site])
+        arm = self.gate.arms[verdict]
+        filled = self.fill(cache, arm, site, self.plan_of(arm, site))
         if site in self.handed_back():
             filled += cache.fill(self.plans[site][:0], self.handed_back()[site], 0)
         self.in_force[site] = verdict
         if filled:
-            self.scores["planned"].ahead.append((begin_s, len(filled), float(size[filled].sum())))
+            self.scores["planned"].ahead.append((begin_s, np.array(filled)))
         self._count(self.scores["planned"], site, rows, map(cache.request, items))
         for name, caches in self.others.items():
             self._count(self.scores[name], site, rows, map(caches[site].request, items))
         wanted, times = np.unique(self.requests.object[rows], return_counts=True)
-        best = set(wanted[greedy(times.astype(np.float64), size[wanted], self.budget[site])].tolist())
+        gain = self.requests.gain(wanted, times.astype(np.float64))
+        best = set(wanted[greedy(gain, size[wanted], self.budget[site])].tolist())
         self._count(self.scores["oracle"], site, rows, map(best.__contains__, items))
         if scoring:
             self.scores["planned"].fills += len(filled)

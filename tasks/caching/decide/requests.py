@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ class Requests:
     ----------
     ts_s: (N,) seconds since 1970. site, object: (N,) numbers of names. size: (O,) bytes of each object, above 0.
     sites: number of sites; those without a request count.
+    worth: (O,) what one hit on each object is worth, in any unit; None: each the same, 1.
     """
 
     ts_s: Floats
@@ -27,9 +28,18 @@ class Requests:
     object: Ints
     size: Floats
     sites: int
+    worth: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.ts_s)
+
+    def rows(self, rows: Ints) -> Requests:
+        """Some of them, of all sites and objects still."""
+        return replace(self, ts_s=self.ts_s[rows], site=self.site[rows], object=self.object[rows])
+
+    def gain(self, items: Ints, hits: Floats) -> Floats:
+        """(I,) what so many hits on each of some objects are worth."""
+        return hits if self.worth is None else hits * self.worth[items]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class FlexibleRun:
 
 def decide_shifts(
     runs: Sequence[FlexibleRun], intensity: Mapping[str, Intensity], how: Mapping[str, str], now_s: int,
-    least_saving_ratio: float = 0.02,
+    least_saving_ratio: float = 0.02, signal: str = "average",
 ) -> list[dict[str, Any]]:  # fmt: skip
     """A record a run: `shift` gives it another start, `start-now` one that is due, `hold` leaves it.
 
@@ -50,8 +50,10 @@ def decide_shifts(
     Parameters
     ----------
     intensity: of each zone that is known, from `now_s` on. how: by zone, how its intensity is known, in words.
+    signal: of that intensity; records bear it, as averages and marginals are never compared.
     """
-    return [_record(run, intensity.get(run.zone), how.get(run.zone, ""), now_s, least_saving_ratio) for run in runs]
+    return [_record(run, intensity.get(run.zone), how.get(run.zone, ""), now_s, least_saving_ratio)
+            | {"signal": signal} for run in runs]  # fmt: skip
 
 
 def no_longer_fits(runs: Sequence[FlexibleRun], changes: Mapping[str, Mapping[str, Any]], now_s: int) -> dict[str, str]:
@@ -87,9 +89,9 @@ def _record(run: FlexibleRun, known: Intensity | None, how: str, now_s: int, lea
     elif known is None or known.end_s < earliest + run.duration_s or known.start_s > earliest:
         reasons.append({"code": "no-data", "zone": run.zone})
     else:
-        best, at_best, at_arrival = _cheapest(run, known, earliest, latest)
+        best, at_best, at_arrival = cheapest(run, known, earliest, latest)
         stays = min(max(run.planned_s, earliest), latest)
-        at_present = _emitted(run, known, stays)
+        at_present = emission_of(run, known, stays)
         target, emits = best, at_best
         if at_present is not None and at_best >= at_present * (1 - least):
             target, emits = stays, at_present
@@ -109,12 +111,13 @@ def _record(run: FlexibleRun, known: Intensity | None, how: str, now_s: int, lea
     return {
         "unique_id": run.subject, "action": action, "name": run.name, "zone": run.zone,
         "seen": _text(run.planned_s), "start": _text(target if moved else run.planned_s),
+        "duration_s": run.duration_s, "kw": run.kw, "earliest": _text(earliest),
         "arrival": _text(run.arrival_s), "latest": _text(max(latest, run.arrival_s)), "saved_ratio": saved,
         "reasons": reasons, "promised": promised,
     }  # fmt: skip
 
 
-def _cheapest(run: FlexibleRun, known: Intensity, earliest: int, latest: int) -> tuple[int, float, float]:
+def cheapest(run: FlexibleRun, known: Intensity, earliest: int, latest: int) -> tuple[int, float, float]:
     """The cheapest safe start, g CO2e of one kW there, and at once."""
     job = Jobs(np.array([earliest]), np.array([run.duration_s]), np.array([latest - earliest]), np.array([1.0]),
                np.array([False]))  # fmt: skip
@@ -122,11 +125,11 @@ def _cheapest(run: FlexibleRun, known: Intensity, earliest: int, latest: int) ->
     return int(plan.start_s[0]), float(plan.planned_g[0]), float(plan.baseline_g[0])
 
 
-def _emitted(run: FlexibleRun, known: Intensity, start_s: int) -> float | None:
+def emission_of(run: FlexibleRun, known: Intensity, start_s: int) -> float | None:
     """CO2e of one kW from a start on, g; None where the data end before."""
     if start_s + run.duration_s > known.end_s:
         return None
-    return _cheapest(run, known, start_s, start_s)[2]
+    return cheapest(run, known, start_s, start_s)[2]
 
 
 def _ratio(whole: float, rest: float) -> float:

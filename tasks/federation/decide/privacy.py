@@ -11,6 +11,7 @@ from blocks.errors import NotConfigured, Refused
 from tasks.federation.decide.aggregate import Floats, mean
 from tasks.federation.decide.models import Vector
 
+GRID = 1e-3  # of privacy losses: rounded up, so epsilon is never told too low; ten times quicker than 1e-4, 0.02 % off
 FEW = 100  # participants, below which noise that protects also drowns what is learnt
 
 
@@ -31,6 +32,22 @@ class Privacy:
     budget: float = float("inf")
 
 
+@dataclass(frozen=True)
+class Ledger:
+    """What the rounds of a model have spent so far, private or not.
+
+    Attributes
+    ----------
+    spent: (noise, share, rounds) of each kind of private round. bare: rounds without noise, which promise nothing.
+    delta: the smallest that was promised. budget: epsilon of the last private round; None: there was none.
+    """
+
+    spent: tuple[tuple[float, float, int], ...] = ()
+    bare: int = 0
+    delta: float = 1.0
+    budget: float | None = None
+
+
 def private_mean(size: int, updates: Sequence[Vector], norms: Floats, privacy: Privacy, seed: list[int]) -> Vector:
     """(sum of clipped updates + noise) / (share * devices): divided by what was expected, not by who came."""
     expected = privacy.share * privacy.devices
@@ -41,42 +58,47 @@ def private_mean(size: int, updates: Sequence[Vector], norms: Floats, privacy: P
     return (mean(updates, shrink, expected) + noise).astype(np.float32)
 
 
-def epsilon_after(rounds: int, privacy: Privacy) -> float:
-    """Epsilon spent by so many rounds, of one device's whole data, by privacy loss distributions; inf without noise.
+def epsilon_after(rounds: int, privacy: Privacy, before: Ledger = Ledger()) -> float:
+    """Epsilon spent by so many rounds and those before, of one device's whole data, by privacy loss distributions.
+
+    inf without noise, in these rounds or in one before.
 
     Raises
     ------
     NotConfigured: dp-accounting is not installed.
     """
-    if not rounds:
-        return 0.0
-    if not privacy.noise:
+    kinds = [kind for kind in (*before.spent, (privacy.noise, privacy.share, rounds)) if kind[2]]
+    if before.bare or not all(noise for noise, _, _ in kinds):
         return float("inf")
+    if not kinds:
+        return 0.0
     try:
         from dp_accounting import dp_event, pld
     except ImportError as error:
-        raise NotConfigured("dp-accounting is not installed", where="--dp",
+        raise NotConfigured("dp-accounting is not installed", where="privacy",
                             fix="pip install 'continuum-fleet[federation]'") from error  # fmt: skip
-    accountant = pld.PLDAccountant()
-    one = dp_event.PoissonSampledDpEvent(privacy.share, dp_event.GaussianDpEvent(privacy.noise))
-    accountant.compose(one, rounds)
-    return float(accountant.get_epsilon(privacy.delta))
+    accountant = pld.PLDAccountant(value_discretization_interval=GRID)
+    for noise, share, many in kinds:
+        accountant.compose(dp_event.PoissonSampledDpEvent(share, dp_event.GaussianDpEvent(noise)), many)
+    return float(accountant.get_epsilon(min(privacy.delta, before.delta)))
 
 
-def rounds_within(privacy: Privacy, asked: int) -> int:
+def rounds_within(privacy: Privacy, asked: int, before: Ledger = Ledger()) -> int:
     """How many of the rounds asked for the budget allows: epsilon grows with rounds, so by halving.
 
     Raises
     ------
     Refused: not even one.
     """
-    if epsilon_after(asked, privacy) <= privacy.budget:
+    if epsilon_after(asked, privacy, before) <= privacy.budget:
         return asked
     low, high = 0, asked
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if epsilon_after(middle, privacy) <= privacy.budget else (low, middle)
+        low, high = (middle, high) if epsilon_after(middle, privacy, before) <= privacy.budget else (low, middle)
     if not low:
-        raise Refused(f"one round alone spends epsilon {epsilon_after(1, privacy):.3g}, and the budget is "
-                      f"{privacy.budget:g}", where="--dp", fix="give more noise, or a larger budget")  # fmt: skip
+        spends = epsilon_after(1, privacy, before)
+        so_far = "one round alone spends" if before == Ledger() else "one more round makes"
+        raise Refused(f"{so_far} epsilon {spends:.3g}, and the budget is {privacy.budget:g}", where="privacy",
+                      fix="give more noise, or a larger budget")  # fmt: skip
     return low

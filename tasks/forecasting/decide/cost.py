@@ -13,11 +13,13 @@ FULL_RATIO = 0.90  # share of a node's allocatable that demand may fill
 
 
 def projected_cost(
-    made: Forecast, node_size: Mapping[str, float], price_usd_per_hour: Mapping[str, float]
-) -> dict[str, NDArray[np.float64]]:
+    made: Forecast, node_size: Mapping[str, float], price_usd_per_hour: Mapping[str, float],
+    reserved_nodes: Mapping[str, int],
+) -> dict[str, NDArray[np.float64]]:  # fmt: skip
     """USD over the horizon at each quantile level, (Q,) for each pool that has a price and a forecast.
 
-    cost = sum over the steps of ceil(max over the resources of demand / (0.9 x node size)) x price x hours of a step.
+    cost = sum over the steps of (ceil(max over the resources of demand / (0.9 x node size)) - reserved nodes, not below
+    0) x price x hours of a step.
 
     Parameters
     ----------
@@ -27,6 +29,8 @@ def projected_cost(
         of one node, by series name; a series without one needs no nodes.
     price_usd_per_hour:
         of one node, by pool `cluster/pool`.
+    reserved_nodes:
+        that are paid for anyway, by pool; 0 where it is absent.
     """
     nodes: dict[str, NDArray[np.float64]] = {}
     for row, name in enumerate(made.unique_id):
@@ -37,4 +41,5 @@ def projected_cost(
         needed = np.ceil(values / (FULL_RATIO * size) - 1e-6)
         nodes[pool] = np.maximum(nodes[pool], needed) if pool in nodes else needed
     hours = made.step_s / 3600
-    return {pool: needed.sum(axis=0) * hours * price_usd_per_hour[pool] for pool, needed in nodes.items()}
+    return {pool: np.maximum(needed - reserved_nodes.get(pool, 0), 0).sum(axis=0) * hours * price_usd_per_hour[pool]
+            for pool, needed in nodes.items()}  # fmt: skip

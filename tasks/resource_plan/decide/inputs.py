@@ -33,7 +33,8 @@ class PlanPools:
     node_sizes: (P, R) what one node holds of each resource; NaN unknown, 0 the node has none.
     requested: (P, R) what pods request of each resource now; NaN unknown. Only those without a forecast are read.
     boot_s: (P,) seconds from the request to a Ready node.
-    price_usd_per_hour: (P,) USD per node-hour; NaN unknown.
+    price_usd_per_hour: (P,) USD per node-hour beyond the paid ones; NaN unknown.
+    paid_nodes: (P,) nodes that are paid for anyway.
     multiple_of: (P,) sizes go in steps of this many nodes, >= 1.
     reachable: (P,) false: the cluster or its cloud does not answer; current and ready are not believed.
     owner: P names of who else sizes the pool, "" nobody.
@@ -52,6 +53,7 @@ class PlanPools:
     requested: Float
     boot_s: Float
     price_usd_per_hour: Float
+    paid_nodes: Int
     multiple_of: Int
     reachable: Bool
     owner: tuple[str, ...]

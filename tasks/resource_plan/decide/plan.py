@@ -81,10 +81,13 @@ def _plan_part(pools: PlanPools, rows: Int, day: Day, policy: PlanPolicy) -> _Pa
         for size in (staying, sizes)
     ]
     saved = np.where(needs.planned, saved_node_hours(sizes, pools.current, day.step_s), np.nan)
+    free = pools.paid_nodes
+    paid = saved_node_hours(np.maximum(sizes, free[:, None]), np.maximum(pools.current, free), day.step_s)
+    usd = np.where(needs.planned, paid, np.nan) * pools.price_usd_per_hour
     over, under = over_and_under(pools, needs)
     _tell(pools, needs, lead, unmet, notes)
     return _Part(needs.nodes.swapaxes(0, 1), needs.needed, sizes, unmet, over, under, saved,
-                 saved * pools.price_usd_per_hour, minutes[0], minutes[1], tuple(notes))  # fmt: skip
+                 usd, minutes[0], minutes[1], tuple(notes))  # fmt: skip
 
 
 def _sizes(pools: PlanPools, needs: Needs, lead: Int, day: Day, policy: PlanPolicy) -> Int:

@@ -43,6 +43,7 @@ class Pools:
     multiple_of: (P,) sizes go in steps of this many nodes (one for each zone), >= 1; None: by single nodes.
     scheduled_nodes: (P,) fewest nodes that the pool's own schedule asks for until new nodes could be Ready; None: no
         pool has a schedule.
+    paid_nodes: (P,) nodes that are paid for anyway; None: none in any pool.
     actuators: by what each pool is changed; None: nobody looked, see `known_actuators`.
 
     Raises
@@ -64,6 +65,7 @@ class Pools:
     node_gpus: Float | None = None
     node_pods: Float | None = None
     scheduled_nodes: Int | None = None
+    paid_nodes: Int | None = None
     actuators: Actuators | None = None
 
     def take(self, rows: Int, names: tuple[str, ...]) -> Pools:

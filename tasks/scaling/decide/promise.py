@@ -45,13 +45,15 @@ def promise(
             minutes = (risk * overlap_s).sum(axis=1) / 60.0
             minutes_if[case] = np.where(observed.reachable, minutes, np.nan)
     node_hours = (target - observed.desired) * horizon_s / 3600.0
+    free = 0 if pools.paid_nodes is None else pools.paid_nodes
+    paid = (np.maximum(target, free) - np.maximum(observed.desired, free)) * horizon_s / 3600.0
     return Promised(
         horizon_s=horizon_s,
         peak_nodes=np.where(np.isneginf(peak_nodes), np.nan, peak_nodes),
         violation_minutes_if_changed=minutes_if["changed"],
         violation_minutes_if_not=minutes_if["not"],
         node_hours_delta=node_hours,
-        usd_delta=node_hours * pools.price_usd_per_hour,
+        usd_delta=paid * pools.price_usd_per_hour,
     )
 
 

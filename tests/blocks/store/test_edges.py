@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from blocks.errors import Conflict, InvalidInput, NotFound, Unauthorized
 from blocks.store import Store, edges
@@ -87,3 +88,16 @@ def test_whatever_is_sent_again_each_item_is_kept_once_in_order(store: Store, ba
         assert edges.take_outbox(store, name, "e", items(*batch)) == cursor
     kept = [item.seq for item in edges.told_by(store, "metric", now() - timedelta(hours=1)) if item.edge == name]
     assert kept == list(range(1, cursor + 1))
+
+
+def test_edges_and_their_models_are_read_in_two_statements_however_many(store: Store) -> None:
+    edges.add_edges(store, [NewEdge(f"edge-{n}") for n in range(9)])
+    for model in ("digits", "ai4i"):
+        edges.set_wanted(store, model, {f"edge-{n}": "d" for n in range(0, 9, 2)})
+    statements: list[str] = []
+    event.listen(store.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    found = edges.edges_and_models(store)
+    assert len([each for each in statements if each.startswith("SELECT")]) == 2
+    assert [(edge.name, [each.model for each in models]) for edge, models in found] == [
+        (f"edge-{n}", ["ai4i", "digits"] if n % 2 == 0 else []) for n in range(9)
+    ]

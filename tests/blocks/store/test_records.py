@@ -9,7 +9,7 @@ from sqlalchemy import event
 
 from blocks.errors import InvalidInput, NotFound
 from blocks.store import Journal, Store
-from blocks.store.tables import Decision, ForecastRecord, Intent, Mode, Outcome, Scorecard, Section, Verdict
+from blocks.store.tables import Decision, ForecastRecord, Intent, Mode, Outcome, Pass, Scorecard, Section, Verdict
 
 AS_OF = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -142,6 +142,30 @@ def test_sections_are_those_of_the_newest_run_in_their_order(store: Store) -> No
     store.save_sections([section("new", 1, title="Then, again", minutes=5)])
     assert [row.title for row in store.sections()] == ["First", "Then, again"]
     assert [row.flow_run_id for row in store.sections(flow_run_id="old")] == ["old"]
+
+
+def test_decisions_and_sections_are_those_of_one_fleet_where_it_is_asked_for(store: Store) -> None:
+    flow = "cluster-scaling"
+    store.record_decisions([decision(fleet=fleet, flow_run_id=fleet, as_of=AS_OF) for fleet in ("", "a", "b")])
+    for count, fleet in ((3, None), (2, "a"), (1, "other")):
+        assert len(store.decisions(fleet=fleet)) == count
+        assert sum(row[4] for row in store.verdicts(AS_OF, fleet=fleet)) == count
+        assert len(list(store.decided(flow, AS_OF, AS_OF + timedelta(hours=1), fleet=fleet))) == count
+        assert len(store.last_decided(flow, AS_OF + timedelta(hours=1), fleet=fleet)) == count
+        assert store.first_decided(flow, fleet=fleet) == AS_OF
+    for minutes, fleet in enumerate(("a", "b", "a")):
+        store.save_sections([section(f"{fleet}{minutes}", 0, minutes=minutes).model_copy(update={"subject": fleet})])
+    assert [row.flow_run_id for row in store.sections()] == ["a2", "b1"]
+    assert [row.flow_run_id for row in store.sections(flow=flow, subject="b")] == ["b1"]
+
+
+def test_the_last_pass_of_each_flow_and_fleet(store: Store) -> None:
+    for minutes, (flow, fleet) in enumerate((("f", "a"), ("f", "b"), ("g", "a"), ("f", "a"))):
+        at = AS_OF + timedelta(minutes=minutes)
+        store.record_pass(
+            Pass(flow_run_id=str(minutes), flow=flow, fleet=fleet, mode="act", began_at=AS_OF, ended_at=at)
+        )
+    assert [row.flow_run_id for row in store.last_passes()] == ["3", "1", "2"]
 
 
 def test_the_latest_forecast_has_all_its_shards(store: Store) -> None:

@@ -85,6 +85,30 @@ def test_a_plan_keeps_each_sites_bytes_and_says_why(log: Path, tmp_path: Path) -
     assert "says nothing of 2 sites of the log" in answer.stderr
 
 
+def test_a_region_is_judged_by_what_its_sites_miss_and_prices_and_stale_copies_count(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "sites.csv").write_text("site,region\ns0,west\ns1,west\ns2,east\n")
+    (tmp_path / "prices.csv").write_text("prefix,usd_per_gb\n,1000\n/o/1,9000\n")
+    rows = "".join(f"/o/{item},{1000 + item},1970-01-01,{'30min' if item % 2 else ''}\n" for item in range(400))
+    (tmp_path / "catalogue.csv").write_text(f"object,bytes,published,fresh\n{rows}")
+    words = (log, "--sites", tmp_path / "sites.csv", "--budget", "20kB", "--regional-budget", "40kB", "--catalogue",
+             tmp_path / "catalogue.csv", "--origins", tmp_path / "prices.csv")  # fmt: skip
+    told = document("replay", "cache", *words, "--policy", "arc")
+    east, west = told["regions"]
+    assert (east["region"], west["region"]) == ("east", "west")
+    assert 0 < east["requests"] < west["requests"] < told["scored_requests"]
+    cost = {name: each["origin_usd"] for name, each in told["policies"].items() if name != "oracle"}
+    assert 0 < cost["planned"] < cost["lru"]
+
+    plan = document("cache", "plan", *words)
+    assert 0 < plan["expected_usd"] <= plan["bound_usd"]
+    odd = [row["ttl_s"] for row in plan["plan"] if int(row["object"][3:]) % 2]
+    even = [row["ttl_s"] for row in plan["plan"] if not int(row["object"][3:]) % 2]
+    assert set(odd) == {1800}
+    assert len(even) > 2 * len(odd)
+    regional = {row["site"] for row in plan["plan"] if row["tier"] == "regional"}
+    assert regional == {"east", "west"} - set(plan["sites_refused"])
+
+
 def test_a_site_whose_plan_does_not_win_is_named_and_not_filled(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"  # each object of site b is asked for three times in a row, and never again
     rows = [(at, "a", at % 7) for at in range(0, 400_000, 200)] + [

@@ -70,7 +70,9 @@ def until(true: Callable[[], Any], seconds: float = 60.0) -> Any:
 
 
 def test_an_edge_is_small_survives_kills_and_works_cut_off(hub, run, tmp_path):
-    config = configuration(hub.url, tmp_path / "edge-1", more='[training]\nrows = "rows.csv"')
+    config = configuration(
+        hub.url, tmp_path / "edge-1", more='[training]\nrows = "rows.csv"\n[serve]\nsample_ratio = 1.0'
+    )
     (config.parent / "rows.csv").write_text("a,b,c,d,label\n1,2,3,4,0\n4,3,2,1,1\n")
     edge = run(config)
     until(edge.endpoint.ready)
@@ -81,6 +83,7 @@ def test_an_edge_is_small_survives_kills_and_works_cut_off(hub, run, tmp_path):
     for _ in range(50):
         assert edge.endpoint.infer("digits", rows)["label"].tolist() == [0]
     assert edge.resident_mb() <= SERVING_MB
+    until(lambda: any(item["kind"] == "prediction" for items in hub.items.values() for item in items))
 
     assert edge.end(signal.SIGKILL) == -signal.SIGKILL
     hub.odd = lambda *_: (503, {}, b"")  # and the hub is away

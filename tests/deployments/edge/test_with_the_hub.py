@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_a_published_version_is_served_and_the_store_knows(hub, agent):
     agent.converge(connection)
     assert agent.models.get("digits").digest == first
     (row,) = edges.models_of(hub.store, "munich")
-    assert (row.wanted, row.running.removeprefix("sha256:"), row.state) == (first, first, "serving")
+    assert (row.wanted, row.running.removeprefix("sha256:"), row.state) == (first, first, "serving; right 2/4")
     second = hub.registry.publish("digits", "2", {"model.onnx": onnx_model(2.0)}).digest
     edges.set_wanted(hub.store, "digits", {"munich": second})
     agent.converge(connection)
@@ -127,3 +128,30 @@ def test_a_removed_edge_keeps_serving_and_keeps_what_it_has_to_tell(hub, agent):
             step(agent.hub())
     assert agent.models.get("digits").digest == digest
     assert agent.outbox.waiting() == 1
+
+
+def test_a_hub_restored_from_an_older_backup_gets_again_what_it_lost_and_nothing_twice(hub, agent, tmp_path):
+    file = Path(hub.store.engine.url.database)
+    first = hub.registry.publish("digits", "1", {"model.onnx": onnx_model(1.0)}).digest
+    edges.set_wanted(hub.store, "digits", {"munich": first})
+    begin, connection = now(), agent.hub()
+
+    def tell(*numbers: int) -> None:
+        agent.outbox.put("metrics", *({"n": number} for number in numbers))
+        agent.send(connection)
+
+    tell(1, 2, 3)
+    with sqlite3.connect(file) as live, sqlite3.connect(tmp_path / "backup.db") as backup:
+        live.backup(backup)
+    tell(4, 5)
+    second = hub.registry.publish("digits", "2", {"model.onnx": onnx_model(2.0)}).digest
+    edges.set_wanted(hub.store, "digits", {"munich": second})
+    agent.converge(connection)
+    with sqlite3.connect(tmp_path / "backup.db") as backup, sqlite3.connect(file) as live:
+        backup.backup(live)
+    tell(6)
+    while agent.outbox.waiting():
+        agent.send(connection)
+    assert [item.body["n"] for item in edges.told_by(hub.store, "metrics", begin)] == [1, 2, 3, 4, 5, 6]
+    agent.converge(connection)
+    assert agent.models.get("digits").digest == first  # what the restored hub wants, whole, from its own disk

@@ -84,6 +84,14 @@ def test_what_the_warmer_asks_for_is_pinned_and_a_hit_for_users(url: str, caches
     assert ask(url, "munich-1", item) == (200, "local")
 
 
+def test_what_the_warmer_brings_to_a_region_its_users_get_without_the_origin(url: str, caches: EdgeCaches) -> None:
+    item, region = cold(caches, "munich-1"), caches.sites["munich-1"]
+    assert ask(url, region, item, **{"User-Agent": WARMER})[1] == "origin"
+    assert ask(url, region, item, **{"User-Agent": WARMER, "Cache-Control": "only-if-cached"}) == (200, "local")
+    assert ask(url, "munich-1", item) == (200, "regional")
+    assert caches.requests == 1
+
+
 def test_what_only_the_users_part_holds_is_copied_without_the_origin(url: str, caches: EdgeCaches) -> None:
     held = next(
         item for item in range(CROWD.objects) if caches._places[0]["munich-1"].tier.has(item, caches._clock.now())

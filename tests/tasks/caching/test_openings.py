@@ -74,3 +74,13 @@ def test_an_unknown_time_zone_is_one_line(tmp_path: Path) -> None:
 def test_without_a_wish_nobody_waits(fleet: Fleet, tmp_path: Path) -> None:
     told, _ = openings_of(fleet, sites(tmp_path, "nowhere,,"), None, low_carbon=False, as_of=AS_OF)
     assert np.array([each.wait_h for each in told]).sum() == 0
+
+
+def test_a_region_is_that_of_the_file_else_of_the_fleet_and_no_site_bears_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "sites.csv"
+    file.write_text("site,region\na,west\nb,\n")
+    fleets = {"a": "east", "b": "north", "c": "south"}
+    assert sites_of(["a", "b", "c"], 1000, "5%", file, fleets)[0].region == ["west", "north", "south"]
+    assert sites_of(["c", "d"], 1000, "5%", None, fleets)[0].region == ["south", ""]
+    with pytest.raises(InvalidInput, match="`west` is a site and a region"):
+        sites_of(["a", "west"], 1000, "5%", file)

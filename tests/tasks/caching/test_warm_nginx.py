@@ -68,6 +68,14 @@ def test_sites_share_one_cap(origin, nginx, url, tmp_path) -> None:
     assert 1 < origin.most_in_flight <= FAST.in_flight
 
 
+def test_a_regions_cache_is_filled_before_its_sites(origin, nginx, url) -> None:
+    plans = {"site": FEW[:20], "west": [Wanted(f"/west/{number}", 2048, 3600, "regional") for number in range(20)]}
+    caches = {name: HttpCache(name, "nginx", nginx.url) for name in plans}
+    done, _ = warm("p1", plans, caches, Journal(Store.open(url)), FAST)
+    assert [(each.site, each.verified) for each in done] == [("west", 20), ("site", 20)]
+    assert [path[:3] for path in origin.requests if path[:3] in ("/we", "/o/")] == ["/we"] * 20 + ["/o/"] * 20
+
+
 def test_what_is_held_already_is_not_fetched(origin, nginx, url) -> None:
     run(url, {"edge": nginx.url}, FEW[:50])
     (done,) = run(url, {"edge": nginx.url}, FEW, plan="p2")

@@ -10,7 +10,7 @@ import pytest
 from blocks.errors import NotConfigured
 from tasks.placement.decide.traffic import Traffic, decide_traffic
 from tasks.placement.decide.traffic_flow import cheapest_flow, unserved_price
-from tasks.placement.warm_traffic import WarmSimplex
+from tasks.placement.warm_traffic import WarmSimplex, best_optimum
 
 
 def problem(seed: int, *, shared: bool) -> Traffic:
@@ -55,3 +55,10 @@ def test_every_pass_finds_the_optimum_whatever_has_changed(shared):
         spent = [(flow.sent.sum(axis=1) * np.where(np.isfinite(each), each, 0)).sum() + price * flow.unserved.sum()
                  for flow in (ours, plain)]  # fmt: skip
         assert spent[0] == pytest.approx(spent[1], rel=1e-6)
+
+
+def test_it_is_taken_where_it_is_installed_and_never_beside_or_tools(monkeypatch):
+    pytest.importorskip("highspy", reason="the highspy extra is not installed")
+    assert isinstance(best_optimum(), WarmSimplex)
+    monkeypatch.setitem(sys.modules, "ortools", sys)
+    assert best_optimum() is None

@@ -19,6 +19,7 @@ POLICY = PlanPolicy(quantile=0.975)  # what `forecast` is given is the p97.5
 # One calm pool: 6 nodes of 4 cores and 16 GiB; its day needs 5 of them at 90 %.
 CALM: dict[str, Any] = {
     "current": 6, "ready": 6, "min_nodes": 1, "max_nodes": 20, "boot_s": 240.0, "price_usd_per_hour": 0.2,
+    "paid_nodes": 0,
     "multiple_of": 1, "reachable": True,
 }  # fmt: skip
 

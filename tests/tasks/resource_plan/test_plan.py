@@ -64,6 +64,9 @@ def test_the_schedule_goes_up_a_boot_time_before_the_wave_and_down_after_it(stag
     assert plan.minutes_as_is[0] > 400 > 60 > plan.minutes_planned[0]
     assert plan.saved_node_hours[0] == pytest.approx(-4 * 33 / 4)
     assert plan.saved_usd[0] == pytest.approx(-33 * 0.2)
+    pools = stage.pools(current=4, paid_nodes=6)  # half of what it grows by is paid for anyway
+    plan = stage.plan(pools, stage.forecast(pools, cpu=wave(stage, 14.4, 28.8), memory=0.0))
+    assert plan.saved_usd[0] == pytest.approx(-33 / 2 * 0.2)
 
 
 def test_a_pool_that_is_too_large_shrinks_and_saves(stage):

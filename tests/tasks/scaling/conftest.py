@@ -31,7 +31,7 @@ OBSERVED_COLUMNS = (
     "age_s", "last_up_s", "last_change_s", "recent_want", "reachable",
 )  # fmt: skip
 # columns that are None where nobody names them
-POOL_OPTIONS = ("node_gpus", "node_pods", "scheduled_nodes")
+POOL_OPTIONS = ("node_gpus", "node_pods", "scheduled_nodes", "paid_nodes")
 OBSERVED_OPTIONS = (
     "pending_pods", "interrupted_nodes", "reserved_nodes", "removable_nodes", "quota_nodes", "frozen", "growth_only",
 )  # fmt: skip

@@ -60,3 +60,13 @@ def test_chance_of_exceeding_a_quantile_is_one_minus_its_level():
     levels = (0.1, 0.5, 0.9)
     quantiles = np.array([[1.0, 2.0, 4.0]] * 3)
     assert exceedance(np.array([1.0, 2.0, 4.0]), quantiles, levels).tolist() == pytest.approx([0.9, 0.5, 0.1])
+
+
+def test_nodes_that_are_paid_for_anyway_cost_nothing_more(stage):
+    def usd(paid: int) -> float:
+        promised = stage.scene(cpu_cores=20.0).decide().promised
+        free = stage.scene(cpu_cores=20.0, paid_nodes=paid).decide().promised
+        assert free.node_hours_delta[0] == promised.node_hours_delta[0]
+        return float(free.usd_delta[0] / promised.usd_delta[0])
+
+    assert [usd(paid) for paid in (0, 1, 100)] == [1, 1, 0]

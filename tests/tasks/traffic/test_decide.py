@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.placement.decide.traffic import Traffic
+from tasks.placement.decide.traffic_flow import Part, Solution
+from tasks.placement.warm_traffic import WarmSimplex
 from tasks.traffic.decide import CHANGES, LEAST_CHANGE, SeenRoute, decide_routes, no_longer_fits
 
 SITES = ("a", "b", "c")
@@ -153,3 +155,17 @@ def test_response_times_are_those_of_the_weights_that_are_written(processing_ms:
         assert responses[0]["p95_ms"] == pytest.approx(
             -np.log(0.05) / 0.07, rel=1e-3
         )  # M/M/1: exponential, mu - lambda
+
+
+def test_the_kept_model_gives_the_weights_that_scipy_gives() -> None:
+    pytest.importorskip("highspy", reason="the highspy extra is not installed")
+    world, asked = traffic(demand=150.0), [0]
+    kept = WarmSimplex()
+
+    def counted(part: Part, columns: np.ndarray) -> Solution:
+        asked[0] += 1
+        return kept(part, columns)
+
+    (record,) = decide_routes(world, [route(seen(100, 0, 0))], optimum=counted)
+    assert asked[0] > 0
+    assert record == decided(seen(100, 0, 0), world)

@@ -23,7 +23,7 @@ def drawn(rows: list[tuple[float, int, int, bool]]) -> tuple[Requests, Score]:
 @given(ROWS)
 def test_hits_and_misses_of_the_hours_are_all_of_the_last_day(rows: list[tuple[float, int, int, bool]]) -> None:
     requests, score = drawn(rows)
-    day = last_day(requests, score, score)
+    day = last_day(requests, score, score, 2 * requests.size)
     inside = requests.ts_s >= day.begin_s[0]
     assert len(day.begin_s) <= HOURS
     assert day.requests.sum() == inside.sum()
@@ -31,19 +31,23 @@ def test_hits_and_misses_of_the_hours_are_all_of_the_last_day(rows: list[tuple[f
     assert (day.planned.hits + day.planned.origin_requests).tolist() == day.requests.tolist()
     missed = requests.size[requests.object[inside & ~score.was_hit]].sum()
     assert np.isclose(day.planned.origin_bytes.sum(), missed)
+    assert np.isclose(day.planned.origin_usd.sum(), 2 * missed)
 
 
 def test_what_is_fetched_ahead_is_the_origins_load_in_its_hour() -> None:
     requests, score = drawn([(0.0, 0, 0, True), (3 * HOUR_S, 0, 0, True)])
-    filled = Score(score.site_hits, score.was_hit, ahead=[(-5 * HOUR_S, 9, 9.0), (1.5 * HOUR_S, 2, 7.0)])
-    day = last_day(requests, filled, score)
+    filled = Score(
+        score.site_hits, score.was_hit, ahead=[(-5 * HOUR_S, np.array([5])), (1.5 * HOUR_S, np.array([2, 3]))]
+    )
+    day = last_day(requests, filled, score, requests.size)
     assert (day.planned.origin_requests.tolist(), day.planned.origin_bytes.tolist()) == ([0, 2, 0], [0.0, 7.0, 0.0])
     assert day.without.origin_requests.sum() == 0
 
 
 def test_the_peak_is_the_hour_with_most_misses_without_plans() -> None:
     requests, score = drawn([(hour * HOUR_S + 1, 0, 0, False) for hour in (0, 1, 1, 2)] + [(4 * HOUR_S, 0, 0, True)])
-    assert last_day(requests, score, score).without.origin_requests[last_day(requests, score, score).peak] == 2
+    day = last_day(requests, score, score, requests.size)
+    assert day.without.origin_requests[day.peak] == 2
 
 
 @given(ROWS, st.sets(st.integers(0, 5)), st.floats(0, 60 * HOUR_S), st.floats(0, 60 * HOUR_S))

@@ -105,7 +105,7 @@ def test_a_sites_plan_is_the_greedy_choice_of_all_objects(seed: int) -> None:
         share = weight * made.pool_share()
         own = slice(*made.pairs.first[site : site + 2])
         share[made.pairs.object[own]] += (1 - weight) * made.own_share(site)
-        plan = site_plan(made, requests.size, Pool.of(made, requests.size), site, budget, NONE, Apart(40))
+        plan = site_plan(requests, made, Pool.of(made, requests), site, budget, NONE, Apart(40))
         assert sorted(plan.tolist()) == sorted(greedy(share, requests.size, budget).tolist())
 
 

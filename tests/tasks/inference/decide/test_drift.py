@@ -34,6 +34,12 @@ def test_the_same_rows_do_not_drift_and_others_do() -> None:
     assert stability_index(before, rows(2000, shift=0.3).confidence) > PSI
 
 
+def test_a_model_that_is_often_quite_sure_does_not_seem_to_drift() -> None:
+    sure = np.minimum(DRAW.beta(5, 1.5, 4000) * 1.3, 1.0)
+    assert stability_index(deciles(sure[:2000]), sure[2000:]) < 0.05
+    assert stability_index(deciles(sure[:2000]), 0.6 * sure[2000:]) > PSI
+
+
 @pytest.mark.parametrize(
     ("threshold", "metrics", "late", "anyway", "code", "action"),
     [
@@ -48,3 +54,9 @@ def test_what_is_done_and_why(threshold, metrics, late, anyway, code, action) ->
     entry = decide_recalibration("digits", "1", late, 0.01, threshold=threshold, metrics=metrics, anyway=anyway)
     assert (entry["action"], entry["reasons"][0]["code"]) == (action, code)
     assert ("threshold" in entry) is (action == "recalibrate")
+
+
+def test_drift_is_seen_where_nobody_knows_who_was_right_and_changes_nothing() -> None:
+    entry = decide_recalibration("digits", "1", rows(5), 0.01, threshold=0.8, metrics=deciles(rows(2000).confidence),
+                                 confidence=rows(500, 0.3).confidence)  # fmt: skip
+    assert (entry["action"], entry["reasons"][0]["code"]) == ("refuse", "drift-unlabelled")
