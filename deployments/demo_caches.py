@@ -17,7 +17,7 @@ from tasks.sections import section
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-USUAL_S = 0.2  # of the simulated origin on a busy machine: above twice that warming stops
+USUAL_S = 0.5  # of the simulated origin on a very busy machine: above twice that warming stops
 
 Run = Callable[[Callable[[], "State[dict[str, Any]]"]], dict[str, Any]]
 

@@ -48,6 +48,7 @@ MORE_RIGHTS = {
     "workload-placement": "rbac-place.yaml",
     "traffic-routing": "rbac-traffic.yaml",
     "workload-migration": "rbac-move.yaml",
+    "carbon-scheduling": "rbac-carbon.yaml",
 }
 
 
@@ -141,7 +142,7 @@ def _prefect() -> tuple[Level, str]:
             "warning",
             "PREFECT_API_URL is not set. To mend it: start `continuum up` or your own server, and export its URL",
         )
-    auth = HTTPBasicAuth(*password.get_secret_value().split(":", 1)) if password else None
+    auth = HTTPBasicAuth(*password.partition(":")[::2]) if password else None
     with session(timeout_s=5.0, auth=auth) as http:
         version = fetch_json(http, "GET", f"{url}/admin/version", where=f"Prefect server {url}")
     if not auth and not PREFECT_API_KEY.value() and urlsplit(url).hostname not in LOOPBACK:

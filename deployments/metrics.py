@@ -9,7 +9,6 @@ import hmac
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -28,8 +27,6 @@ from blocks.store import Journal, Store
 from blocks.store.tables import UNFINISHED, State, now
 from deployments.deploy import intervals_s
 from deployments.hub import listening
-
-DAY = timedelta(days=1)
 
 
 class StoreMetrics(Collector):
@@ -56,8 +53,8 @@ class StoreMetrics(Collector):
             due.add_metric((flow,), seconds)
         yield from (ended, took, due)
 
-        made = _gauge("decisions", "decisions of the last 24 hours", "flow", "fleet", "mode", "state")
-        for *labels, count in self._store.counts(now() - DAY):
+        made = _gauge("decisions", "decisions of the newest pass of a flow", "flow", "fleet", "mode", "state")
+        for *labels, count in self._store.counts([each.flow_run_id for each in passes]):
             made.add_metric([str(each) for each in labels], count)
         waits = _gauge("open_approvals", "runs whose proposals wait for a person", "flow", "fleet")
         open_now: dict[tuple[str, str], int] = {}

@@ -22,6 +22,9 @@ class CarbonRequest(ActingRequest):
 
     zone: str = Field("", max_length=40, description="grid zone of runs without a tag `zone:...`, e.g. `DE`")
     signal: Literal["average", "marginal"] = Field("average", description="which intensity; they are never mixed")
+    jobs: bool = Field(
+        False, description="suspended Jobs of the fleet's clusters too, with label continuum.io/flexible"
+    )
     least_saving_percent: float = Field(
         2.0, ge=0, le=100, description="what a wait must save, or the run starts at once"
     )
@@ -36,7 +39,7 @@ def carbon_scheduling(request: CarbonRequest = CarbonRequest()) -> dict[str, Any
     left_over = finish_left_over(run)
     providers = open_providers(run.fleet, request.signal)
     marked = score_due(run, providers, request.signal)
-    view = observe_runs(run, providers, request.signal, request.zone)
+    view = observe_runs(run, providers, request.signal, request.zone, jobs=request.jobs)
     now_s = int(view.as_of.timestamp())
 
     rows = decided_before(run)

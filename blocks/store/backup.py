@@ -56,7 +56,10 @@ def back_up(store: Store, path: Path) -> int:
             head = {"kind": KIND, "format": FORMAT, "revision": HEAD, "made_at": now().isoformat()}
             file.write(json.dumps(head) + "\n")
             for table in Row.metadata.sorted_tables:
-                for row in session.execute(select(table).execution_options(yield_per=_CHUNK)).mappings():
+                # what undoes is younger than what it undoes, and points at it
+                order = [table.c.created_at] if "created_at" in table.c else list(table.primary_key)
+                query = select(table).order_by(*order).execution_options(yield_per=_CHUNK)
+                for row in session.execute(query).mappings():
                     file.write(json.dumps([table.name, {name: _plain(value) for name, value in row.items()}]) + "\n")
                     count += 1
             file.write(json.dumps({"rows": count}) + "\n")
@@ -89,17 +92,15 @@ def restore(path: Path, url: str) -> Restored:
     made_at = datetime.fromisoformat(head["made_at"])
     from alembic import command
 
+    to_head(engine)
     with engine.begin() as connection:
-        known = MetaData()
-        known.reflect(connection)
-        if any(connection.execute(select(table).limit(1)).first() for name, table in known.tables.items()
-               if name in Row.metadata.tables):  # fmt: skip
-            name = engine.url.render_as_string(hide_password=True)
-            raise Refused("the store is not empty", where=f"store {name}",
+        if any(connection.execute(select(table).limit(1)).first() for table in Row.metadata.sorted_tables):
+            raise Refused("the store is not empty", where=f"store {engine.url.render_as_string(hide_password=True)}",
                           fix="restore into a new one: another CONTINUUM_STORE_URL or CONTINUUM_HOME")  # fmt: skip
-        if VERSION_TABLE in known.tables:
-            command.downgrade(config(connection), "base")
-        command.upgrade(config(connection), head["revision"])
+        if head["revision"] != HEAD:  # its rows fit the tables of then, and are brought up to date with them
+            Row.metadata.drop_all(connection)
+            connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))  # a constant  # nosec B608
+            command.upgrade(config(connection), head["revision"])
         count = 0
         for name, chunk in _by_table(rows):
             table = Table(name, MetaData(), autoload_with=connection)
@@ -107,8 +108,8 @@ def restore(path: Path, url: str) -> Restored:
             count += len(chunk)
         if engine.dialect.name == "postgresql":
             _renumber(connection)
+    to_head(engine)
     engine.dispose()
-    to_head(connect(url))
     return _made_safe(Store.open(url), made_at, count)
 
 

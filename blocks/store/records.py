@@ -173,10 +173,11 @@ class Store(Database):
         with self.read() as session:
             return [tuple(row) for row in session.execute(query)]
 
-    def counts(self, since: datetime) -> list[tuple[str, str, str, str, int]]:
-        """Decisions made since a time: (flow, fleet, mode, state, how many)."""
+    def counts(self, flow_run_ids: Sequence[str]) -> list[tuple[str, str, str, str, int]]:
+        """Decisions of some runs: (flow, fleet, mode, state, how many)."""
         keys = [col(getattr(Decision, name)) for name in ("flow", "fleet", "mode", "state")]
-        query = sql_select(*keys, func.count()).where(col(Decision.created_at) >= since).group_by(*keys)
+        query = (sql_select(*keys, func.count()).where(col(Decision.flow_run_id).in_(flow_run_ids))
+                 .group_by(*keys))  # fmt: skip
         with self.read() as session:
             return [tuple(row) for row in session.execute(query)]
 

@@ -33,6 +33,7 @@ def serve(
         err.print(words, highlight=False, markup=False, soft_wrap=True)
 
     terminate_like_interrupt()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing to restart yet
     try:
         with refusals(), serving(read_layout(layout), progress=told) as running:
             signal.signal(signal.SIGHUP, lambda *_: running.roll.set())

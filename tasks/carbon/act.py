@@ -18,6 +18,7 @@ from blocks.prefect_api import prefect_client
 from blocks.store.journal import Journal
 from blocks.store.tables import Decision, Intent
 from tasks.acting import Planned, Result, Seen, SubjectActuator, carry_out_all, settle_left_over, undo_with
+from tasks.carbon.jobs import SUBJECT, StartJob, open_job
 from tasks.carbon.observe import start_of
 from tasks.run import Run
 
@@ -72,12 +73,12 @@ class SetStart(SubjectActuator):
 
 
 def open_start(fleet: Fleet, subject: str, kind: str) -> SubjectActuator:
-    """The actuator of `prefect/RUN-ID`."""
-    del fleet, kind
-    return SetStart(subject.removeprefix("prefect/"))
+    """The actuator of `prefect/RUN-ID`, or of `job/CLUSTER/NAMESPACE/NAME`."""
+    del kind
+    return open_job(fleet, subject) if subject.startswith(SUBJECT) else SetStart(subject.removeprefix("prefect/"))
 
 
-APPLIERS = {SetStart.kind: undo_with(open_start)}
+APPLIERS = dict.fromkeys((SetStart.kind, StartJob.kind), undo_with(open_start))
 
 
 @task(name="set starts", cache_policy=NO_CACHE, persist_result=False)
@@ -85,12 +86,16 @@ def act_on(run: Run, approved: Sequence[Decision]) -> list[Result]:
     """Give runs the starts that were decided, where nobody has moved them since."""
 
     def change_of(decision: Decision) -> tuple[SubjectActuator, Planned]:
-        actuator = open_start(run.fleet, decision.subject, SetStart.kind)
+        actuator = open_start(run.fleet, decision.subject, "")
         seen = actuator.look()
         if seen.value["start"] != decision.content["seen"]:
             raise Conflict(f"has {actuator.told(seen.value)} since", where=actuator.where,
                            fix="the next pass decides anew")  # fmt: skip
-        return actuator, Planned({"value": {"start": decision.content["start"]}}, {"value": dict(seen.value)})
+        value: dict[str, Any] = {"start": decision.content["start"]}
+        if isinstance(actuator, StartJob):
+            now = decision.action == "start-now"
+            value = {"start": "", "suspend": False} if now else value | {"suspend": True}
+        return actuator, Planned({"value": value}, {"value": dict(seen.value)})
 
     return carry_out_all(run, approved, change_of, apart=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from math import isfinite
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -29,12 +28,14 @@ from tasks.carbon.decide.grid import Intensity
 from tasks.carbon.decide.shift import FlexibleRun
 from tasks.carbon.files import seconds_of
 from tasks.carbon.intensity import forecast_of
+from tasks.carbon.jobs import flexible_jobs
 from tasks.carbon.offline import zone_series
+from tasks.carbon.tags import MOST_S, kw_of, moment_of
 from tasks.run import Run
 
 TAG = "continuum.flexible"
 PAGE, MOST = 200, 10_000
-AHEAD = timedelta(days=31)  # later runs are looked at when their time has come nearer
+AHEAD = timedelta(seconds=MOST_S)
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,12 @@ class View:
 
 
 @task(name="find flexible runs", cache_policy=NO_CACHE, persist_result=False)
-def observe_runs(run: Run, providers: Sequence[Provider], signal: Signal, default_zone: str = "") -> View:
+def observe_runs(
+    run: Run, providers: Sequence[Provider], signal: Signal, default_zone: str = "", *, jobs: bool = False
+) -> View:
     """Runs that are scheduled and carry the tag `continuum.flexible`, and the carbon intensity where they run.
+
+    jobs: suspended Jobs of the fleet's clusters too, see `jobs.flexible_jobs`.
 
     Tags: `takes:2h` (at most), `flexible:24h` (how much later than its time it may end) or the parameter
     `flexible_until`; `zone:DE`, `kw:1.5`. A run whose tags cannot be read is told, and left as it is.
@@ -69,6 +74,10 @@ def observe_runs(run: Run, providers: Sequence[Provider], signal: Signal, defaul
             found.append(flexible_run(each, default_zone))
         except ContinuumError as error:
             trouble.append(f"{error}; it is left as it is")
+    if jobs:
+        suspended, lines = flexible_jobs(run.fleet)
+        found += suspended
+        trouble += lines
     intensity, how = dict[str, Intensity](), dict[str, str]()
     begin = int(as_of.timestamp())
     for zone in sorted({each.zone for each in found}):
@@ -127,32 +136,14 @@ def flexible_run(run: FlowRun, default_zone: str = "") -> FlexibleRun:
     if not zone:
         raise InvalidInput("nothing says in which grid zone it runs", where=where, fix="tag it zone:DE, for one")
     return FlexibleRun(f"prefect/{run.id}", run.name, zone, int(arrival.timestamp()), int(planned.timestamp()),
-                       takes, until_s, _kw(told.get("kw", "1"), f"{where}, tag kw"))  # fmt: skip
+                       takes, until_s, kw_of(told.get("kw", "1"), f"{where}, tag kw"))  # fmt: skip
 
 
 def _until_s(run: FlowRun, told: Mapping[str, str], arrival: datetime, takes: int, where: str) -> int:
     """When it must have ended: what its parameter says, else its tag."""
     if (until := run.parameters.get("flexible_until")) is None:
         return int(arrival.timestamp()) + takes + seconds_of(told.get("flexible", ""), f"{where}, tag flexible")
-    try:
-        when = datetime.fromisoformat(str(until))
-    except ValueError as error:
-        raise InvalidInput(f"{str(until)[:40]!r} is no time", where=f"{where}, parameter flexible_until",
-                           fix="write e.g. 2026-01-31T18:00Z") from error  # fmt: skip
-    if when.tzinfo is None:
-        raise InvalidInput(f"{until} has no time zone", where=f"{where}, parameter flexible_until",
-                           fix="end it with Z for UTC, or with +02:00")  # fmt: skip
-    return int(when.timestamp())
-
-
-def _kw(text: str, where: str) -> float:
-    try:
-        kw = float(text)
-    except ValueError:
-        kw = float("nan")
-    if not (isfinite(kw) and kw >= 0):
-        raise InvalidInput(f"{text!r} is no power", where=where, fix="write e.g. kw:1.5")
-    return kw
+    return int(moment_of(until, f"{where}, parameter flexible_until").timestamp())
 
 
 def start_of(run: FlowRun) -> datetime | None:

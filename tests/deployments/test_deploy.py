@@ -123,7 +123,11 @@ def test_people_are_told_of_a_crash_where_they_made_a_block_for_it(server: Serve
 
 @pytest.fixture
 def deployed() -> None:
-    deploy()
+    """All is on the server, of the first test or now."""
+    with get_client(sync_client=True) as client:
+        there = {each.name for each in client.read_deployments()}
+    if "carbon-scheduling" not in there:
+        deploy()
 
 
 @pytest.mark.usefixtures("deployed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,9 @@ from blocks.fleet import Fleet
 from blocks.series import Series
 from blocks.store import Journal, Store
 from blocks.store.series import SeriesStore
+from blocks.store.tables import Decision, now
 from flows.performance_review import performance_review
+from flows.store_retention import store_retention
 from tasks.forecasting.observe import source_time_s
 
 pytestmark = pytest.mark.server
@@ -36,3 +40,15 @@ def test_a_pool_that_is_full_every_day_is_told_with_what_would_have_helped(fleet
     page = Store.open().sections(flow="performance-review")
     assert page[0].content["table"]["rows"][0][0] == name
     assert len(page[0].content["plots"]) == 1
+
+
+def test_the_store_forgets_what_is_old_and_says_how_much(fleet: Fleet) -> None:
+    store = Store.open()
+    for days in (1, 60):
+        at = now() - timedelta(days=days)
+        store.record_decisions([Decision(flow_run_id=str(days), flow="f", subject="s", action="hold", as_of=at,
+                                         created_at=at)])  # fmt: skip
+    told = store_retention()
+    assert (told["forgotten"]["decision"], told["forgotten"]["intent"]) == (1, 0)
+    assert [row.flow_run_id for row in store.decisions()] == ["1"]
+    assert store.last_passes()[0].flow == "store-retention"

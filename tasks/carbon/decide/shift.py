@@ -15,6 +15,7 @@ from tasks.carbon.decide.plan import decide_plan
 CHANGES = ("shift", "start-now")
 SAFETY_S = 900  # workers take a while to start a run
 SOON_S = 60  # a start so near is now
+PASS_S = 1800  # until the next pass: what only we start is rather started so much too early than too late
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class FlexibleRun:
     ----------
     arrival_s: when it was to start before anybody moved it. planned_s: when it is to start now.
     duration_s: how long it takes at most. until_s: when it must have ended. kw: what it draws; savings are told by it.
+    waits: nobody starts it but we, in one of our passes.
     """
 
     subject: str
@@ -35,6 +37,7 @@ class FlexibleRun:
     duration_s: int
     until_s: int
     kw: float = 1.0
+    waits: bool = False
 
 
 def decide_shifts(
@@ -106,7 +109,10 @@ def _record(run: FlexibleRun, known: Intensity | None, how: str, now_s: int, lea
         promised = {"baseline_g": at_arrival * run.kw, "planned_g": emits * run.kw}
     if max(run.planned_s, now_s) > latest > 0 and run.planned_s > earliest:
         reasons.append({"code": "too-late"})
-    moved = abs(target - max(run.planned_s, now_s)) >= SOON_S
+    is_due = run.waits and target < now_s + PASS_S
+    if is_due:
+        target = earliest
+    moved = is_due or abs(target - max(run.planned_s, now_s)) >= SOON_S
     action = "hold" if not moved else "start-now" if target <= now_s + SOON_S else "shift"
     return {
         "unique_id": run.subject, "action": action, "name": run.name, "zone": run.zone,

@@ -83,6 +83,17 @@ def test_a_part_that_ends_again_and_again_is_left_longer_each_time(serving: tupl
     assert "no database" in said[0]
 
 
+def test_a_rolling_restart_ends_where_a_server_does_not_come_back(serving: tuple[Serving, list[str]]) -> None:
+    running, said = serving
+    running.start(Part("one", QUICK_END, dict(os.environ), ready=f"http://127.0.0.1:{free_port()}", rolls=True))
+    running.start(Part("two", STAYS, dict(os.environ), rolls=True))
+    two = running.kept[1].child
+    running.restart_servers()
+    assert said[-1].startswith("the restart ends here: one")
+    assert two is running.kept[1].child
+    assert two.running()
+
+
 class Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
@@ -102,12 +113,16 @@ def test_the_proxy_speaks_tls_and_passes_over_a_server_that_is_down(tmp_path: Pa
     ca = tmp_path / "ca.pem"
     url = f"https://localhost:{free_port()}"
     layout = a_layout(url, certificate=ca, key=tmp_path / "key.pem", ca=ca)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        (proxy,) = (each for each in parts(layout, tmp_path, [free_port(), server.server_port]) if each.name == "proxy")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as stays, ThreadingHTTPServer(("127.0.0.1", 0), Answer) as ends:
+        for server in (stays, ends):
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        ports = [stays.server_port, ends.server_port]
+        (proxy,) = (each for each in parts(layout, tmp_path, ports) if each.name == "proxy")
         with Child("proxy", proxy.command, env=proxy.env, log=tmp_path / "log") as child:
             wait_until_ready(proxy, child)
+            ends.shutdown()
+            ends.server_close()
             trusts = ssl.create_default_context(cafile=str(ca))
             answers = [urlopen(url, context=trusts, timeout=10).read().decode() for _ in range(4)]
-        server.shutdown()
+        stays.shutdown()
     assert answers == [url.removeprefix("https://")] * 4

@@ -29,3 +29,9 @@ def fleet(series: int = 4, days: int = 12, seed: int = 1) -> Series:
 @pytest.fixture
 def make_fleet() -> MakeFleet:
     return fleet
+
+
+@pytest.fixture
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the trees, for laws that hold of any number of them: they are most of a test's seconds."""
+    monkeypatch.setattr("tasks.forecasting.decide.trees.TREES", 6)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blocks.errors import InvalidInput, Refused
+from blocks.tables import carbon_profile
 from tasks.carbon.decide import capacity
 from tasks.carbon.decide.capacity import decide_capacity
 from tasks.carbon.decide.grid import Intensity, Jobs
@@ -111,3 +112,14 @@ def test_too_many_choices_are_refused_before_they_fill_the_memory(monkeypatch: p
     decide_capacity([grid], np.ones((1, 40)), jobs)
     with pytest.raises(Refused, match="choices are too many"):
         decide_capacity([grid], np.ones((1, 40)), dataclasses.replace(jobs, interruptible=np.array([False])))
+
+
+@pytest.mark.parametrize("pair", [("ES", "US-CAL-CISO"), ("DE", "PL"), ("FR", "GB"), ("ES", "FR")])
+def test_of_two_real_zones_the_chosen_one_is_never_the_dirtier(pair: tuple[str, str]) -> None:
+    """The carried typical days, every hour of January and July; each job runs at its hour, wherever it likes."""
+    profiles = [carbon_profile(zone).mean_g_per_kwh[[0, 6]].reshape(-1) for zone in pair]
+    hours = np.arange(len(profiles[0]))
+    jobs = Jobs(hours * 3600, np.full(len(hours), 3600), np.zeros(len(hours), int), np.ones(len(hours)),
+                np.ones(len(hours), bool))  # fmt: skip
+    plan = decide_capacity([Intensity(0, 3600, each) for each in profiles], np.full((2, len(hours)), 9.0), jobs)
+    assert plan.planned_g == pytest.approx(np.minimum(*profiles))

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.carbon.decide.grid import Intensity
-from tasks.carbon.decide.shift import SAFETY_S, FlexibleRun, decide_shifts, latest_s, no_longer_fits
+from tasks.carbon.decide.shift import PASS_S, SAFETY_S, FlexibleRun, decide_shifts, latest_s, no_longer_fits
 
 HOUR = 3600
 NOW = 100 * HOUR
@@ -117,3 +117,22 @@ def test_a_start_now_still_fits_when_its_limit_has_come_near() -> None:
     record = decide(late)
     assert record["action"] == "start-now"
     assert no_longer_fits([late], {"prefect/1": record}, NOW + HOUR) == {}
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(1, 900), min_size=60, max_size=60), st.integers(1, 12), st.integers(0, PASS_S - 1))
+def test_what_only_we_start_is_started_by_a_pass_before_its_hour_and_never_too_late(
+    values: list[int], slack_h: int, first: int
+) -> None:
+    run = replace(RUN, planned_s=NOW, until_s=NOW + 2 * HOUR + slack_h * HOUR, waits=True)
+    now_s = NOW + first
+    while True:
+        record = decide(run, np.array(values, float), now_s)
+        assert record["action"] in ("shift", "start-now", "hold")
+        if record["action"] == "start-now":
+            break
+        run = replace(run, planned_s=int(start_s(record)))
+        assert run.planned_s >= now_s + PASS_S
+        now_s += PASS_S
+    assert now_s <= max(latest_s(run), NOW + first)
+    assert start_s(record) == now_s

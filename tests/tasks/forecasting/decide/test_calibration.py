@@ -36,6 +36,7 @@ def test_the_peak_has_the_coverage_it_was_promised(make_fleet):
     assert scored.peak_coverage.mean(axis=0)[3:] == pytest.approx([0.9, 0.975], abs=0.05)
 
 
+@pytest.mark.usefixtures("few_trees")
 @pytest.mark.parametrize("engine", ["linear", "trees", "seasonal-naive", "last-value"])
 def test_a_peak_is_never_below_its_steps_and_never_falls_with_time(make_fleet, engine):
     history = make_fleet()
@@ -92,6 +93,7 @@ def test_past_origins_lie_closer_where_less_is_known():
     assert young[0] >= 36
 
 
+@pytest.mark.usefixtures("few_trees")
 @pytest.mark.parametrize("engine", ["linear", "trees", "seasonal-naive"])
 def test_the_score_at_an_origin_does_not_change_when_the_future_is_garbage(make_fleet, engine):
     history = make_fleet(days=10)

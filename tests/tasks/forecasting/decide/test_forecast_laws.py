@@ -16,6 +16,11 @@ LEVELS = (0.1, 0.5, 0.9)
 STEP_S, DAY = 3600, 24
 
 
+@pytest.fixture(autouse=True)
+def _quick(few_trees: None) -> None:
+    """No law depends on their number."""
+
+
 def made_of(history: Series, engine: str) -> np.ndarray:
     return forecast(history, 5, LEVELS, utc(history.end_s - STEP_S), engine=engine).values
 

@@ -134,6 +134,7 @@ def test_an_event_ahead_raises_the_forecast_of_its_own_steps(make_fleet):
     np.testing.assert_allclose(rise[:, :16], 1)
 
 
+@pytest.mark.usefixtures("few_trees")
 @pytest.mark.parametrize("engine", ["linear", "trees"])
 def test_a_feature_in_another_unit_gives_the_same_forecast(make_fleet, engine):
     history, calendar = flagged(make_fleet)
