@@ -18,7 +18,7 @@ from tasks.migration.moves import Pace
 from tasks.migration.observe import observe_workloads
 from tasks.migration.record import CHANGES, decide, no_longer_fits
 from tasks.migration.report import coordinates, explain, explain_all, migration_sections
-from tasks.migration.waves import move_in_waves
+from tasks.migration.waves import check_left_over, move_in_waves
 from tasks.run import open_run
 
 
@@ -43,13 +43,14 @@ class MigrationRequest(ActingRequest):
 
 @flow(name="workload-migration", description=__doc__)
 def workload_migration(request: MigrationRequest = MigrationRequest()) -> dict[str, Any]:
-    """Finish what a killed run left; then observe, decide, record, approve, move in waves, report."""
+    """Finish, and check, what a killed run left; then observe, decide, record, approve, move in waves, report."""
     run = open_run("workload-migration", request.fleet, request.mode)
     ttl_s = float(request.approval_timeout_s)
     pace = Pace(patience_s=request.patience_s, soak_s=request.soak_s, check_s=request.check_s)
     policy = replace(POLICIES[request.policy], cap=request.cap_percent / 100, failback_s=60 * request.failback_min)
 
     left_over = finish_left_over(run, pace)
+    left_over += check_left_over(run, pace)
     view = observe_workloads(run, request.workloads, request.leave, request.maintenance, request.measured, policy)
 
     rows = decided_before(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from blocks.errors import ContinuumError, OperationFailed
+from blocks.errors import ContinuumError, NotFound, OperationFailed, Unreachable
 from blocks.fleet import Fleet
 from blocks.inventory import load_stored_fleet, resolve_secrets
 from blocks.kubernetes import KubernetesApi
@@ -22,9 +23,11 @@ from blocks.traffic import open_route
 from tasks.acting import REFUSED, Result
 from tasks.clusters import side_by_side
 from tasks.migration.check import Objective, broken_level
-from tasks.migration.moves import KIND, MovePlan, Mover, Pace, Route, World, plan_move
+from tasks.migration.moves import KIND, SILENT, MovePlan, Mover, Pace, Route, World, plan_from_afar, plan_move
 from tasks.migration.moves import settle_left_over as settle
+from tasks.migration.moves.plan import workload_in
 from tasks.migration.observe import CORES, MEMORY, not_ready
+from tasks.migration.silent import spare_of
 from tasks.run import Run
 
 
@@ -44,7 +47,10 @@ def mover_of(
 
     def clusters(name: str) -> KubernetesApi:
         if name not in open_clusters:
-            cluster = next(each for each in fleet.clusters if each.name == name)
+            cluster = next((each for each in fleet.clusters if each.name == name), None)
+            if cluster is None:
+                raise NotFound("the inventory has no such cluster", where=f"cluster {name}",
+                               fix="see `continuum fleet show`")  # fmt: skip
             open_clusters[name] = KubernetesApi.connect(resolve_secrets(cluster))
         return open_clusters[name]
 
@@ -62,8 +68,13 @@ def mover_of(
 
     def still_wanted(plan: MovePlan) -> bool:
         """Pods that are Ready again where they are need not flee."""
-        if plan.cause != "pods-failing":
+        if plan.cause not in ("pods-failing", SILENT):
             return True
+        if plan.cause == SILENT:
+            try:
+                return not_ready(workload_in(clusters(plan.source), plan.namespace, plan.name)) > 0
+            except (Unreachable, NotFound):
+                return True
         return not_ready(clusters(plan.source).get("deployments", plan.name, plan.namespace)) > 0
 
     def check(plan: MovePlan) -> str:
@@ -111,17 +122,21 @@ def _move(run: Run, mover: Mover, row: Decision) -> Result:
     route = content.get("route")
     try:
         backends = route["backends"] if route else {}
-        plan = plan_move(
-            mover.world.clusters(content["source"]), mover.world.clusters(content["target"]), namespace, name,
-            cause=content["reasons"][0]["code"],
-            route=Route(route["subject"], backends[content["source"]], backends[content["target"]]) if route else None,
-        )  # fmt: skip
+        there = Route(route["subject"], backends[content["source"]], backends[content["target"]]) if route else None
+        target, cause = mover.world.clusters(content["target"]), content["reasons"][0]["code"]
+        if cause == SILENT:
+            plan = replace(plan_from_afar(spare_of(run, content["workload"]), target), route=there)
+        else:
+            plan = plan_move(mover.world.clusters(content["source"]), target, namespace, name, cause=cause, route=there)
         intent = mover.begin(plan, key=f"{row.id}/{row.subject}/{KIND}", decision_id=row.id, fleet=run.fleet_name)
         ended = mover.carry_out(intent)
     except (ContinuumError, KeyError) as error:
         said = f"the route has no backend of {error}" if isinstance(error, KeyError) else str(error)
         run.store.settle([row], Verdict.EXPIRED, detail=said)
         return Result(row.id, row.subject, REFUSED, said)
+    if ended.state == State.STARTED and cause == SILENT and ended.operation.get("weight") == 100:
+        run.store.settle([row], Verdict.ACTED, detail=ended.detail)
+        return Result(row.id, row.subject, State.DONE, ended.detail)  # what is left to do waits for its source
     return Result(row.id, row.subject, str(ended.state), ended.detail)
 
 

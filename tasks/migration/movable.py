@@ -30,6 +30,10 @@ class Movable(Model):
     allowed: list[str] | None = Field(None, description="only these clusters")
     home: str | None = Field(None, description="the cluster that it goes back to after a failure has passed there, "
                              "though it does not pay; none: only where it pays")  # fmt: skip
+    restart_after_min: float | None = Field(
+        None, ge=5, le=1440, description="minutes that its cluster must have been silent until it is started in "
+        "another one; for what keeps no data and may run twice until the cluster is back. None: it is told, not moved"
+    )  # fmt: skip
     moved_gb: float = Field(0.0, ge=0, le=1e6, description="GB that go along with a move, e.g. images and caches")
     route: MovableRoute | None = Field(None, description="without one, requests follow the pods by themselves")
 

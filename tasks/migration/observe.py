@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -30,6 +30,7 @@ from tasks.migration.history import History, homes_of, read_history
 from tasks.migration.measured import SLOT, Measured, Queries, key_of, measure, zone_growth
 from tasks.migration.movable import Maintenance, Movable, check_names
 from tasks.migration.places import allowed_of, prices_of, rates_of, rtt_of, size_of
+from tasks.migration.silent import Silent, keep_spares, silent_workloads, started_from_afar
 from tasks.placement.observe import ClusterRoom, read_room
 from tasks.run import Run
 
@@ -86,7 +87,24 @@ class View:
     room: Room
     queries: Queries
     history: History
+    silent: Rescues
     trouble: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rescues:
+    """W workloads of silent clusters, S clusters that answer; `total` is NaN, or infinite, where one may not go.
+
+    held: so much of the fleet is silent that it may be us. latency_ms, usd_per_hour, carbon_g_per_hour: (W, S).
+    """
+
+    workloads: tuple[Silent, ...]
+    held: bool
+    total: NDArray[np.float32]
+    size: Floats
+    latency_ms: Floats
+    usd_per_hour: Floats
+    carbon_g_per_hour: Floats
 
 
 @dataclass(frozen=True)
@@ -118,11 +136,17 @@ def observe_workloads(
     trouble += [each.room.trouble for each in found.values() if each.room.trouble]
     clusters = [cluster for cluster in run.fleet.clusters if not found[cluster.name].room.trouble]
     names = tuple(cluster.name for cluster in clusters)
-    kept, place = _places(workloads, names, found, trouble)
+    history = read_history(run, as_of)
+    mute = {cluster.name for cluster in run.fleet.clusters} - set(names)
+    afar = started_from_afar(run)
+    silent = silent_workloads(run, history, [each for each in workloads if each.key not in afar], mute, as_of)
+    kept, place = _places(workloads, names, found, trouble, afar, {each.workload.key for each in silent})
+    apis = {each.name: each for each in clusters}
+    trouble += keep_spares(run, lambda name: KubernetesApi.connect(resolve_secrets(apis[name])), kept,
+                           [names[at] for at in place], as_of)  # fmt: skip
     deployments = [found[names[at]].standing[each.key] for each, at in zip(kept, place, strict=True)]
     size = np.array([size_of(each) for each in deployments]).reshape(-1, 3)
     measured = measure(run.fleet, queries, as_of, policy.alpha)
-    history = read_history(run, as_of)
     signs = _signs(kept, place, names, deployments, found, closed, measured, history)
     rates, rtt = rates_of(run.fleet, kept, measured), rtt_of(run.fleet, clusters, measured)
     usd, grams = prices_of(run.fleet, clusters, measured, as_of)
@@ -146,8 +170,25 @@ def observe_workloads(
         np.array([names.index(each.source) if each and each.source in names else -1 for each in moves], np.int64),
         homes, home_well_s, signs, latency, cores[:, None] * usd, cores[:, None] * grams, rates, cores,
         Room(size[:, :1] * size[:, 1:], _free(run, names, rooms)), queries, history,
+        _rescues(run, silent, 2 * len(mute) >= len(run.fleet.clusters), clusters, rtt, usd, grams, measured, rooms,
+                 {n: each.standing for n, each in found.items()}, closed),
         (*trouble, *measured.trouble),
     )  # fmt: skip
+
+
+def _rescues(
+    run: Run, silent: Sequence[Silent], held: bool, clusters: Sequence[Cluster], rtt: Floats, usd: Floats,
+    grams: Floats, measured: Measured, rooms: Mapping[str, ClusterRoom],
+    standing: Mapping[str, Mapping[str, Any]], closed: frozenset[str],
+) -> Rescues:  # fmt: skip
+    """What every cluster that answers is to the workloads of those that do not."""
+    kept = [each.workload for each in silent]
+    size = np.array([size_of(each.spare.manifest) for each in silent]).reshape(-1, 3)
+    latency, cores = mean_latency(rates_of(run.fleet, kept, measured), rtt), size[:, 0] * size[:, 1]
+    allowed = allowed_of(clusters, kept, [-1] * len(kept), size, rooms, standing, closed)
+    money = cores[:, None] * (usd + grams * CARBON_USD_PER_G)
+    return Rescues(tuple(silent), held, costs_of(latency, money, np.zeros(latency.shape), allowed).total,
+                   size[:, :1] * size[:, 1:], latency, cores[:, None] * usd, cores[:, None] * grams)  # fmt: skip
 
 
 def present(fleet: Fleet) -> tuple[datetime, list[str]]:
@@ -159,18 +200,22 @@ def present(fleet: Fleet) -> tuple[datetime, list[str]]:
 
 
 def _places(
-    workloads: Sequence[Movable], names: Sequence[str], found: Mapping[str, _Cluster], trouble: list[str]
-) -> tuple[list[Movable], list[int]]:
-    """The workloads that stand in one cluster, and which; the others are told."""
+    workloads: Sequence[Movable], names: Sequence[str], found: Mapping[str, _Cluster], trouble: list[str],
+    afar: Mapping[str, str], silent: Collection[str],
+) -> tuple[list[Movable], list[int]]:  # fmt: skip
+    """The workloads that stand in one cluster, and which; the others are told, but for those of silent clusters."""
     kept, place = [], []
     for each in workloads:
         at = [name for name in names if each.key in found[name].standing]
-        if len(at) != 1:
+        if each.key in afar:
+            trouble.append(f"workload {each.key} runs in {', '.join(at) or 'no cluster that answers'} until "
+                           f"{afar[each.key]} answers; then it is removed there")  # fmt: skip
+        elif len(at) == 1:
+            kept.append(each)
+            place.append(names.index(at[0]))
+        elif at or each.key not in silent:
             where = f"in {', '.join(at)}: one has to go first" if at else "in no cluster that answers"
             trouble.append(f"workload {each.key} stands {where}")
-            continue
-        kept.append(each)
-        place.append(names.index(at[0]))
     return kept, place
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from tasks.migration.decide.joint import Room, decide_rescues
 from tasks.migration.decide.moves import FAILING, Chosen, decide_moves
 from tasks.migration.decide.policies import Policy
 from tasks.migration.decide.replay import COORDINATION, DISRUPTION
 from tasks.migration.measured import SLOT
+from tasks.migration.moves import SILENT
 from tasks.migration.observe import CARBON_USD_PER_G, View
 
 CHANGES = ("move",)
@@ -18,9 +20,35 @@ CHANGES = ("move",)
 
 def decide(view: View, policy: Policy) -> list[dict[str, Any]]:
     """A record a workload: where it stands, where it would go, what the move costs and brings, in words' numbers."""
+    started, free = decide_rescues(view.silent.total, view.silent.size, _due(view), view.room.free, policy.cap)
     chosen = decide_moves(view.place, view.costs, view.move_cost, view.idle_slots, policy, SLOT.total_seconds(),
-                          ahead=view.ahead, came_from=view.came_from, room=view.room, homes=view.homes)  # fmt: skip
-    return [_entry(view, chosen, policy, row) for row in range(len(view.workloads))]
+                          ahead=view.ahead, came_from=view.came_from, room=Room(view.room.size, free),
+                          homes=view.homes)  # fmt: skip
+    return [*(_entry(view, chosen, policy, row) for row in range(len(view.workloads))),
+            *(_rescue(view, row, int(site)) for row, site in enumerate(started))]  # fmt: skip
+
+
+def _due(view: View) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    waited = [each.for_s >= 60 * (each.workload.restart_after_min or np.inf) for each in view.silent.workloads]
+    return np.array(waited, np.bool_) & (not view.silent.held)
+
+
+def _rescue(view: View, row: int, site: int) -> dict[str, Any]:
+    """A record of a workload whose cluster is silent."""
+    silent, each = view.silent, view.silent.workloads[row]
+    source, workload = each.spare.source, each.workload
+    code = SILENT if site >= 0 else "fleet-silent" if silent.held else "silent"
+    terms = {"latency_ms": silent.latency_ms, "usd_per_hour": silent.usd_per_hour,
+             "carbon_g_per_hour": silent.carbon_g_per_hour}  # fmt: skip
+    return {
+        "unique_id": each.spare.subject, "workload": workload.key, "action": "move" if site >= 0 else "stay",
+        "source": source, "target": view.clusters[site] if site >= 0 else source, "silent_s": round(each.for_s),
+        "route": workload.route.model_dump() if workload.route else None, "home": "", "home_well_s": -1,
+        **{name: [None, _known(values[row, site]) if site >= 0 else None] for name, values in terms.items()},
+        "reasons": [{"code": code, "benefit": 0.0, "overhead": DISRUPTION + COORDINATION}],
+        "move_cost_slots": {"data": 0.0, "disruption": DISRUPTION, "coordination": COORDINATION},
+        "size": [round(float(amount), 4) for amount in silent.size[row]],
+    }  # fmt: skip
 
 
 def _entry(view: View, chosen: Chosen, policy: Policy, row: int) -> dict[str, Any]:
@@ -84,9 +112,12 @@ def _change(both: list[float | None]) -> float | None:
 def no_longer_fits(view: View, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """By subject, why an approved move is not made: the workload stands elsewhere, or its target is closed to it."""
     rows = {f"{view.clusters[view.place[row]]}/{each.key}": row for row, each in enumerate(view.workloads)}
+    silent = {each.spare.subject for each in view.silent.workloads}
     why: dict[str, str] = {}
     for subject, content in changes.items():
         row = rows.get(subject)
+        if subject in silent and content["target"] in view.clusters:
+            continue
         if row is None:
             why[subject] = "it no longer stands there"
         elif content["target"] not in view.clusters:

@@ -17,6 +17,9 @@ PLAN_COLUMNS = ("workload", "from", "to", "ms", "USD/h", "benefit", "costs", "wh
 REASONS = {
     "pays": "brings {benefit:.2f} slots of its usual cost over the horizon, costs {overhead:.2f}",
     "maintenance": "its cluster is to be left",
+    "site-silent": "its cluster has been silent for as long as was asked for; it may run twice until that is back",
+    "silent": "its cluster does not answer, not yet for as long as was asked for, or nothing else has room",
+    "fleet-silent": "half of the fleet does not answer: that may be us",
     "site-failing": "half of all pods of its cluster are not Ready, and pods of it are not, now and in the pass before",
     "pods-failing": "pods of it are not Ready where it is, now and in the pass before",
     "node-pressure": "its nodes lack memory, disk or process ids, now and in the pass before",

@@ -1,4 +1,6 @@
-"""A run of `workload-migration` in act mode that dies without a word as a stage is written down. Run as a process."""
+"""A run of `workload-migration` in act mode that dies without a word as a stage is written down, or before it checks a
+wave. Run as a process.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from typing import Any
 
 from blocks.store.journal import Journal
 from flows.workload_migration import MigrationRequest, workload_migration
+from tasks.migration import waves
 
 note = Journal.note
 
@@ -21,6 +24,8 @@ def main(stage: str, request: str) -> None:
         return note(self, intent, operation, detail)
 
     Journal.note = dying  # type: ignore[method-assign]
+    if stage == "check":
+        waves.check_wave = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
     workload_migration(MigrationRequest.model_validate(json.loads(request)))
 
 

@@ -18,11 +18,12 @@ from blocks.kubernetes.connection import path_of
 from blocks.store import Store
 from blocks.store.tables import UNFINISHED, Intent, State
 from deployments.simulation import Simulation
-from tasks.migration.moves import STAGES, MovePlan, Mover, settle_left_over
+from tasks.migration.moves import SILENT, STAGES, MovePlan, Mover, look_at, plan_from_afar, settle_left_over
 from tests.faults.move_scenes import ANSWER_S, NAMESPACE, REPLICAS, SOURCE, TARGET, Clusters, mover_of, planned
 
 PODS_ASIDE = "^(?!.*/pods)"  # whoever watches the pods is spared the errors of an API, which would hide them
 SITES = {SOURCE: "frankfurt", TARGET: "virginia"}
+SOURCE_SILENT = {"kind": "api", "api": "kubernetes", "cluster": SOURCE, "effect": "reset", "path": PODS_ASIDE}
 MOST_REQUESTS = 8  # of a stage, about: a kill strikes at one of them
 
 
@@ -192,6 +193,24 @@ def cut_apart(cluster: str) -> Callable[[Scene, str], None]:
     return strike
 
 
+def from_afar(fault: dict[str, Any]) -> Callable[[Scene, str], None]:
+    """The source is silent before a move begins; its workload is started elsewhere, and it is back for the next run."""
+
+    def strike(scene: Scene, stage: str) -> None:
+        del stage
+        if scene.plan.hook or mover_of(scene.clusters).journal.intents():
+            scene.struck = ""
+            return
+        spare = look_at(scene.clusters(SOURCE), NAMESPACE, scene.name, target="", cause=SILENT)
+        scene.plan = plan_from_afar(spare, scene.clusters(TARGET))
+        scene.forced |= fault["kind"] == "cluster-kill"
+        scene.simulation.add_fault(fault)
+        scene.run(scene.in_stage(STAGES[0], lambda: None))
+        scene.simulation.lift_fault()
+
+    return strike
+
+
 def not_ready(scene: Scene, stage: str) -> None:
     """Pods in the target do not become Ready, and those that are do not stay so."""
 
@@ -289,7 +308,7 @@ def edited(scene: Scene, stage: str) -> None:
     def strike() -> None:
         with suppress(ContinuumError):
             body = {"spec": {"template": {"metadata": {"annotations": {"edited": str(scene.random.random())}}}}}
-            scene.clusters(SOURCE).patch("deployments", scene.name, body, NAMESPACE)
+            scene.clusters(SOURCE).patch(scene.plan.resource, scene.name, body, NAMESPACE)
             scene.forced = True
 
     scene.run(scene.in_stage(stage, strike))
@@ -300,7 +319,7 @@ def removed(scene: Scene, stage: str) -> None:
 
     def strike() -> None:
         if STAGES.index(scene.struck) <= STAGES.index("shifting"):
-            scene.clusters(SOURCE).delete_at(path_of("deployments", namespace=NAMESPACE), scene.name)
+            scene.clusters(SOURCE).delete_at(path_of(scene.plan.resource, namespace=NAMESPACE), scene.name)
             scene.removed_by_others = scene.forced = True
 
     scene.run(scene.in_stage(stage, strike))
@@ -313,7 +332,9 @@ def scaled(pods: int) -> Callable[[Scene, str], None]:
         def strike() -> None:
             if STAGES.index(scene.struck) <= STAGES.index("healthy"):
                 with suppress(ContinuumError):
-                    scene.clusters(SOURCE).patch("deployments", scene.name, {"spec": {"replicas": pods}}, NAMESPACE)
+                    scene.clusters(SOURCE).patch(
+                        scene.plan.resource, scene.name, {"spec": {"replicas": pods}}, NAMESPACE
+                    )
                     scene.expected = min(scene.expected, pods)
                     scene.floor = min(scene.floor, pods)
 
@@ -396,6 +417,8 @@ FAULTS: dict[str, Callable[[Scene, str], None]] = {
     "source API gone": gone(SOURCE), "target API gone": gone(TARGET),
     "source off": off(SOURCE), "target off": off(TARGET),
     "source cut apart": cut_apart(SOURCE), "target cut apart": cut_apart(TARGET),
+    "source silent, copy started": from_afar(SOURCE_SILENT),
+    "source off, copy started": from_afar({"kind": "cluster-kill", "cluster": SOURCE}),
     "store away": store_away, "store restored": restored, "cancelled": cancelled,
     "edited": edited, "removed by others": removed, "scaled out": scaled(5), "scaled in": scaled(2),
     "budget forbids": budget, "a second mover": second_mover, "a mover of another store": other_store,

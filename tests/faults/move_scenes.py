@@ -15,7 +15,6 @@ from typing import Any
 
 import requests
 
-from blocks.errors import NotFound
 from blocks.fleet import Fleet
 from blocks.http import retry_policy
 from blocks.kubernetes import KubernetesApi
@@ -30,7 +29,7 @@ REPLICAS = 3
 START_S = 60  # simulated seconds until a pod is Ready: long enough for a watcher to see that too few are
 QUICK = Pace(patience_s=3.0, soak_s=0.05, check_s=0.02, away_s=1.0, poll_s=0.02)
 ANSWER_S = 2.0  # that a mover of the campaign waits for an answer
-MADE = ("deployments", "configmaps", "services", "poddisruptionbudgets", "serviceaccounts", "secrets")
+MADE = ("deployments", "statefulsets", "configmaps", "services", "poddisruptionbudgets", "serviceaccounts", "secrets")
 
 
 @dataclass
@@ -72,10 +71,10 @@ def mover_of(clusters: Clusters, *, pace: Pace = QUICK, store: Store | None = No
     )
 
 
-def deploy(api: KubernetesApi, name: str, start_s: int = 0, **changes: Any) -> None:
+def deploy(api: KubernetesApi, name: str, start_s: int = 0, *, hook: str = "", **changes: Any) -> None:
     """A Deployment with a ConfigMap, a ServiceAccount, a Service and a budget; all Ready when this returns.
 
-    start_s: simulated seconds until a pod is Ready.
+    start_s: simulated seconds until a pod is Ready. hook: URL of what takes its data along; then it is a StatefulSet.
     """
     labels = {"app": name}
     meta = {"name": name, "namespace": NAMESPACE}
@@ -98,8 +97,14 @@ def deploy(api: KubernetesApi, name: str, start_s: int = 0, **changes: Any) -> N
     spec = {"replicas": REPLICAS, "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": pods | changes}}  # fmt: skip
     made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}
-    api.create("deployments", made, NAMESPACE)
-    until(lambda: ready(api, name) >= REPLICAS)
+    if hook:
+        claims = [{"metadata": {"name": "data"}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}]  # fmt: skip
+        more = {"serviceName": name, "podManagementPolicy": "Parallel", "volumeClaimTemplates": claims}
+        marks = {"annotations": {"continuum.io/move-hook": hook}}
+        made |= {"kind": "StatefulSet", "metadata": meta | marks, "spec": spec | more}
+    api.create("statefulsets" if hook else "deployments", made, NAMESPACE)
+    until(lambda: ready_pods(api, name) >= REPLICAS)
 
 
 def until(look: Callable[[], Any], patience_s: float = 20.0) -> None:
@@ -108,13 +113,6 @@ def until(look: Callable[[], Any], patience_s: float = 20.0) -> None:
     while not look():
         assert time.monotonic() < end, "it did not come true"
         time.sleep(0.03)
-
-
-def ready(api: KubernetesApi, name: str) -> int:
-    try:
-        return int(api.get("deployments", name, NAMESPACE)["status"].get("readyReplicas") or 0)
-    except NotFound:
-        return 0
 
 
 def ready_pods(api: KubernetesApi, name: str) -> int:
@@ -229,8 +227,8 @@ def planned(clusters: Clusters, name: str, **more: Any) -> MovePlan:
     return plan_move(clusters(SOURCE), clusters(TARGET), NAMESPACE, name, cause="a test", **more)
 
 
-def tidy(clusters: Clusters, name: str) -> None:
-    """Take the workload away, wherever it is."""
-    for cluster in (SOURCE, TARGET):
+def tidy(clusters: Clusters, name: str, *where: str) -> None:
+    """Take the workload away, wherever it is, or in some clusters."""
+    for cluster in where or (SOURCE, TARGET):
         for resource in MADE:
             clusters(cluster).delete_at(path_of(resource, namespace=NAMESPACE), name)

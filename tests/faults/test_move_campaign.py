@@ -28,9 +28,11 @@ from deployments.simulation import Simulation, ready, starting_simulation
 from tasks.migration.moves import STAGES
 from tests.faults.conftest import SPEED, START
 from tests.faults.move_faults import FAULTS, Scene, settle
+from tests.faults.move_hook import Hook, keeping, remove_claims
 from tests.faults.move_scenes import (
     SOURCE,
     START_S,
+    TARGET,
     Clusters,
     Watcher,
     deploy,
@@ -106,11 +108,13 @@ def lane(number: int, folder: Path) -> Tally:
         folder / "local", speed=SPEED, seed=7, start=START, fleet=TWO_CLUSTERS, keeps_state=False
     ) as child:
         simulation = ready(child)
-        with Watcher(load_fleet(simulation.fleet_file)) as watcher:
+        fleet = load_fleet(simulation.fleet_file)
+        hook = Hook(keeping(Clusters(fleet)))
+        with Watcher(fleet) as watcher:
             for count, faults in enumerate(every):
                 shutil.copytree(folder / "empty", folder / str(count))
                 os.environ["CONTINUUM_HOME"] = str(folder / str(count))
-                strike(simulation, watcher, f"shop-{number}-{count}", faults, tally)
+                strike(simulation, watcher, hook, f"shop-{number}-{count}", faults, tally, count % 4 == 3)
                 tally.moves += 1
                 if WANTED and tally.faults >= WANTED / LANES:
                     break
@@ -119,10 +123,16 @@ def lane(number: int, folder: Path) -> Tally:
     return tally
 
 
-def strike(simulation: Simulation, watcher: Watcher, name: str, faults: list[tuple[str, str]], tally: Tally) -> None:
-    """One workload, its move, the faults, runs without faults until all has ended; and then a look at what is there."""
+def strike(
+    simulation: Simulation, watcher: Watcher, hook: Hook, name: str, faults: list[tuple[str, str]], tally: Tally,
+    has_data: bool,
+) -> None:  # fmt: skip
+    """One workload, its move, the faults, runs without faults until all has ended; and then a look at what is there.
+
+    has_data: it is a StatefulSet whose data the hook takes along.
+    """
     clusters, before = Clusters(watcher.fleet), len(tally.wrong)
-    deploy(clusters(SOURCE), name, START_S)
+    deploy(clusters(SOURCE), name, START_S, hook=hook.url if has_data else "")
     movers = Clusters(watcher.fleet, quick=True)
     scene = Scene(simulation, movers, name, random.Random(f"{SEED} {name}"), planned(clusters, name))
     struck: list[tuple[str, str]] = []
@@ -135,6 +145,11 @@ def strike(simulation: Simulation, watcher: Watcher, name: str, faults: list[tup
     until(lambda: watcher.serving(name) == found.source + found.target)  # it has heard all
     least = watcher.least(name)
     tidy(clusters, name)
+    remove_claims(clusters, name, *((SOURCE, TARGET) if has_data else ()))
+    who = hook.last(
+        name
+    )  # nobody takes writes after `checkpoint`, the copy does after `restore`, the source by `resume`
+    mute = who in (("resume",) if found.target else ("checkpoint", "restore")) and not scene.removed_by_others
     lost = found.lost(scene.expected) and not scene.removed_by_others
     below = least < scene.floor and not scene.forced
     for fault, stage in struck:
@@ -142,9 +157,11 @@ def strike(simulation: Simulation, watcher: Watcher, name: str, faults: list[tup
         tally.outcomes.setdefault((fault, stage), Counter())[str(ended.state)] += 1
     tally.counts.setdefault((struck or faults)[0][0], Counter()).update(
         lost=lost, under_floor=below, duplicates=found.doubled, orphans=len(left))  # fmt: skip
-    if lost or below or found.doubled or left or ended.state not in (State.DONE, State.UNDONE):
+    if lost or below or found.doubled or left or mute or ended.state not in (State.DONE, State.UNDONE):
         told = ", ".join(f"{fault} at {stage}" for fault, stage in struck)
-        tally.wrong.append(f"{name}: {told}: {ended.state} ({ended.detail}); {found}, least {least} of {scene.floor}")
+        tally.wrong.append(
+            f"{name}: {told}: {ended.state} ({ended.detail}); {found}, least {least} of {scene.floor}, hook {who}"
+        )
     if WANTED:
         said = f"\n{tally.wrong[-1]}\n" if len(tally.wrong) > before else ""
         sys.stderr.write(f"{said}\r{tally.faults} of {WANTED / LANES:.0f} faults, {len(tally.wrong)} wrong ")

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from blocks.errors import Refused
+from blocks.errors import NotFound, Refused
 from blocks.fleet import Fleet
 from blocks.kubernetes import KubernetesApi
 from blocks.kubernetes.connection import path_of
 from blocks.store import Store
-from blocks.store.tables import State
+from blocks.store.tables import Intent, State
 from deployments.simulation import Simulation
-from tasks.migration.moves import MovePlan, Route, closure_of, plan_move, settle_left_over
-from tests.faults.move_faults import Scene, Struck, crashing, settle
+from tasks.migration.moves import (
+    SILENT,
+    MovePlan,
+    Route,
+    closure_of,
+    look_at,
+    plan_from_afar,
+    plan_move,
+    settle_left_over,
+)  # fmt: skip
+from tests.faults.move_faults import SOURCE_SILENT, Scene, Struck, crashing, settle
 from tests.faults.move_scenes import (
     NAMESPACE,
     REPLICAS,
@@ -31,6 +42,7 @@ from tests.faults.move_scenes import (
     planned,
     ready_pods,
     there,
+    tidy,
     until,
 )
 
@@ -157,6 +169,70 @@ def test_the_copy_of_a_move_that_was_forgotten_goes_only_when_the_source_is_whol
         assert ended.state == State.DONE, ended.detail
         until(lambda: watcher.serving(name) == ready_pods(clusters(TARGET), name) == REPLICAS)
     assert watcher.least(name) >= scene.plan.floor
+
+
+class TestFromAfar:
+    """A workload whose cluster does not answer is started elsewhere, and never left there twice."""
+
+    @pytest.fixture
+    def clusters(self, fleet: Fleet) -> Clusters:
+        """Who asks what does not answer gives up soon."""
+        return Clusters(fleet, quick=True)
+
+    def begun(self, simulation: Simulation, clusters: Clusters, name: str, **more: Any) -> Intent:
+        """A copy that serves while the source is silent."""
+        spare = look_at(clusters(SOURCE), NAMESPACE, name, target="", cause=SILENT)
+        mover = mover_of(clusters, **more)
+        simulation.add_fault(SOURCE_SILENT)
+        ended = mover.carry_out(mover.begin(plan_from_afar(spare, clusters(TARGET)), key=name))
+        assert ready_pods(clusters(TARGET), name) == REPLICAS
+        return ended
+
+    def test_it_serves_and_waits_and_the_source_goes_when_it_is_back(
+        self, simulation: Simulation, clusters: Clusters, name: str
+    ) -> None:
+        waits = self.begun(simulation, clusters, name)
+        assert (waits.state, "serves in" in waits.detail) == (State.STARTED, True), waits.detail
+        simulation.lift_fault()
+        (ended,) = settle_left_over(mover_of(clusters))
+        found = look(clusters, name, done=True)
+        assert (ended.state, found.source, found.target, found.left) == (State.DONE, 0, REPLICAS, ()), ended.detail
+
+    def test_a_source_that_is_back_before_the_copy_serves_keeps_its_workload(
+        self, simulation: Simulation, clusters: Clusters, name: str
+    ) -> None:
+        def wanted(_: MovePlan) -> bool:
+            return not (simulation.lift_fault() or True)
+
+        spare = look_at(clusters(SOURCE), NAMESPACE, name, target="", cause=SILENT)
+        mover = mover_of(clusters, still_wanted=wanted)
+        simulation.add_fault(SOURCE_SILENT)
+        ended = mover.carry_out(mover.begin(plan_from_afar(spare, clusters(TARGET)), key=name))
+        found = look(clusters, name, done=False)
+        assert (ended.state, found.source, found.target, found.left) == (State.UNDONE, REPLICAS, 0, ())
+
+    def test_a_source_that_comes_back_empty_or_never_leaves_the_copy_alone(
+        self, simulation: Simulation, clusters: Clusters, name: str
+    ) -> None:
+        self.begun(simulation, clusters, name)
+        simulation.lift_fault()
+        tidy(clusters, name, SOURCE)
+        (ended,) = settle_left_over(mover_of(clusters))
+        assert (ended.state, ready_pods(clusters(TARGET), name)) == (State.DONE, REPLICAS)
+
+    def test_a_source_that_somebody_took_out_of_the_inventory_ends_the_move(
+        self, simulation: Simulation, clusters: Clusters, name: str
+    ) -> None:
+        self.begun(simulation, clusters, name)
+        mover = mover_of(clusters)
+
+        def without(cluster: str) -> KubernetesApi:
+            if cluster == SOURCE:
+                raise NotFound("the inventory has no such cluster", where=cluster)
+            return clusters(cluster)
+
+        (ended,) = settle_left_over(replace(mover, world=replace(mover.world, clusters=without)))
+        assert (ended.state, f"whatever {SOURCE} has" in ended.detail) == (State.DONE, True)
 
 
 def test_a_copy_that_fails_once_it_is_alone_brings_the_source_back(

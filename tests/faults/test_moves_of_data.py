@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -15,39 +12,11 @@ from blocks.errors import Refused
 from blocks.fleet import Fleet
 from blocks.kubernetes import KubernetesApi
 from blocks.store.tables import State
+from tests.faults.move_hook import Answer, Hook, claim
 from tests.faults.move_scenes import NAMESPACE, SOURCE, TARGET, Clusters, mover_of, planned, ready_pods, until
 
 pytestmark = pytest.mark.server
 numbers = itertools.count()
-Answer = Callable[[dict[str, Any]], dict[str, Any] | int]
-
-
-class Hook:
-    """A hook as its owner would run it: a server that remembers what it was asked."""
-
-    def __init__(self, answer: Answer) -> None:
-        asked: list[dict[str, Any]] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                asked.append(body)
-                told = answer(body)
-                self.send_response(told if isinstance(told, int) else 200)
-                self.send_header("Content-Type", "application/json")
-                self.end_headers()
-                self.wfile.write(json.dumps(told).encode())
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.asked, self.server = asked, ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def verbs(self) -> list[str]:
-        return [each["do"] for each in self.asked]
 
 
 @pytest.fixture
@@ -67,12 +36,6 @@ def hook() -> Iterator[Callable[[Answer], Hook]]:
 @pytest.fixture
 def clusters(fleet: Fleet) -> Clusters:
     return Clusters(fleet)
-
-
-def claim(api: KubernetesApi, name: str) -> None:
-    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-    body = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
-    api.create("persistentvolumeclaims", body, NAMESPACE)
 
 
 def stateful(api: KubernetesApi, hook_url: str = "", *, keeps: bool = True) -> str:

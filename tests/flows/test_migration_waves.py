@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +25,8 @@ from blocks.kubernetes.connection import path_of
 from blocks.store import Journal, Store
 from blocks.store.tables import State, Verdict
 from flows.workload_migration import MigrationRequest, workload_migration
+from tasks.migration.moves import KIND
+from tasks.migration.waves import CHECK
 from tests.faults.move_scenes import MADE, NAMESPACE, REPLICAS, Clusters, deploy, ready_pods, until
 from tests.flows.deployed import Deployed
 
@@ -83,6 +86,22 @@ def test_a_wave_that_breaks_a_service_level_is_taken_back_and_no_other_is_begun(
     assert states == [Verdict.UNDONE, Verdict.EXPIRED]
     assert "was not begun" not in told["decisions"][0]["result"]["detail"]
     assert "later ones were not begun" in told["decisions"][1]["result"]["detail"]
+
+
+def test_a_wave_whose_run_was_killed_before_its_check_is_checked_first_by_the_next_run(
+    clusters: Clusters, names: tuple[str, str]
+) -> None:
+    request = asked(names, objectives=[{"query": "nobody:measures:this", "at_most": 1}])
+    env = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PREFECT_LOGGING_LEVEL": "ERROR"}
+    command = [sys.executable, "-m", "tests.faults.kill_in_move_flow", "check", request.model_dump_json()]
+    died = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
+    assert where(clusters, names) == [[FIRST], [SOURCE]]
+    told = workload_migration(asked(names).model_copy(update={"policy": "never"}))  # and no checks of its own
+    assert [each["state"] for each in told["left_over"]] == ["undone"]
+    assert "nobody:measures:this is not measured" in told["left_over"][0]["detail"]
+    assert [each.state for each in Journal(Store.open()).intents() if each.kind == CHECK] == ["undone"]
+    assert where(clusters, names) == [[SOURCE], [SOURCE]]
 
 
 def test_a_service_level_that_is_kept_lets_all_waves_go(clusters: Clusters, names: tuple[str, str]) -> None:
@@ -192,7 +211,7 @@ def test_a_run_that_is_cancelled_in_the_ui_brings_its_moves_back_before_it_ends(
         state = client.read_flow_run(run.id).state
     assert state is not None
     assert state.is_cancelled(), state
-    (move,) = journal.intents()
+    (move,) = [each for each in journal.intents() if each.kind == KIND]
     assert (move.state, "its run was cancelled" in move.detail) == (State.UNDONE, True)
     assert where(clusters, names) == [[SOURCE], [SOURCE]]
     assert not [each for each in clusters(FIRST).list("deployments", NAMESPACE) if names[0] in each["metadata"]["name"]]

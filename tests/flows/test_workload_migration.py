@@ -9,16 +9,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from prefect.settings import PREFECT_API_URL
+from sqlalchemy import update
 
 from blocks.errors import InvalidInput
 from blocks.fleet import Fleet
 from blocks.kubernetes.connection import path_of
 from blocks.store import Journal, Store
-from blocks.store.tables import Verdict
+from blocks.store.tables import Intent, Verdict
 from deployments.command import journal
+from deployments.simulation import Simulation
 from flows.workload_migration import MigrationRequest, workload_migration
 from tasks.migration.act import mover_of
 from tasks.migration.moves import plan_move
@@ -110,6 +113,34 @@ def test_a_move_whose_pods_are_ready_again_is_no_longer_wanted(clusters: Cluster
 def test_what_cannot_be_is_refused_by_name(fleet: Fleet, changed: dict, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         workload_migration(asked("a", **changed))
+
+
+def test_a_workload_of_a_silent_cluster_is_started_elsewhere_and_is_not_left_there_twice(
+    simulation: Simulation, clusters: Clusters, name: str
+) -> None:
+    home = {"workloads": [{"name": name, "allowed": ["us-gke", "eu-eks"], "restart_after_min": 5}], "policy": "never"}
+
+    def one_pass() -> dict:
+        (row,) = workload_migration(asked(name, "act", **home))["decisions"]
+        return row
+
+    assert one_pass()["action"] == "stay"
+    simulation.add_fault({"kind": "api", "api": "kubernetes", "cluster": "us-gke", "effect": "reset"})
+    assert one_pass()["reasons"][0]["code"] == "silent"
+    simulation.advance(300)
+    started = one_pass()
+    assert (started["reasons"][0]["code"], started["target"], started["result"]["state"]) == (
+        "site-silent", "eu-eks", "done"), started  # fmt: skip
+    told = workload_migration(asked(name, "act", **home))
+    assert told["decisions"] == []
+    assert any(f"workload default/{name} runs in eu-eks until us-gke answers" in line for line in told["trouble"])
+    simulation.lift_fault()
+    assert pods(clusters, name) == {"us-gke": REPLICAS, "eu-eks": REPLICAS}  # its silence was not its end
+    with Store.open().write() as session:  # the run that started it has ended long ago
+        session.execute(update(Intent).values(lease_until=datetime(2026, 1, 1, tzinfo=UTC)))
+    told = workload_migration(asked(name, "act", **home))
+    assert [each["state"] for each in told["left_over"]] == ["done"], told["left_over"]
+    assert pods(clusters, name) == {"us-gke": 0, "eu-eks": REPLICAS}
 
 
 STAGES = ("reserved", "started", "healthy", "shifting", "drained", "removed")

@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 # Causes after which there is a home; a cause of policy `pays` is none.
-FLED_FROM = ("maintenance", "site-failing", "pods-failing", "requests-failing", "node-pressure")
+FLED_FROM = ("maintenance", "site-silent", "site-failing", "pods-failing", "requests-failing", "node-pressure")
 LONGEST_GAP_S = 3600.0  # between two looks; what was not looked at for longer is not known to have been well
 MOST_DOUBLINGS = 6
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.placement.decide.compiled import LEAST_CANDIDATES, TOLERANCE, Bool, Compiled, Int, Member
+from tasks.placement.decide.compiled import LEAST_CANDIDATES, TOLERANCE, Bool, Compiled, Float, Int, Member
 from tasks.placement.decide.construct import place_in_order
 from tasks.placement.decide.lagrangian import find_prices
 from tasks.placement.decide.placement import PlacementPolicy, assign
@@ -62,6 +62,22 @@ def share(gain: NDArray[np.floating[Any]], first: Bool, room: Room, most: int) -
                 picks[rows], going = found, rows[_goes(part, found)]
     site[going] = problem.site[going, picks[going]]
     return site
+
+
+def decide_rescues(total: NDArray[np.float32], size: Float, due: Bool, free: Float, cap: float) -> tuple[Int, Float]:
+    """(W,) where the workloads of silent clusters are started, below 0 where they wait; and the room that is left.
+
+    total: (W, S) what each place costs; NaN or infinite where one may not go. due: (W,) silent for long enough. cap:
+    share of them that may start in one pass, one at least.
+    """
+    site, left, rows = np.full(len(total), NO_ROOM), free.copy(), np.flatnonzero(due)
+    if len(rows):
+        gain = np.where(np.isfinite(total[rows]), -total[rows], -np.inf)
+        most = max(int(cap * len(total)), 1) if cap else 0
+        site[rows] = share(gain, np.ones(len(rows), np.bool_), Room(size[rows], free), most)
+    goes = np.flatnonzero(site >= 0)
+    np.subtract.at(left, site[goes], size[goes])
+    return site, np.maximum(left, 0.0)
 
 
 def _compiled(gain: NDArray[np.floating[Any]], first: Bool, room: Room) -> Compiled:

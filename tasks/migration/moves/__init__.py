@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from tasks.migration.moves.closure import Closure, closure_of
 from tasks.migration.moves.mover import KIND, Mover, settle_left_over
-from tasks.migration.moves.plan import MovePlan, Route, plan_move
+from tasks.migration.moves.plan import SILENT, MovePlan, Route, look_at, plan_from_afar, plan_move
 from tasks.migration.moves.stages import STAGES
 from tasks.migration.moves.steps import Pace, World
 
 __all__ = [
-    "KIND", "STAGES", "Closure", "MovePlan", "Mover", "Pace", "Route", "World", "closure_of", "plan_move",
-    "settle_left_over",
+    "KIND", "SILENT", "STAGES", "Closure", "MovePlan", "Mover", "Pace", "Route", "World", "closure_of", "look_at",
+    "plan_from_afar", "plan_move", "settle_left_over",
 ]  # fmt: skip

@@ -22,7 +22,13 @@ def go_back(step: Step) -> None:
     ------
     TimedOut: the source does not get its pods back; the copy stays, and serves, until it does.
     """
-    plan, there = step.plan, step.of(step.source)
+    plan = step.plan
+    if step.needs_no_source:  # nothing in it was touched
+        if plan.route and step.world.route and _reached(step, HEALTHY):
+            step.world.route(plan.route, 0)
+        remove_made(step.target, plan, step.maker)
+        return
+    there = step.of(step.source)
     if there is None and _reached(step, DRAINED):
         for resource, each in plan.closure:
             objects.put(step.source, resource, each, plan.namespace)

@@ -20,7 +20,7 @@ from tasks.migration.moves.back import go_back, make_whole, remove_made
 from tasks.migration.moves.hook import TurnedRound
 from tasks.migration.moves.plan import MovePlan
 from tasks.migration.moves.stages import DRAINED, PLANNED, REMOVED, SHIFTING
-from tasks.migration.moves.steps import FORWARD, Step, World, lease_name
+from tasks.migration.moves.steps import FORWARD, SilentYet, Step, World, lease_name
 
 KIND = "move-workload"
 AWAY = (Unreachable, Throttled, StoreUnavailable)  # asking again may help, and changes nothing
@@ -117,6 +117,8 @@ class Mover:
         while True:
             try:
                 return work()
+            except SilentYet:
+                raise
             except (Unreachable, Throttled, Conflict):
                 if self.world.clock() >= until:
                     raise
@@ -129,6 +131,8 @@ class Mover:
         ------
         TurnedRound: another move holds it.
         """
+        if step.is_from_afar:
+            return
         plan, there = step.plan, step.of(step.source)
         if there is None or step.about["stage"] in (DRAINED, REMOVED):
             return

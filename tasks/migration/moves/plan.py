@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil, floor
 from typing import Any
 
 from blocks.errors import NotFound, Refused
 from blocks.kubernetes import KubernetesApi, owner
 from tasks.migration.moves.closure import HOOK, Closure, Object, bare, claims_of, closure_of
+
+SILENT = "site-silent"  # the cause of a move whose source does not answer; nothing in it is touched until it does
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,42 @@ def plan_move(
 
     Raises
     ------
-    Refused: it is where it would go, somebody else owns it, it has no pods, it keeps data, its budget forbids any move,
-        what it needs is not there, or the target has another workload of that name. NotFound: there is no such thing.
+    Refused: it is where it would go, what `look_at` refuses, or the target has another workload of that name.
+    NotFound: there is no such thing.
+    """
+    if source.name == target.name:
+        raise Refused("source and target are the same cluster", where=f"workload {source.name}/{namespace}/{name}",
+                      fix="name another target")  # fmt: skip
+    plan = look_at(source, namespace, name, target=target.name, cause=cause, route=route)
+    _refuse_taken(target, namespace, name)
+    return plan
+
+
+def plan_from_afar(spare: MovePlan, target: KubernetesApi) -> MovePlan:
+    """The move of a workload whose cluster does not answer, by what was last seen of it (`look_at`).
+
+    Raises
+    ------
+    Refused: a hook takes its data along, and nobody can ask for that now, or the target has a workload of that name.
+    """
+    if spare.hook:
+        raise Refused("its data is in a cluster that does not answer", where=f"workload {spare.subject}",
+                      fix="bring the cluster back, or its data elsewhere by hand")  # fmt: skip
+    _refuse_taken(target, spare.namespace, spare.name)
+    return replace(spare, target=target.name, cause=SILENT)
+
+
+def look_at(
+    source: KubernetesApi, namespace: str, name: str, *, target: str, cause: str, route: Route | None = None
+) -> MovePlan:
+    """A workload and all that it needs, as a plan to move it, whatever the target has.
+
+    Raises
+    ------
+    Refused: somebody else owns it, it has no pods, it keeps data, its budget forbids any move, or what it needs is not
+        there. NotFound: there is no such thing.
     """
     where = f"workload {source.name}/{namespace}/{name}"
-    if source.name == target.name:
-        raise Refused("source and target are the same cluster", where=where, fix="name another target")
     found = workload_in(source, namespace, name)
     replicas = int(found["spec"].get("replicas", 1))
     if whose := owner(found):
@@ -105,9 +137,8 @@ def plan_move(
             f"its pods need {', '.join(closure.absent)}, which is not there", where=where, fix="mend it first"
         )
     _refuse_budgets(closure, replicas, where)
-    _refuse_taken(target, namespace, name)
     return MovePlan(
-        source=source.name, target=target.name, namespace=namespace, name=name, cause=cause, manifest=bare(found),
+        source=source.name, target=target, namespace=namespace, name=name, cause=cause, manifest=bare(found),
         closure=closure.objects, digest=digest_of(found), replicas=replicas, floor=floor_of(found), route=route,
         hook=hook, claims=claims_of(found) if hook else (),
     )  # fmt: skip

@@ -7,13 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from blocks.errors import Conflict, Unreachable
+from blocks.errors import Conflict, NotFound, Unreachable
 from blocks.kubernetes import KubernetesApi
 from tasks.migration.moves import objects
 from tasks.migration.moves.closure import EARLY, LATE, Object
 from tasks.migration.moves.hook import Ask, TurnedRound, ask_over_http, take_data_along
 from tasks.migration.moves.leftovers import clear_source
-from tasks.migration.moves.plan import MovePlan, Route, digest_of
+from tasks.migration.moves.plan import SILENT, MovePlan, Route, digest_of
 from tasks.migration.moves.stages import DRAINED, HEALTHY, PLANNED, REMOVED, RESERVED, SHIFTING, STARTED, next_weight
 
 Clusters = Callable[[str], KubernetesApi]
@@ -75,6 +75,10 @@ class World:
             self.sleep(self.pace.poll_s)
 
 
+class SilentYet(Unreachable):
+    """The copy of a silent cluster's workload serves; what is left in that cluster waits until it answers."""
+
+
 @dataclass
 class Step:
     """A stage about to be left: the move, its two clusters, and what its intent remembers."""
@@ -103,13 +107,32 @@ class Step:
         """The workload in a cluster."""
         return objects.found(api, self.plan.resource, self.plan.name, self.plan.namespace)
 
+    @property
+    def is_from_afar(self) -> bool:
+        """Whether the silence of the source is the cause, and it is silent still, or came back without the workload."""
+        if self.plan.cause != SILENT:
+            return False
+        try:
+            return self.of(self.source) is None
+        except (Unreachable, NotFound):  # NotFound: of the cluster, which somebody took out of the inventory
+            return True
+
+    @property
+    def needs_no_source(self) -> bool:
+        """Whether it may go on, or back, without a look at a silent source: nothing in that is touched yet."""
+        return self.about["weight"] < 100 and self.is_from_afar
+
     def source_as_planned(self) -> Object:
         """The source, unedited; its number of pods may have changed meanwhile, and then so many are wanted.
+
+        A silent one is taken to be as it was.
 
         Raises
         ------
         TurnedRound: somebody removed or edited it.
         """
+        if self.needs_no_source:
+            return self.plan.workload(self.want)
         there = self.of(self.source)
         if there is None:
             raise TurnedRound("the workload was removed by somebody else", where=self.plan.subject)
@@ -247,7 +270,20 @@ def _shift(step: Step) -> str:
 
 
 def _shift_or_drain(step: Step) -> str:
-    return _shift(step) if step.about["weight"] < 100 else _drain(step)
+    if step.about["weight"] < 100:
+        return _shift(step)
+    if step.plan.cause == SILENT:
+        try:
+            if step.of(step.source) is None:
+                return REMOVED
+        except NotFound:  # of the cluster: somebody took it out of the inventory
+            step.about["kept"] = [f"whatever {step.plan.source} has"]
+            return "done"
+        except Unreachable as error:
+            step.holds()
+            raise SilentYet(f"serves in {step.plan.target}; it is removed in {step.plan.source} when that answers "
+                            f"({error.what})", where=step.plan.subject) from None  # fmt: skip
+    return _drain(step)
 
 
 def _drain(step: Step) -> str:
