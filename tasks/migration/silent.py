@@ -44,8 +44,9 @@ def keep_spares(
             trouble.append(f"{error}; if its cluster falls silent, it is not started elsewhere")
             continue
         if before.get(each.key) != spare:
-            run.store.record_decisions([Decision(flow_run_id=SPARES, flow=SPARES, subject=spare.subject, action="keep",
-                                                 as_of=as_of, content=spare.payload())])  # fmt: skip
+            row = Decision(flow_run_id=SPARES, flow=SPARES, fleet=run.fleet_name, subject=spare.subject, action="keep",
+                           as_of=as_of, content=spare.payload())  # fmt: skip
+            run.store.record_decisions([row])
     return trouble
 
 
@@ -80,5 +81,7 @@ def started_from_afar(run: Run) -> dict[str, str]:
 
 def _last(run: Run) -> dict[str, MovePlan]:
     """The newest spare of each workload."""
-    plans = (MovePlan.of(row.content) for row in reversed(run.store.decisions(flow=SPARES, limit=None)))
+    plans = (
+        MovePlan.of(row.content) for row in reversed(run.store.decisions(flow=SPARES, fleet=run.fleet_name, limit=None))
+    )
     return {f"{each.namespace}/{each.name}": each for each in plans}

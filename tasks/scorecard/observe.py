@@ -15,6 +15,7 @@ from blocks.fleet import pool_id
 from blocks.series import utc
 from blocks.store.tables import Scorecard, now
 from tasks.forecasting.observe import source_time_s
+from tasks.migration.silent import SPARES
 from tasks.monitoring.decide import Finding
 from tasks.monitoring.tell import FLOW as MONITORING
 from tasks.monitoring.tell import findings_before
@@ -51,7 +52,7 @@ def read_score(run: Run, days: int) -> View:
         as_of = now()
         trouble.append(f"{error}; this machine's clock is taken")
     span = timedelta(days=days)
-    flows = by_flow(Counted(*row) for row in run.store.verdicts(now() - span, fleet=run.fleet_name))
+    flows = by_flow(Counted(*row) for row in run.store.verdicts(now() - span, fleet=run.fleet_name) if row[0] != SPARES)
     kept = {each.flow: promises(run.store.measured(each.flow, now() - span, fleet=run.fleet_name))
             for each in flows if each.flow != SCALING}  # fmt: skip
     kept[SCALING] = _scaling_promises(run, as_of - span)
