@@ -1,10 +1,9 @@
-"""How much each object is asked for: counts that halve in 30 days, 5 days and 8 hours, of all sites and of each.
+"""How much each object is asked for: counts that halve every 30 days and every 5, pooled over all sites and by site.
 
 Pooled counts know more (a site of ten requests in four hours says little by itself), a site's own fit better where its
 users differ; short memory follows what is new, long memory keeps what lasts. How far each is to be believed is learned
 from the requests: the weights of the mixture are expectation-maximisation estimates (Jelinek and Mercer's
-interpolation, 1980), each request judged by the counts of before it. For a ranking memories are weighted by the square
-of that: what foresees little adds noise to the order (tried: it keeps what short memory costs where nothing is new).
+interpolation, 1980), each request judged by the counts of before it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 
 from tasks.caching.decide.requests import Floats, Pairs, Requests
 
-HALF_LIVES_S = (30 * 86_400.0, 5 * 86_400.0, 8 * 3600.0)
+HALF_LIVES_S = (30 * 86_400.0, 5 * 86_400.0)
 PRIOR_REQUESTS = 20.0  # that the equal weights of a site not yet heard are worth
 MEMORY_REQUESTS = 300.0  # of a site, in which its credit halves
 _NONE = 1e-300
@@ -97,14 +96,10 @@ class Popularity:
 
     def pool_share(self) -> Floats:
         """(O,) share of all requests that goes to each object."""
-        by_life = _sharp(self.weights.pooled) / np.maximum(self.pooled.sum(axis=1), _NONE)
+        by_life = self.weights.pooled / np.maximum(self.pooled.sum(axis=1), _NONE)
         return np.asarray(by_life @ self.pooled)
 
     def own_share(self, site: int) -> Floats:
         """(its pairs,) share of a site's requests that goes to each object, by its own counts."""
-        by_life = _sharp(self.weights.local) / np.maximum(self.heard[:, site], _NONE)
+        by_life = self.weights.local / np.maximum(self.heard[:, site], _NONE)
         return np.asarray(by_life @ self.local[:, slice(*self.pairs.first[site : site + 2])])
-
-
-def _sharp(weights: Floats) -> Floats:
-    return np.asarray(weights**2 / (weights**2).sum())
