@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def main() -> int:
         )
         try:
             assert process.stdout is not None
-            told = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+            told = json.loads("".join(takewhile(lambda line: line != "}\n", process.stdout)) + "}")
             begin = time.time()
             while time.time() - begin < 60 * asked.minutes and process.poll() is None:
                 time.sleep(5)

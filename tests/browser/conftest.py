@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import requests
 
+from tests.printed import first_document
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE_MS = 90_000  # a run of a deployment needs a worker's new process, on a busy machine
 # Its drawing of a run, where the run ends, or is suspended, while it is drawn.
@@ -53,7 +55,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
         process = subprocess.Popen(command, env=os.environ | {"CONTINUUM_HOME": str(home)}, stdout=subprocess.PIPE,
                                    stderr=stderr, text=True)  # fmt: skip
         assert process.stdout is not None
-        yield Laptop(json.loads("".join(iter(process.stdout.readline, "}\n")) + "}"))
+        yield Laptop(first_document(process.stdout))
         process.terminate()
         process.wait(timeout=60)
 

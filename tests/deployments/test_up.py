@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import requests
 
+from tests.printed import first_document
+
 pytestmark = pytest.mark.server
 
 PATIENCE_S = 90
@@ -32,9 +34,7 @@ def running(home: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]
         process = subprocess.Popen(command, env=os.environ | {"CONTINUUM_HOME": str(home)}, stdout=subprocess.PIPE,
                                    stderr=stderr, text=True)  # fmt: skip
         assert process.stdout is not None
-        lines = iter(process.stdout.readline, "}\n")
-        told = json.loads("".join(lines) + "}")
-        yield process, told
+        yield process, first_document(process.stdout)
         process.kill()
         process.wait()
 
