@@ -13,7 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import make_url
 
-from blocks.errors import NotConfigured
+from blocks.errors import NotConfigured, Unreachable
 from deployments.deploy import PREFECT, WORK_POOL
 from deployments.prefect_server import QUIET
 from deployments.server.layout import Layout
@@ -122,10 +122,17 @@ def rest(layout: Layout, folder: Path, ports: Sequence[int], port: int | None) -
     """Let the running proxy open nothing more to the server of `port`; None: to every server again.
 
     What is open stays open. A worker whose event stream is cut off while it says who it is gives its run up as Crashed.
+
+    Raises
+    ------
+    Unreachable: the proxy could not be told.
     """
     file = _proxy_file(layout, folder, ports, port)
-    subprocess.run([_nginx(), "-e", "stderr", "-p", str(folder), "-c", str(file), "-s", "reload"], check=True,
-                   capture_output=True)  # fmt: skip
+    told = subprocess.run([_nginx(), "-e", "stderr", "-p", str(folder), "-c", str(file), "-s", "reload"], check=False,
+                          capture_output=True, text=True)  # fmt: skip
+    if told.returncode:
+        raise Unreachable(f"did not take its new configuration: {told.stderr[-300:].strip()}", where="proxy",
+                          fix="restart the service")  # fmt: skip
 
 
 def _proxy_file(layout: Layout, folder: Path, ports: Sequence[int], resting: int | None = None) -> Path:

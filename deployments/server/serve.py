@@ -92,22 +92,29 @@ class Serving:
 
         Where one does not come back the others go on as they are.
         """
-        ports = [each.part.port for each in self.kept if each.part.port]
-        for each in self.kept:
-            if each.part.rolls:
-                self.progress(f"restarting {each.part.name}")
-                if each.part.port and len(ports) > 1:
-                    rest(self.layout, self.home, ports, each.part.port)
-                    time.sleep(DRAIN_S)
-                each.child.stop()
-                each.child, each.since, each.due = _child(each.part, each.log), time.monotonic(), None
-                try:
-                    wait_until_ready(each.part, each.child)
-                    if each.part.port and len(ports) > 1:
-                        rest(self.layout, self.home, ports, None)
-                except Unreachable as error:
-                    return self.progress(f"the restart ends here: {error}")
+        try:
+            for each in self.kept:
+                if each.part.rolls:
+                    self._restart(each)
+        except Unreachable as error:
+            return self.progress(f"the restart ends here: {error}")
         return self.progress("every server has been restarted")
+
+    def _restart(self, each: Kept) -> None:
+        """Restart one part; a server gets no new requests before, and its share again after, whether it came back."""
+        self.progress(f"restarting {each.part.name}")
+        ports = [each.part.port for each in self.kept if each.part.port]
+        drained = bool(each.part.port) and len(ports) > 1
+        if drained:
+            rest(self.layout, self.home, ports, each.part.port)
+            time.sleep(DRAIN_S)
+        each.child.stop()
+        each.child, each.since, each.due = _child(each.part, each.log), time.monotonic(), None
+        try:
+            wait_until_ready(each.part, each.child)
+        finally:
+            if drained:
+                rest(self.layout, self.home, ports, None)
 
     def stop(self) -> None:
         """Stop every part, the last one first: no worker takes up a run while its server stops."""

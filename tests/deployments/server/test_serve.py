@@ -94,6 +94,30 @@ def test_a_rolling_restart_ends_where_a_server_does_not_come_back(serving: tuple
     assert two.running()
 
 
+def test_a_server_that_does_not_come_back_gets_requests_again_once_it_is_started_anew(
+    serving: tuple[Serving, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, resting = serving[0], list[int | None]()
+    monkeypatch.setattr("deployments.server.serve.rest", lambda *told: resting.append(told[3]))
+    monkeypatch.setattr("deployments.server.serve.DRAIN_S", 0.0)
+    gone = free_port()
+    running.start(Part("one", QUICK_END, dict(os.environ), f"http://127.0.0.1:{gone}", rolls=True, port=gone))
+    running.start(Part("two", STAYS, dict(os.environ), rolls=True, port=free_port()))
+    running.restart_servers()
+    assert resting == [gone, None]
+
+
+@pytest.mark.skipif(found() is None, reason="no nginx on this machine")
+def test_a_proxy_that_cannot_be_told_ends_the_restart_and_no_server(serving: tuple[Serving, list[str]]) -> None:
+    running, said = serving
+    for name in ("one", "two"):
+        running.start(Part(name, STAYS, dict(os.environ), rolls=True, port=free_port()))
+    before = [each.child for each in running.kept]
+    running.restart_servers()
+    assert said[-1].startswith("the restart ends here: proxy: did not take")
+    assert [each.child for each in running.kept] == before
+
+
 class Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
