@@ -82,7 +82,7 @@ def page(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     busy: list[str] = []
 
     def threw(error: Any) -> None:
-        prefects = any(each in str(error) for each in PREFECTS_OWN) or (busy and str(error).isidentifier())
+        prefects = any(each in str(error) for each in PREFECTS_OWN) or str(error).isidentifier()
         if not prefects:
             wrong.append(str(error))
 

@@ -30,6 +30,7 @@ from tasks.migration.moves import (
 from tests.faults.move_faults import SOURCE_SILENT, Scene, Struck, crashing, settle
 from tests.faults.move_scenes import (
     NAMESPACE,
+    QUICK,
     REPLICAS,
     SOURCE,
     START_S,
@@ -164,7 +165,8 @@ def test_the_copy_of_a_move_that_was_forgotten_goes_only_when_the_source_is_whol
     with Watcher(fleet) as watcher:
         scene.run(scene.in_stage("drained", over))
         mover_of(clusters)  # time passes: the Lease has ended
-        mover = mover_of(clusters, store=Store.open(f"sqlite:///{tmp_path / 'new.db'}"))
+        patient = replace(QUICK, away_s=20.0)  # its pods come and go while it writes: it is told to read again
+        mover = mover_of(clusters, pace=patient, store=Store.open(f"sqlite:///{tmp_path / 'new.db'}"))
         ended = mover.carry_out(mover.begin(scene.plan, key=name))
         assert ended.state == State.DONE, ended.detail
         until(lambda: watcher.serving(name) == ready_pods(clusters(TARGET), name) == REPLICAS)
