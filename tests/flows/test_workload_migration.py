@@ -156,6 +156,7 @@ def test_a_flow_run_killed_at_a_stage_is_carried_to_its_end_by_the_next(
     died = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
     told = workload_migration(request)
-    assert [each["state"] for each in told["left_over"]] == ["done"], told["left_over"]
+    # its move, and the check of its wave
+    assert {each["state"] for each in told["left_over"]} == {"done"}, told["left_over"]
     assert pods(clusters, name) == {"us-gke": 0, "eu-eks": REPLICAS}
     assert [row["action"] for row in told["decisions"]] == ["stay"]
