@@ -348,6 +348,7 @@ def test_the_command_tells_what_is_held_up_and_takes_back_what_has_expired(run: 
 def test_what_has_expired_is_taken_back_and_what_is_wanted_is_renewed(
     run: Run, simulation: Simulation, subject: str
 ) -> None:
+    simulation.set_speed(20)  # else the hour that it is held is a minute of a slow machine
     before = setting(run, subject)
     decision = decide(run, subject, more(run, subject))
     done(run, decision)
