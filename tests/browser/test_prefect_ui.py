@@ -22,6 +22,15 @@ pytestmark = pytest.mark.server
 Save = Callable[[Any, str], None]
 
 
+def submit(page: Any, form: Any, asks: str) -> None:
+    """Press a form's button; where the server was busy, press again."""
+    for _ in range(3):
+        with page.expect_response(lambda answer: answer.url.endswith(asks)) as answer:
+            form.get_by_role("button", name="Submit").click()
+        if answer.value.status != BUSY:
+            break
+
+
 def run_with_mode(page: Any, laptop: Laptop, mode: str) -> None:
     """Fill the form of cluster-scaling, submit it, and open the run."""
     page.goto(f"{laptop.ui}/deployments/deployment/{laptop.deployment('cluster-scaling/cluster-scaling')}/run")
@@ -30,11 +39,7 @@ def run_with_mode(page: Any, laptop: Laptop, mode: str) -> None:
         page.locator("button.p-select-button__control").filter(has_text="shadow").focus()
         page.keyboard.press("ArrowDown")
         page.get_by_role("option", name=mode).click()
-    for _ in range(3):
-        with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as answer:
-            page.get_by_role("button", name="Submit").click()
-        if answer.value.status != BUSY:  # else one presses again
-            break
+    submit(page, page, "/create_flow_run")
     page.locator("a[href*='/runs/flow-run/']").first.click()
 
 
@@ -50,11 +55,21 @@ def form_of(page: Any, laptop: Laptop, run: str) -> Any:
     return page.locator(".p-modal")
 
 
-def approve(page: Any, form: Any) -> None:
+def approve(page: Any, laptop: Laptop, run: str, form: Any) -> None:
     """Say yes in the form of a run that waits, and see the run end."""
     form.get_by_role("switch").click()
     form.locator("textarea").first.fill("a browser")
-    form.get_by_role("button", name="Submit").click()
+    submit(page, form, f"/{run}/resume")
+    states: list[str] = []
+
+    def ended() -> bool:
+        states.append(
+            requests.get(f"{laptop.told['prefect_api_url']}/flow_runs/{run}", timeout=10).json()["state"]["name"]
+        )
+        return states[-1] in ("Completed", "Failed", "Crashed", "Cancelled")
+
+    until(ended, 3 * PATIENCE_MS / 1000, lambda: f"the run is {states[-1]}")
+    assert states[-1] == "Completed"
     page.get_by_text("Completed", exact=True).first.wait_for()
 
 
@@ -86,7 +101,7 @@ def test_a_plan_that_waits_is_approved_in_its_form(page: Any, laptop: Laptop, sc
     form.get_by_text("would change", exact=False).wait_for()
     form.get_by_text("it is checked against the fleet once more first", exact=False).wait_for()
     screenshot(page, "approval")
-    approve(page, form)
+    approve(page, laptop, run, form)
     rows = laptop.says("journal", "list", "--json")["intents"]
     acted = [laptop.says("journal", "show", row["decision_id"], "--json")["decision"] for row in rows]
     of_run = [row for row in acted if row["flow_run_id"] == run]
@@ -107,7 +122,7 @@ def test_a_plan_of_moves_is_a_table_in_the_form_and_is_carried_out(page: Any, la
     form.get_by_role("cell", name="default/far").wait_for()
     screenshot(page, "moves")
     assert (ready_pods(clusters["us-gke"], "far"), ready_pods(clusters["eu-eks"], "far")) == (REPLICAS, 0)
-    approve(page, form)
+    approve(page, laptop, run, form)
     assert (ready_pods(clusters["us-gke"], "far"), ready_pods(clusters["eu-eks"], "far")) == (0, REPLICAS)
 
 

@@ -107,11 +107,13 @@ def deploy(api: KubernetesApi, name: str, start_s: int = 0, *, hook: str = "", *
     until(lambda: ready_pods(api, name) >= REPLICAS)
 
 
-def until(look: Callable[[], Any], patience_s: float = 20.0) -> None:
-    """Wait for a simulated fleet that runs by its own clock."""
+def until(
+    look: Callable[[], Any], patience_s: float = 20.0, why: Callable[[], str] = lambda: "it did not come true"
+) -> None:
+    """Wait for what runs by its own clock; `why` tells what was seen instead."""
     end = time.monotonic() + patience_s
     while not look():
-        assert time.monotonic() < end, "it did not come true"
+        assert time.monotonic() < end, why()
         time.sleep(0.03)
 
 
