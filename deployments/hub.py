@@ -10,14 +10,10 @@ import contextlib
 import hashlib
 import json
 import re
-import socket
-import ssl
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 import uvicorn
@@ -27,7 +23,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from blocks.errors import (
     Conflict,
@@ -45,6 +40,7 @@ from blocks.store import Store
 from blocks.store import edges as fleet_edges
 from blocks.store.rounds import asked_of, round_of, take_update
 from blocks.store.tables import Edge, RoundUpdate, TrainingRound, now
+from deployments.http_service import Tls, configured, on_a_thread
 from tasks.federation.decide.models import Shape
 from tasks.federation.decide.updates import Call, Update, why_refused
 from tasks.federation.decide.wire import Sent, read_update
@@ -52,7 +48,6 @@ from tasks.federation.decide.wire import Sent, read_update
 MOST_UPDATE_BYTES = 256 << 20
 MOST_TOLD_BYTES = 1 << 20  # of an outbox or a status
 BODY_S = 60.0  # for a whole body
-HEAD_S = 10.0  # for the head of a request
 MOST_CONNECTIONS = 2000
 
 Told = TypeVar("Told", bound=BaseModel)
@@ -293,40 +288,8 @@ def _why(sent: Sent, edge: Edge, asked: TrainingRound) -> str:
     return why_refused(Update(place, asked.number, asked.base, sent.samples, sent.delta), call, ())
 
 
-class PatientNoMore(H11Protocol):
-    """Cuts a connection whose request head does not come in `HEAD_S` (slow-loris)."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first head."""
-        super().connection_made(transport)
-        self._late = self.loop.call_later(HEAD_S, self._cut)
-
-    def data_received(self, data: bytes) -> None:
-        """Wait on where no head is whole yet."""
-        waited_for = self.cycle is None or self.cycle.response_complete
-        super().data_received(data)
-        working = self.cycle is not None and not self.cycle.response_complete
-        if working:
-            self._late.cancel()
-        elif not waited_for or self._late.cancelled():
-            self._late = self.loop.call_later(HEAD_S, self._cut)
-
-    def _cut(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.close()
-
-
-@dataclass(frozen=True)
-class Tls:
-    """PEM files. client_ca: signs the certificates that edges must show; None: a token is enough."""
-
-    certificate: Path
-    key: Path
-    client_ca: Path | None = None
-
-
-def configured(hub: Hub, *, host: str, tls: Tls | None) -> uvicorn.Config:
-    """The server's settings.
+def hub_server(hub: Hub, *, host: str, tls: Tls | None) -> uvicorn.Config:
+    """Settings of the hub's server.
 
     Raises
     ------
@@ -335,39 +298,11 @@ def configured(hub: Hub, *, host: str, tls: Tls | None) -> uvicorn.Config:
     if tls is None and host not in LOOPBACK:
         raise NotConfigured("edges' tokens would travel in clear", where=f"--host {host}",
                             fix="give --certificate and --key, or put a proxy with TLS before it")  # fmt: skip
-    more: dict[str, Any] = {}
-    if tls is not None:
-        for file in filter(None, (tls.certificate, tls.key, tls.client_ca)):
-            if not file.is_file():
-                raise NotConfigured("is not there", where=str(file), fix="give a readable PEM file")
-        more = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
-        if tls.client_ca:
-            more |= {"ssl_ca_certs": str(tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
-    return uvicorn.Config(hub.app(), host=host, http=PatientNoMore, log_level="warning", access_log=False,
-                          lifespan="off", timeout_keep_alive=75, limit_concurrency=MOST_CONNECTIONS,
-                          **more)  # fmt: skip
-
-
-def listening(host: str, port: int, what: str = "hub") -> socket.socket:
-    """A socket that listens; port 0 is any free one. Refused: the port is taken, or is not ours to take."""
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-                                    backlog=1024)  # fmt: skip
-    except OSError as error:
-        raise Refused(f"cannot listen on port {port} ({error.strerror})", where=f"{what} {host}",
-                      fix="give another --port") from None  # fmt: skip
+    return configured(hub.app(), most_connections=MOST_CONNECTIONS, tls=tls)
 
 
 @contextmanager
-def running_hub(hub: Hub, *, port: int = 0, tls: Tls | None = None) -> Iterator[str]:
+def running_hub(hub: Hub, *, tls: Tls | None = None) -> Iterator[str]:
     """The hub's URL on the loopback while the block runs, on a thread of this process: for the demo and for tests."""
-    bound = listening("127.0.0.1", port)
-    server = uvicorn.Server(configured(hub, host="127.0.0.1", tls=tls))
-    thread = threading.Thread(target=server.run, args=([bound],), name="hub", daemon=True)
-    thread.start()
-    try:
-        yield f"http{'s' if tls else ''}://127.0.0.1:{bound.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        bound.close()
+    with on_a_thread(hub_server(hub, host="127.0.0.1", tls=tls)) as url:
+        yield url

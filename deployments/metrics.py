@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hmac
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,7 +25,9 @@ from blocks.http import LOOPBACK
 from blocks.store import Journal, Store
 from blocks.store.tables import UNFINISHED, State, now
 from deployments.deploy import intervals_s
-from deployments.hub import listening
+from deployments.http_service import configured, on_a_thread
+
+MOST_CONNECTIONS = 16
 
 
 class StoreMetrics(Collector):
@@ -105,23 +106,8 @@ def metrics_app(store: Store, token: str | None) -> Starlette:
     return Starlette(routes=[Route("/metrics", metrics)])
 
 
-@contextmanager
-def running_metrics(store: Store) -> Iterator[str]:
-    """URL of the metrics on the loopback while the block runs, on a thread of this process; a port of its own."""
-    bound = listening("127.0.0.1", 0)
-    server = metrics_server(store, host="127.0.0.1", token=settings.metrics_token())
-    thread = threading.Thread(target=server.run, args=([bound],), name="metrics", daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}/metrics"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        bound.close()
-
-
-def metrics_server(store: Store, *, host: str, token: str | None) -> uvicorn.Server:
-    """A server of the metrics that is not running yet; `run([socket])` runs it.
+def metrics_server(store: Store, *, host: str, token: str | None) -> uvicorn.Config:
+    """Settings of a server of the metrics.
 
     Raises
     ------
@@ -130,5 +116,11 @@ def metrics_server(store: Store, *, host: str, token: str | None) -> uvicorn.Ser
     if host not in LOOPBACK and token is None:
         raise NotConfigured("everybody could read them", where=f"--host {host}",
                             fix="export CONTINUUM_METRICS_TOKEN=..., and give it to Prometheus")  # fmt: skip
-    return uvicorn.Server(uvicorn.Config(metrics_app(store, token), lifespan="off", log_level="warning",
-                                         limit_concurrency=16, server_header=False))  # fmt: skip
+    return configured(metrics_app(store, token), most_connections=MOST_CONNECTIONS)
+
+
+@contextmanager
+def running_metrics(store: Store) -> Iterator[str]:
+    """URL of the metrics on the loopback while the block runs, on a thread of this process; a port of its own."""
+    with on_a_thread(metrics_server(store, host="127.0.0.1", token=settings.metrics_token())) as url:
+        yield f"{url}/metrics"

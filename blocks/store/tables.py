@@ -369,6 +369,7 @@ class OutboxItem(Row, table=True):
     """One thing that an edge told, kept once however often it was sent."""
 
     __tablename__ = "outbox_item"
+    __table_args__ = (Index(None, "kind", "received_at"),)
 
     edge: str = Field(primary_key=True)
     epoch: str = Field(primary_key=True)

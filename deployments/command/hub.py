@@ -35,15 +35,16 @@ def serve(
 
     from blocks.models import Registry
     from blocks.store import Store
-    from deployments.hub import Hub, Tls, configured, listening
+    from deployments.http_service import Tls, listening
+    from deployments.hub import Hub, hub_server
 
     with refusals():
         if (certificate is None) != (key is None) or (client_ca and not certificate):
             raise InvalidInput("HTTPS needs a certificate and its key", where="--certificate", fix="give both files")
         tls = Tls(certificate, key, client_ca) if certificate and key else None
         store = Store.open()
-        config = configured(Hub(store, Registry.open(store)), host=host, tls=tls)
-        bound = listening(host, port)
+        config = hub_server(Hub(store, Registry.open(store)), host=host, tls=tls)
+        bound = listening(host, port, "hub")
     url = f"{'https' if tls else 'http'}://{host}:{bound.getsockname()[1]}"
     if as_json:
         print_json({"url": url})

@@ -21,13 +21,15 @@ def metrics(
     as_json: Json = False,
 ) -> None:
     """Serve passes, decisions, approvals and changes as Prometheus metrics until Ctrl-C."""
+    import uvicorn
+
     from blocks import settings
     from blocks.store import Store
-    from deployments.hub import listening
+    from deployments.http_service import listening
     from deployments.metrics import metrics_server
 
     with refusals():
-        server = metrics_server(Store.open(), host=host, token=settings.metrics_token())
+        config = metrics_server(Store.open(), host=host, token=settings.metrics_token())
         bound = listening(host, port, "metrics")
     url = f"http://{host}:{bound.getsockname()[1]}/metrics"
     if as_json:
@@ -35,4 +37,4 @@ def metrics(
         sys.stdout.flush()
     else:
         out.print(f"{url}; Ctrl-C ends it", highlight=False, soft_wrap=True)
-    server.run([bound])
+    uvicorn.Server(config).run([bound])

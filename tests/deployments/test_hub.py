@@ -21,8 +21,10 @@ from blocks.models import Registry
 from blocks.store import Store, edges, rounds
 from blocks.store.edges import NewEdge
 from blocks.store.tables import TrainingRound, now
+from deployments import http_service
 from deployments import hub as service
-from deployments.hub import Hub, Tls, configured, running_hub
+from deployments.http_service import Tls
+from deployments.hub import Hub, hub_server, running_hub
 from deployments.local.tls import certificate
 from tasks.federation.decide.models import Shape
 from tasks.federation.decide.updates import pack
@@ -211,7 +213,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(
 
 
 def test_a_head_that_never_ends_is_cut_off(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "HEAD_S", 0.3)
+    monkeypatch.setattr(http_service, "HEAD_S", 0.3)
     with running_hub(hub) as url, socket.create_connection(tuple(url.removeprefix("http://").split(":"))) as raw:
         raw.settimeout(20)
         raw.sendall(b"GET /v1/health HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -222,11 +224,11 @@ def test_a_head_that_never_ends_is_cut_off(hub: Hub, monkeypatch: pytest.MonkeyP
 
 def test_beyond_the_loopback_tls_is_needed(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(NotConfigured, match="in clear"):
-        configured(hub, host="0.0.0.0", tls=None)
+        hub_server(hub, host="0.0.0.0", tls=None)
     with pytest.raises(NotConfigured, match="is not there"):
-        configured(hub, host="0.0.0.0", tls=Tls(tmp_path / "no.pem", tmp_path / "no.key"))
+        hub_server(hub, host="0.0.0.0", tls=Tls(tmp_path / "no.pem", tmp_path / "no.key"))
     made, key = certificate(tmp_path)
-    assert configured(hub, host="0.0.0.0", tls=Tls(made, key, made)).is_ssl
+    assert hub_server(hub, host="0.0.0.0", tls=Tls(made, key, made)).is_ssl
 
 
 def test_bodies_that_are_no_json_are_told_so(edge: Client) -> None:
