@@ -92,7 +92,7 @@ class HealthDegraded(Event):
 
 
 class CarbonMoved(Event):
-    """Sent by others, such as a watcher of a grid's forecast: what was foretold of some zones is not true any more."""
+    """At most one per pass of `energy-report`, or sent by others: what was foretold of some zones has changed."""
 
     name: ClassVar[str] = "continuum.carbon.moved"
 

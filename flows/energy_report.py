@@ -8,6 +8,7 @@ from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.carbon.intensity import intensity_of
+from tasks.carbon.watch import watch_forecasts
 from tasks.energy.observe import collect_use, observe_use
 from tasks.energy.offline import report_of
 from tasks.energy.record import due, keep, put_beside, tell_over_budget
@@ -44,8 +45,9 @@ def energy_report(request: EnergyRequest = EnergyRequest()) -> dict[str, Any]:
     report.trouble.extend(seen.trouble)
     put_beside(run, report, request.provider_data, aws=request.aws_emissions)
     tell_over_budget(run, report, request.budget_kwh, request.budget_kg)
+    moved = watch_forecasts(run)
 
-    return keep(run, report)
+    return keep(run, report) | {"carbon_moved": moved}
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from blocks.errors import InvalidInput, NotFound, Refused
 
 Floats = NDArray[np.float64]
 Signal = Literal["average", "marginal"]
+SIGNALS: tuple[Signal, ...] = ("average", "marginal")
 Method = Literal["actual", "estimated", "forecast", "history of another year", "typical day"]
 
 # From the best to the worst. What was measured comes before what was modelled, any model of this year before another

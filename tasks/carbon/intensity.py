@@ -78,26 +78,41 @@ def _from(told: CarbonSeries, now_s: int) -> CarbonSeries:
     return replace(told, start_s=told.start_s - gap * told.step_s, g_per_kwh=values)
 
 
-def keep_forecast(store: Store, provider: str, told: CarbonSeries, flow_run_id: str) -> None:
-    """Write a forecast down under its issue time; the same one again replaces itself."""
+def keep_forecast(store: Store, provider: str, told: CarbonSeries, flow_run_id: str, metric: str = "") -> None:
+    """Write a forecast down under its issue time; the same one again replaces itself. metric: see `metric_of`."""
     if told.issued_at is None:
         return
     values = told.g_per_kwh.astype(np.float32)[None, :, None]
     made = Forecast((told.zone,), told.issued_at, told.start_s, told.step_s, (0.5,), values, values, (told.source,))
-    save_forecast(
-        store, made, metric=metric_of(provider, told.zone), shard="0", engine=provider, flow_run_id=flow_run_id
-    )
+    metric = metric or metric_of(provider, told.zone)
+    save_forecast(store, made, metric=metric, shard="0", engine=provider, flow_run_id=flow_run_id)
 
 
 def kept_forecast(store: Store, provider: Provider, zone: str, not_after: datetime) -> CarbonSeries | None:
     """The newest forecast of a provider that was issued by then; None where none was kept."""
-    kept = load_forecast(store, metric_of(provider.kind, zone), not_after=not_after)
+    return _loaded(store, metric_of(provider.kind, zone), zone, provider.signal, not_after)
+
+
+def keep_announced(store: Store, told: CarbonSeries, flow_run_id: str) -> None:
+    """Write down what later forecasts of this source and zone are held against, see `watch_forecasts`."""
+    keep_forecast(store, told.source, told, flow_run_id, _announced(told))
+
+
+def announced_forecast(store: Store, told: CarbonSeries, not_after: datetime) -> CarbonSeries | None:
+    """What `keep_announced` wrote down last of the same source, zone and signal; None where it never did."""
+    return _loaded(store, _announced(told), told.zone, told.signal, not_after)
+
+
+def _announced(told: CarbonSeries) -> str:
+    return f"announced {told.signal} {metric_of(told.source, told.zone)}"
+
+
+def _loaded(store: Store, metric: str, zone: str, signal: Signal, not_after: datetime) -> CarbonSeries | None:
+    kept = load_forecast(store, metric, not_after=not_after)
     if kept is None:
         return None
     values = kept.values[0, :, 0].astype(np.float64)
-    return CarbonSeries(
-        zone, kept.start_s, kept.step_s, values, provider.signal, "forecast", kept.method[0], kept.as_of
-    )
+    return CarbonSeries(zone, kept.start_s, kept.step_s, values, signal, "forecast", kept.method[0], kept.as_of)
 
 
 def known_of(
