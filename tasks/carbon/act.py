@@ -1,4 +1,4 @@
-"""Give a run another start."""
+"""Give a run another start, and what has a cap another one."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from blocks.prefect_api import prefect_client
 from blocks.store.journal import Journal
 from blocks.store.tables import Decision, Intent
 from tasks.acting import Planned, Result, Seen, SubjectActuator, carry_out_all, settle_left_over, undo_with
+from tasks.carbon.caps import CAPS, SetCap, is_cap, open_cap
 from tasks.carbon.jobs import SUBJECT, StartJob, open_job
 from tasks.carbon.observe import start_of
 from tasks.run import Run
@@ -73,25 +74,29 @@ class SetStart(SubjectActuator):
 
 
 def open_start(fleet: Fleet, subject: str, kind: str) -> SubjectActuator:
-    """The actuator of `prefect/RUN-ID`, or of `job/CLUSTER/NAMESPACE/NAME`."""
+    """The actuator of `prefect/RUN-ID`, of `job/CLUSTER/NAMESPACE/NAME`, or of a subject of `CapRequest`."""
     del kind
+    if is_cap(subject):
+        return open_cap(fleet, subject)
     return open_job(fleet, subject) if subject.startswith(SUBJECT) else SetStart(subject.removeprefix("prefect/"))
 
 
-APPLIERS = dict.fromkeys((SetStart.kind, StartJob.kind), undo_with(open_start))
+APPLIERS = dict.fromkeys((SetStart.kind, StartJob.kind, *(each.kind for each in CAPS)), undo_with(open_start))
 
 
 @task(name="set starts", cache_policy=NO_CACHE, persist_result=False)
 def act_on(run: Run, approved: Sequence[Decision]) -> list[Result]:
-    """Give runs the starts that were decided, where nobody has moved them since."""
+    """Give runs the starts, and caps the height, that were decided, where nobody has changed them since."""
 
     def change_of(decision: Decision) -> tuple[SubjectActuator, Planned]:
         actuator = open_start(run.fleet, decision.subject, "")
-        seen = actuator.look()
-        if seen.value["start"] != decision.content["seen"]:
+        seen, name = actuator.look(), "most" if isinstance(actuator, SetCap) else "start"
+        if seen.value[name] != decision.content["seen"]:
             raise Conflict(f"has {actuator.told(seen.value)} since", where=actuator.where,
                            fix="the next pass decides anew")  # fmt: skip
-        value: dict[str, Any] = {"start": decision.content["start"]}
+        value: dict[str, Any] = {name: decision.content["cap" if name == "most" else name]}
+        if isinstance(actuator, SetCap):
+            actuator.refuse_below_running(value)  # and once more right before the write
         if isinstance(actuator, StartJob):
             now = decision.action == "start-now"
             value = {"start": "", "suspend": False} if now else value | {"suspend": True}

@@ -24,6 +24,8 @@ from blocks.carbon.configured import Provider
 from blocks.errors import ContinuumError, InvalidInput, NotFound
 from blocks.prefect_api import prefect_client
 from blocks.store.tables import now
+from tasks.carbon.caps import CapRequest, observe_caps
+from tasks.carbon.decide.caps import DAY_S, Capped
 from tasks.carbon.decide.grid import Intensity
 from tasks.carbon.decide.shift import FlexibleRun
 from tasks.carbon.files import seconds_of
@@ -40,10 +42,11 @@ AHEAD = timedelta(seconds=MOST_S)
 
 @dataclass(frozen=True)
 class View:
-    """Flexible runs, the intensity of their zones from now on, how it is known, and what could not be read."""
+    """Flexible runs and caps, the intensity of their zones from now on, how it is known, and what could not be read."""
 
     as_of: datetime
     runs: tuple[FlexibleRun, ...]
+    caps: tuple[Capped, ...]
     intensity: dict[str, Intensity]
     how: dict[str, str]
     trouble: tuple[str, ...]
@@ -51,11 +54,12 @@ class View:
 
 @task(name="find flexible runs", cache_policy=NO_CACHE, persist_result=False)
 def observe_runs(
-    run: Run, providers: Sequence[Provider], signal: Signal, default_zone: str = "", *, jobs: bool = False
-) -> View:
+    run: Run, providers: Sequence[Provider], signal: Signal, default_zone: str = "", *, jobs: bool = False,
+    caps: Sequence[CapRequest] = (),
+) -> View:  # fmt: skip
     """Runs that are scheduled and carry the tag `continuum.flexible`, and the carbon intensity where they run.
 
-    jobs: suspended Jobs of the fleet's clusters too, see `jobs.flexible_jobs`.
+    jobs: suspended Jobs of the fleet's clusters too, see `jobs.flexible_jobs`. caps: what is to be capped.
 
     Tags: `takes:2h` (at most), `flexible:24h` (how much later than its time it may end) or the parameter
     `flexible_until`; `zone:DE`, `kw:1.5`. A run whose tags cannot be read is told, and left as it is.
@@ -78,10 +82,14 @@ def observe_runs(
         suspended, lines = flexible_jobs(run.fleet)
         found += suspended
         trouble += lines
+    capped, lines = observe_caps(run, caps, default_zone, as_of)
+    trouble += lines
     intensity, how = dict[str, Intensity](), dict[str, str]()
     begin = int(as_of.timestamp())
-    for zone in sorted({each.zone for each in found}):
-        end = max(each.until_s for each in found if each.zone == zone)
+    until = [(each.zone, each.until_s) for each in found]
+    until += [(each.zone, begin // DAY_S * DAY_S + DAY_S) for each in capped]
+    for zone in sorted({zone for zone, _ in until}):
+        end = max(end_s for each, end_s in until if each == zone)
         series, lines = forecast_of(run.store, providers, zone, as_of, run.id)
         if series is None and not lines:
             try:
@@ -96,7 +104,7 @@ def observe_runs(
             continue
         intensity[zone] = Intensity(series.start_s, series.step_s, series.g_per_kwh)
         how[zone] = series.how + (f", issued {series.issued_at:%Y-%m-%d %H:%MZ}" if series.issued_at else "")
-    return View(as_of, tuple(found), intensity, how, tuple(trouble))
+    return View(as_of, tuple(found), tuple(capped), intensity, how, tuple(trouble))
 
 
 def _scheduled(client: SyncPrefectClient, before: datetime) -> list[FlowRun]:

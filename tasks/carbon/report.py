@@ -1,4 +1,4 @@
-"""Shifted runs told to people."""
+"""Shifted runs and caps told to people."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from blocks.store.tables import Decision
+from tasks.carbon.decide.caps import CAP
 from tasks.carbon.scorecard import Marked
 from tasks.sections import section
 
@@ -21,8 +22,20 @@ REASONS = {
 }
 
 
+CAP_REASONS = {
+    "no-intensity": "no carbon intensity of {zone} is known until the day ends: no cap is lowered",
+    "running-unknown": "how much runs is not known: no cap is lowered",
+    "hour-of-the-day": "{g_per_kwh:.0f} g/kWh now, {mean_g_per_kwh:.0f} in the mean until the day ends ({how})",
+    "what-runs": "{running} run, and nothing that runs is ended",
+}
+
+
 def explain(record: Mapping[str, Any]) -> str:
-    """One run's decision in one line."""
+    """One run's or cap's decision in one line."""
+    if "cap" in record:
+        seen, cap = (_cap(record[name]) for name in ("seen", "cap"))
+        then = f"cap {seen} -> {cap} until {record['until']}" if record["action"] == CAP else f"cap {seen} stays"
+        return f"{record['unique_id']}: {then} ({_why_capped(record)})"
     why = "; ".join(REASONS[each["code"]].format(**each) for each in record["reasons"])
     then = {"shift": f"starts at {record['start']} instead of {record['seen']}", "start-now": "starts now",
             "hold": f"starts at {record['seen']}"}[record["action"]]  # fmt: skip
@@ -34,12 +47,13 @@ EXPLAINERS = {"carbon-scheduling": explain}
 
 def explain_all(changes: Sequence[Decision]) -> str:
     """The changes that somebody is to approve."""
-    return f"**{len(changes)} runs** would start at another time:\n\n" + "\n".join(
+    return f"**{len(changes)} changes** of starts and caps:\n\n" + "\n".join(
         f"- {explain(row.content)}" for row in changes)  # fmt: skip
 
 
 def shift_sections(records: Sequence[Mapping[str, Any]], marked: Sequence[Marked] = ()) -> list[dict[str, Any]]:
     """How many runs wait for a cleaner hour, what that is to save, and each of them; and what earlier ones saved."""
+    caps, records = [each for each in records if "cap" in each], [each for each in records if "cap" not in each]
     baseline = sum(each["promised"].get("baseline_g") or 0.0 for each in records)
     planned = sum(each["promised"].get("planned_g") or 0.0 for each in records)
     moved = sum(each["action"] == "shift" for each in records)
@@ -54,7 +68,32 @@ def shift_sections(records: Sequence[Mapping[str, Any]], marked: Sequence[Marked
          f"{each['saved_ratio']:.1%}", "; ".join(REASONS[why["code"]].format(**why) for why in each["reasons"])]
         for each in records[:ROWS]
     ]  # fmt: skip
-    return [section("Carbon-aware starts", [words], COLUMNS, rows), *([_scored(marked)] if marked else [])]
+    return [section("Carbon-aware starts", [words], COLUMNS, rows), *([_capped(caps)] if caps else []),
+            *([_scored(marked)] if marked else [])]  # fmt: skip
+
+
+def _capped(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Each cap, and its curve until the day ends."""
+    words = [
+        "Each UTC day keeps room for the hours that its owner asked for; the cleanest hours get the most of it. "
+        "Nothing that runs is ended, and no cap is lowered where something is not known."
+    ]
+    rows = [
+        [each["unique_id"], each["zone"], each["action"], _cap(each["seen"]), _cap(each["cap"]),
+         f"{each['least']} to {each['most']}", f"{each['offered_h']:g} of {each['hours_a_day']:g}",
+         " ".join(str(hour["cap"]) for hour in each["hours"]), _why_capped(each)]
+        for each in records[:ROWS]
+    ]  # fmt: skip
+    columns = ["subject", "zone", "action", "cap now", "cap", "bounds", "hours of the day's", "by hour from now", "why"]
+    return section("Caps by carbon", words, columns, rows)
+
+
+def _cap(value: int | None) -> str:
+    return "none" if value is None else str(value)
+
+
+def _why_capped(record: Mapping[str, Any]) -> str:
+    return "; ".join(CAP_REASONS[each["code"]].format(**each) for each in record["reasons"])
 
 
 def _scored(marked: Sequence[Marked]) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.states import Pending, Scheduled
 
 from blocks.errors import NotConfigured, Unreachable
@@ -18,7 +21,7 @@ from blocks.store.tables import State
 from deployments.command import journal
 from flows.carbon_scheduling import CarbonRequest, carbon_scheduling
 from tasks.acting import Planned
-from tasks.carbon import act
+from tasks.carbon import act, caps
 from tasks.carbon.observe import TAG
 from tasks.run import open_run
 from tests.blocks.conftest import Server, as_json, server
@@ -118,6 +121,44 @@ def test_a_providers_forecast_moves_the_run_and_without_it_the_run_stays(
     (row,) = carbon_scheduling(CarbonRequest(mode="act"))["decisions"]
     assert start(run_id) == night
     assert "forecast, Electricity Maps, issued" in row["words"]
+
+
+@pytest.fixture
+def pool() -> Iterator[str]:
+    """A work pool with a limit of 6."""
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="batch", type="process", concurrency_limit=6))
+        yield "batch"
+        client.delete_work_pool("batch")
+
+
+def test_a_work_pool_is_capped_in_a_dirty_hour_and_undo_lifts_it(fleet: Fleet, server: Server, pool: str) -> None:
+    access = CarbonAccess(kind="electricity-maps", url=server.url, token="typed", zones={"DE": "DE"})
+    save_fleet(fleet.model_copy(update={"carbon": [access]}), "default")
+    first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    rows = [{"datetime": (first + timedelta(hours=each)).isoformat(), "carbonIntensity": 900 - each}
+            for each in range(48)]  # fmt: skip
+    server.answers(as_json({"zone": "DE", "forecast": rows, "updatedAt": datetime.now(UTC).isoformat()}))
+    subject, limit = f"prefect/work-pools/{pool}", lambda: caps.SetPoolLimit(pool).look().value["most"]
+    asked: dict[str, Any] = {"caps": [{"subject": subject, "most": 6, "hours_a_day": 0.1, "zone": "DE"}]}
+    assert [row["cap"] for row in carbon_scheduling(CarbonRequest.model_validate(asked))["decisions"]] == [1]
+    assert limit() == 6
+    (row,) = carbon_scheduling(CarbonRequest.model_validate({**asked, "mode": "act"}))["decisions"]
+    assert (row["result"]["state"], limit()) == ("done", 1), row
+    assert any(section.title == "Caps by carbon" for section in Store.open().sections(flow="carbon-scheduling"))
+    undo(row["id"])
+    assert limit() == 6
+    with get_client(sync_client=True) as client:
+        runs = [client.create_flow_run(backup, work_pool_name=pool, state=Pending()) for _ in range(2)]
+        (row,) = carbon_scheduling(CarbonRequest.model_validate({**asked, "mode": "act"}))["decisions"]
+        assert (limit(), row["words"].count("2 run, and nothing that runs is ended")) == (2, 1)
+        for each in runs:
+            client.delete_flow_run(each.id)
+    asked["caps"][0]["zone"] = "XX"  # which nobody knows
+    asked["caps"].append({"subject": "prefect/work-pools/none", "most": 6, "hours_a_day": 1, "zone": "DE"})
+    told = carbon_scheduling(CarbonRequest.model_validate({**asked, "mode": "act"}))
+    assert limit() == 6
+    assert any("work pool none: there is none" in line for line in told["trouble"])
 
 
 def test_the_deadline_of_a_parameter_is_kept(made, planned: datetime) -> None:
