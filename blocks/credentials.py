@@ -17,6 +17,7 @@ ReadBlock = Callable[[str, str], str]  # the secret of (block name, where it is 
 
 MASK = "**********"
 SERVERS = ("metrics", "alertmanager")  # of the fleet itself, with secrets
+LISTS = ("carbon", "bmcs")  # of the same, several of each
 
 
 class ResolvedSecret(SecretStr):
@@ -104,7 +105,7 @@ def join_secrets(data: dict[str, Any], literals: dict[str, str]) -> dict[str, An
     holders: list[tuple[Path, Any]] = [((part,), data.get(part)) for part in SERVERS]
     for index, cluster in enumerate(data.get("clusters", [])):
         holders += [(("clusters", index, part), cluster.get(part)) for part in ("kubernetes", "metrics")]
-    holders += [(("carbon", index), each) for index, each in enumerate(data.get("carbon", []))]
+    holders += [((part, index), each) for part in LISTS for index, each in enumerate(data.get(part, []))]
     for path, holder in holders:
         for field in SECRET_FIELDS:
             if isinstance(holder, dict) and holder.get(field) == MASK:
@@ -121,8 +122,9 @@ def _secrets(fleet: Fleet, data: dict[str, Any]) -> Iterator[tuple[Path, dict[st
         plain = data["clusters"][index]
         for part in ("kubernetes", "metrics"):
             holders.append((("clusters", index, part), getattr(cluster, part), plain.get(part)))
-    for index, service in enumerate(fleet.carbon):
-        holders.append((("carbon", index), service, data["carbon"][index]))
+    for part in LISTS:
+        for index, service in enumerate(getattr(fleet, part)):
+            holders.append(((part, index), service, data[part][index]))
     for path, noun, holder in holders:
         for field in SECRET_FIELDS:
             secret = getattr(noun, field, None)

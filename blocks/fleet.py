@@ -189,8 +189,17 @@ class Metrics(HttpAccess):
     memory_bytes: str = Field("node_pool:memory_usage:bytes", description="PromQL: memory in use, bytes")
     nodes_ready: str = Field("node_pool:nodes_ready:count", description="PromQL: Ready nodes, for energy reports")
     watts: str = Field("", description="PromQL: W that a pool's machines draw, without PUE; none: modelled")
+    sensor_watts: str = Field("", description="PromQL: the same by sensors on boards, asked after BMCs and `watts`")
     namespace_cpu_cores: str = Field("", description="PromQL: CPU in use, also by label `namespace`, cores")
     namespace_cpu_requests: str = Field("", description="PromQL: CPU requested, also by label `namespace`, cores")
+
+
+class BmcAccess(HttpAccess):
+    """A machine's BMC that speaks Redfish, and who we are to it. Its `url` is without /redfish/v1."""
+
+    node_pool: str = Field(
+        description="`cluster/pool` whose machine it is; a pool is measured when all its BMCs are named"
+    )
 
 
 class CarbonAccess(Model):
@@ -226,6 +235,7 @@ class Fleet(Model):
     )
     dns: CloudAccess = Field(CloudAccess(), description="how to reach Route 53, for weighted records")
     carbon: list[CarbonAccess] = Field([], description="who tells carbon intensity, the most trusted first")
+    bmcs: list[BmcAccess] = Field([], description="BMCs that measure what machines draw")
     alertmanager: HttpAccess | None = Field(
         None, description="an Alertmanager that hears what `fleet-monitoring` finds"
     )
@@ -241,6 +251,10 @@ class Fleet(Model):
         )
         if found := list(identity_findings(names)):
             raise PydanticCustomError("cross_field", "{text}", {"text": "; ".join(str(each) for each in found)})
+        known = {pool_id(cluster.name, pool.name) for cluster, pool in self.pools()}
+        if lost := next((each.node_pool for each in self.bmcs if each.node_pool not in known), None):
+            text = f"bmcs: there is no node pool {lost}"
+            raise PydanticCustomError("cross_field", "{text}", {"text": text})
         return self
 
     def pools(self) -> list[tuple[Cluster, NodePool]]:

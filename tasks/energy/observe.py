@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
@@ -15,14 +16,25 @@ from blocks.errors import ContinuumError, NotFound
 from blocks.fleet import Cluster, Fleet, NodePool, Provider, Site, pool_id
 from blocks.series import Series
 from blocks.store.series import SeriesStore
+from blocks.store.tables import now
 from tasks.energy.decide.instance_types import machine_of
 from tasks.energy.decide.power import Machine
 from tasks.energy.decide.samples import HOUR_S, Floats, Pool, Samples, Shares
+from tasks.energy.meters import read_bmcs
 from tasks.forecasting.observe import demand_queries
 
 STEP_S = 300
 DAY_S = 86_400
-POOLS, NAMESPACES = ("cpu_cores", "nodes_ready", "watts"), ("namespace_cpu_cores", "namespace_cpu_requests")
+POOLS, NAMESPACES = (
+    ("cpu_cores", "nodes_ready", "watts", "sensor_watts"),
+    ("namespace_cpu_cores", "namespace_cpu_requests"),
+)
+# What measures, the most trusted first: where it is kept, and what reports call it.
+METERS = (
+    ("bmc_watts", "BMC (Redfish)"),
+    ("watts", "query metrics.watts"),
+    ("sensor_watts", "query metrics.sensor_watts"),
+)
 # Where an instance type is not known by name: what clouds bought most lately; small servers as edge sites have them.
 CLOUD_FAMILY, EDGE_FAMILY = "icelake", "coffeelake"
 GIB = 2.0**30
@@ -54,23 +66,40 @@ def collect_use(fleet: Fleet, begin_s: int, end_s: int) -> tuple[str, ...]:
         except ContinuumError as error:
             trouble.append(str(error))
             logger.warning("%s", error)
-    return tuple(trouble)
+    measured, silent = read_bmcs(fleet, int(now().timestamp()), STEP_S)
+    if measured is not None:
+        files.append(_metric(fleet.name, "bmc_watts"), measured)
+    return tuple(trouble + silent)
 
 
 def observe_use(fleet: Fleet, begin_s: int, end_s: int, trouble: Sequence[str] = ()) -> Observed:
     """What the series files hold of [begin, end), whole hours; nothing is known where they hold nothing."""
     files, names = SeriesStore.open(), [pool_id(cluster.name, pool.name) for cluster, pool in fleet.pools()]
-    found = {kind: _read(files, fleet.name, kind, begin_s, end_s, names) for kind in POOLS}
+    kinds = {"cpu_cores", "nodes_ready", *(kind for kind, _ in METERS)}
+    found = {kind: _read(files, fleet.name, kind, begin_s, end_s, names).values.astype(np.float64) for kind in kinds}
     sites = {site.name: site for site in fleet.sites}
-    pools = tuple(_pool(cluster, pool, sites[cluster.site]) for cluster, pool in fleet.pools())
     cores = np.array([float(pool.node_cpu) for _, pool in fleet.pools()])[:, None]
-    machines = found["nodes_ready"].values.astype(np.float64)
+    machines = found["nodes_ready"]
     with np.errstate(invalid="ignore", divide="ignore"):  # a pool without nodes uses nothing
-        used = np.clip(found["cpu_cores"].values / (machines * cores), 0.0, 1.0)
-    watts = found["watts"].values.astype(np.float64)
+        used = np.clip(found["cpu_cores"] / (machines * cores), 0.0, 1.0)
+    watched = Counter(each.node_pool for each in fleet.bmcs)
+    more = machines > np.array([[watched[name]] for name in names])  # than are measured: a part is not the whole
+    unwatched = [name for name, row in zip(names, more & np.isfinite(found["bmc_watts"]), strict=True) if row.any()]
+    found["bmc_watts"][more] = np.nan
+    watts, meters = np.full(machines.shape, np.nan), [list[str]() for _ in names]
+    for kind, called in METERS:
+        taken = np.isnan(watts) & np.isfinite(found[kind])
+        watts[taken] = found[kind][taken]
+        for row in np.flatnonzero(taken.any(axis=1)):
+            meters[row].append(called)
+    pools = tuple(_pool(cluster, pool, sites[cluster.site], ", ".join(called))
+                  for (cluster, pool), called in zip(fleet.pools(), meters, strict=True))  # fmt: skip
     samples = Samples(begin_s, STEP_S, pools, np.arange(len(pools)), machines, np.where(machines > 0, used, np.nan),
                       watts if np.isfinite(watts).any() else None)  # fmt: skip
-    return Observed(samples, _shares(files, fleet.name, begin_s, end_s, names), tuple(trouble))
+    lines = [
+        f"pool {name}: it has more machines than `bmcs` names, and is not taken for measured" for name in unwatched
+    ]
+    return Observed(samples, _shares(files, fleet.name, begin_s, end_s, names), (*trouble, *lines))
 
 
 def nodes_ready(fleet: Fleet, begin_s: int, end_s: int) -> Series:
@@ -106,7 +135,7 @@ def _hourly_mean(values: Floats, hours: int) -> Floats:
         return np.asarray(np.where(there, by_hour, 0.0).sum(axis=1) / there.sum(axis=1))
 
 
-def _pool(cluster: Cluster, pool: NodePool, site: Site) -> Pool:
+def _pool(cluster: Cluster, pool: NodePool, site: Site, meter: str) -> Pool:
     """A pool's machines by their instance type; by their size alone where the type is not known by name."""
     try:
         machine, assumed = replace(machine_of(pool.instance_type), pue=1.0), ""
@@ -114,7 +143,8 @@ def _pool(cluster: Cluster, pool: NodePool, site: Site) -> Pool:
         family = EDGE_FAMILY if cluster.provider is Provider.K3S else CLOUD_FAMILY
         machine = Machine(family, ceil(pool.node_cpu), float(pool.node_memory) / GIB)
         assumed = f"{pool.instance_type} is not known by name: {machine.threads:g} threads as of {family}"
-    return Pool(cluster.name, pool.name, machine, site.grid_zone or "", float(site.pue), "fleet.yaml", assumed)
+    zone = site.grid_zone or ""
+    return Pool(cluster.name, pool.name, machine, zone, float(site.pue), "fleet.yaml", assumed, meter)
 
 
 def _metric(fleet_name: str, kind: str) -> str:

@@ -35,9 +35,16 @@ def document(report: EnergyReport) -> dict[str, Any]:
         "change_g": None if report.change is None else {**vars(report.change), "total": report.change.total},
         "factors": {"power": POWER_SOURCE, "embodied": EMBODIED_SOURCE, "intensity": dict(report.intensity),
                     "market": dict(report.market)},
-        "assumed": unsure, "trouble": report.trouble,
+        "assumed": unsure, "meters": _meters(accounts), "trouble": report.trouble,
         "reconciliation": [vars(each) | {"difference_ratio": each.difference_ratio} for each in report.reconciled],
     }  # fmt: skip
+
+
+def _meters(accounts: Accounts) -> dict[str, str]:
+    """Pools of which anything was measured, and by what."""
+    seen = set(accounts.pool[(accounts.method == "measured") | (accounts.method == "mixed")].tolist())
+    return {f"{each.cluster}/{each.name}": each.meter for number, each in enumerate(accounts.pools)
+            if number in seen and each.meter}  # fmt: skip
 
 
 def totals(accounts: Accounts, rows: Any) -> dict[str, Any]:
@@ -125,6 +132,7 @@ def _words(report: EnergyReport, told: dict[str, Any]) -> list[str]:
         words.append(f"How many machines there were is not known of {told['pool_hours_missing']}: they count nothing.")
     methods = (f"{name} {each['energy_kwh']:,.1f} kWh" for name, each in told["by_method"].items())
     words.append(f"Method: {', '.join(methods)}.")
+    words += [f"Measured: {pool} by {meter}." for pool, meter in told["meters"].items()]
     if report.units is not None:
         unit = f"{report.units[1]} ({report.units[0]:,.0f} of them)"
         words.append(f"SCI (ISO/IEC 21031): {report.sci_g:.4g} g CO2e a {unit}.")

@@ -40,8 +40,19 @@ def rows_frame(report: EnergyReport) -> pd.DataFrame:
         "intensity_g_per_kwh": accounts.intensity.round(3),
         "intensity_source": of_pool([report.intensity[each.zone] for each in pools]),
         "pue": of_pool([each.pue for each in pools]), "pue_source": of_pool([each.pue_source for each in pools]),
-        "power_source": of_pool([each.assumed or POWER_SOURCE for each in pools]),
+        "power_source": _power_source(accounts),
     })  # fmt: skip
+
+
+def _power_source(accounts: Accounts) -> Any:
+    """Who says what each row drew: its meter, the model, or both."""
+    kinds = {"measured": 1, "mixed": 2}
+    kind = pd.Series(accounts.method).map(kinds).fillna(0).to_numpy(np.int64)
+    names = []
+    for pool in accounts.pools:
+        model = pool.assumed or POWER_SOURCE
+        names += [model, pool.meter or model, f"{pool.meter}; else {model}" if pool.meter else model]
+    return pd.Categorical.from_codes(accounts.pool * 3 + kind, pd.Index(range(len(names)))).map(dict(enumerate(names)))
 
 
 def _sums(accounts: Accounts) -> dict[str, Any]:

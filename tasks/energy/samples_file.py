@@ -158,7 +158,7 @@ def _pools(kinds: list[tuple[str, ...]], zone: str, pue: float | None, table: Co
     for number, kind in enumerate(kinds):
         at = kind[0], kind[1]
         try:
-            pool = _pool(kind, zone, pue)
+            pool = _pool(kind, zone, pue, "watts of the samples" if "watts" in table.table.column_names else "")
         except ContinuumError as error:
             table.refused.append(f"pool {kind[0]}/{kind[1]} is left out: {error}")
             continue
@@ -176,7 +176,7 @@ def _pools(kinds: list[tuple[str, ...]], zone: str, pue: float | None, table: Co
     return tuple(pools[each] for each in order), rank[pool_of]
 
 
-def _pool(kind: tuple[str, ...], zone: str, pue: float | None) -> Pool:
+def _pool(kind: tuple[str, ...], zone: str, pue: float | None, meter: str) -> Pool:
     cluster, name, instance_type, own_zone, own_pue, family, threads, memory = kind
     given: dict[str, Any] = {}
     for key, text in (("threads", threads), ("memory_gib", memory)):
@@ -190,7 +190,7 @@ def _pool(kind: tuple[str, ...], zone: str, pue: float | None) -> Pool:
     source = "the samples" if own_pue else "--pue" if pue is not None else "none given: 1"
     if not (own_zone or zone):
         raise InvalidInput("no grid zone", where=f"pool {cluster}/{name}", fix="give a column zone, or --zone")
-    return Pool(cluster, name, machine, own_zone or zone, 1.0 if factor is None else factor, source)
+    return Pool(cluster, name, machine, own_zone or zone, 1.0 if factor is None else factor, source, meter=meter)
 
 
 def _float(text: str, column: str) -> float:

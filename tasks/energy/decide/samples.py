@@ -25,6 +25,7 @@ class Pool:
     ----------
     zone: electricity grid zone. pue, pue_source: W at the building's meter for each W of IT, and who says so.
     assumed: what about the machine is a guess, for the report; "" where its type is known.
+    meter: what measures its power, for the report; "" where nothing does.
     """
 
     cluster: str
@@ -34,6 +35,7 @@ class Pool:
     pue: float
     pue_source: str
     assumed: str = ""
+    meter: str = ""
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.pue) and self.pue >= 1):

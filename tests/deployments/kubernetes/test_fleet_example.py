@@ -79,6 +79,17 @@ def samples() -> Iterator[str]:
         for replica in "12":
             name = f'{{cluster="{cluster}",node="{node}",instance="ksm-{replica}"{label}}}'
             yield from (f"kube_node_labels{name} 1 {at}" for at in times)
+    board = 'instance="jetson-1:9100",chip="1_0040"'
+    rails = (("in", "volts", (5.0, 5.0)), ("curr", "amps", (2.5, 1.0)))  # the module's input, and a part of it
+    for sensor, unit, values in rails:
+        yield f"# TYPE node_hwmon_{sensor}_{unit} gauge"
+        for channel, value in enumerate(values, 1):
+            name = f'{{{board},sensor="{sensor}{channel}"}}'
+            yield from (f"node_hwmon_{sensor}_{unit}{name} {value} {at}" for at in times)
+    yield "# TYPE node_hwmon_sensor_label gauge"
+    for channel, label in enumerate(("VDD_IN", "VDD_CPU_GPU_CV"), 1):
+        name = f'{{{board},sensor="in{channel}",label="{label}"}}'
+        yield from (f"node_hwmon_sensor_label{name} 1 {at}" for at in times)
     yield "# EOF"
 
 
@@ -145,3 +156,11 @@ def test_a_cluster_with_its_own_prometheus_gets_its_name_from_the_query(promethe
     recorded = f"sum by (node_pool) ({load_fleet(EXAMPLE).metrics.cpu_cores.strip()})"
     query = cluster.metrics.cpu_cores.replace("node_pool:cpu_usage:cores", recorded).replace("$cluster", cluster.name)
     assert by_pool(prometheus, query)["edge-virginia", "edge"] == pytest.approx(3.0)
+
+
+@with_prometheus
+def test_a_jetsons_input_rail_is_its_power_and_its_parts_are_not_added(prometheus: PrometheusSource) -> None:
+    (query,) = (each.metrics.sensor_watts for each in load_fleet(EXAMPLE).clusters if each.metrics)
+    assert by_pool(prometheus, query.replace("$cluster", "edge-virginia")) == {
+        ("edge-virginia", "edge"): pytest.approx(12.5)
+    }
