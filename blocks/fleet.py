@@ -190,6 +190,11 @@ class Metrics(HttpAccess):
     nodes_ready: str = Field("node_pool:nodes_ready:count", description="PromQL: Ready nodes, for energy reports")
     watts: str = Field("", description="PromQL: W that a pool's machines draw, without PUE; none: modelled")
     sensor_watts: str = Field("", description="PromQL: the same by sensors on boards, asked after BMCs and `watts`")
+    network_bytes_per_second: str = Field(
+        "", description="PromQL: bytes moved a second by label `namespace`, for energy reports"
+    )
+    ssd_bytes: str = Field("", description="PromQL: bytes held on SSDs by label `namespace`, for energy reports")
+    hdd_bytes: str = Field("", description="PromQL: the same on hard disks")
     namespace_cpu_cores: str = Field("", description="PromQL: CPU in use, also by label `namespace`, cores")
     namespace_cpu_requests: str = Field("", description="PromQL: CPU requested, also by label `namespace`, cores")
 

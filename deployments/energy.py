@@ -14,12 +14,14 @@ from blocks.cloud_carbon import read_export
 from blocks.emissions import Place
 from blocks.errors import InvalidInput
 from tasks.carbon.offline import zone_series
+from tasks.energy.decide.lines import Usage
 from tasks.energy.decide.samples import HOUR_S, Samples, Shares
 from tasks.energy.factors import Factors, read_factors
 from tasks.energy.offline import EnergyReport, Intensity, places_of, reconcile, report_of
 from tasks.energy.report import COLUMNS, cells, document, energy_sections, summary_line
 from tasks.energy.report_files import write_files
 from tasks.energy.samples_file import read_samples, read_shares
+from tasks.energy.usage import read_usage
 
 __all__ = ["COLUMNS", "Choices", "energy_report", "rows", "summary", "told", "write"]
 
@@ -44,6 +46,7 @@ class Choices:
     units: float | None
     unit: str
     provider_data: tuple[Path, ...] = ()
+    usage: Path | None = None
 
 
 def energy_report(chosen: Choices) -> EnergyReport:
@@ -61,14 +64,17 @@ def energy_report(chosen: Choices) -> EnergyReport:
     if chosen.samples is None:
         if chosen.shares:
             raise InvalidInput("shares belong to --samples", where="--shares", fix="set metrics.namespace_* instead")
-        name, samples, shares, trouble, simulated, span, places, source = _of_fleet(chosen, source)
+        name, samples, shares, usage, trouble, simulated, span, places, source = _of_fleet(chosen, source)
     else:
         name, samples, shares, trouble, span = *_of_files(chosen, chosen.samples), _span(chosen)
-        simulated, places = False, {}
+        simulated, places, usage = False, {}, None
+    if chosen.usage is not None:
+        usage, refused = read_usage(chosen.usage)
+        trouble += refused
     begin_s = span[0] if span[0] is not None else samples.start_s
     end_s = span[1] if span[1] is not None else samples.start_s + samples.hours * HOUR_S
     report = report_of(name, samples, begin_s, end_s, source, shares=shares, factors=factors, units=units,
-                       simulated=simulated)  # fmt: skip
+                       simulated=simulated, usage=usage)  # fmt: skip
     report.trouble[:0] = trouble
     if chosen.provider_data:
         provided = [each for path in chosen.provider_data for each in read_export(path)]
@@ -105,7 +111,10 @@ def _of_files(chosen: Choices, path: Path) -> tuple[str, Samples, Shares | None,
 
 def _of_fleet(
     chosen: Choices, source: Intensity
-) -> tuple[str, Samples, Shares | None, list[str], bool, tuple[int | None, int | None], dict[str, Place], Intensity]:
+) -> tuple[
+    str, Samples, Shares | None, Usage | None, list[str], bool, tuple[int | None, int | None], dict[str, Place],
+    Intensity,
+]:  # fmt: skip
     from deployments.doctor import fleet_of
     from tasks.carbon.intensity import intensity_of
     from tasks.energy.observe import collect_use, observe_use
@@ -118,7 +127,7 @@ def _of_fleet(
     trouble = collect_use.fn(fleet, begin_s, end_s)
     seen = observe_use(fleet, 2 * begin_s - end_s, end_s, trouble)
     source = source if chosen.intensity else intensity_of(fleet)
-    return (fleet.name, seen.samples, seen.shares, list(seen.trouble), fleet.simulated, (begin_s, end_s),
+    return (fleet.name, seen.samples, seen.shares, seen.usage, list(seen.trouble), fleet.simulated, (begin_s, end_s),
             places_of(fleet), source)  # fmt: skip
 
 

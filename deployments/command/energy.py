@@ -84,11 +84,13 @@ def energy_report(
                                                  "instance_type, cpu_ratio[, node, machines, watts, ...]")] = None,
     shares: Annotated[Path | None, typer.Option(help="with --samples: ts, cluster, pool, namespace, cpu_used, "
                                                 "cpu_requested")] = None,
+    usage: Annotated[Path | None, typer.Option(help="ts, cluster, kind, amount[, namespace]: network_gb moved, "
+                                               "ssd_tb and hdd_tb held, as rows of their own")] = None,
     fleet: Annotated[str, typer.Option(help="a fleet.yaml or an inventory block")] = "default",
     intensity: Annotated[Path | None, typer.Option(help="hourly g CO2e/kWh: a file (hour_utc, one column a zone) "
                                                    "or a folder; default: CONTINUUM_DATA, or the typical day")] = None,
     factors: Annotated[Path | None, typer.Option(help="factor, key, year, value, source: pue by cluster, "
-                                                 "market_g_per_kwh by zone")] = None,
+                                                 "wue_l_per_kwh by cluster, market_g_per_kwh by zone, ...")] = None,
     zone: Annotated[str, typer.Option(help="grid zone of samples without one, e.g. DE")] = "",
     pue: Annotated[float | None, typer.Option(help="of samples without one")] = None,
     units: Annotated[float | None, typer.Option(help="functional units that the period served, for its SCI")] = None,
@@ -103,7 +105,7 @@ def energy_report(
 
     with refusals():
         chosen = reports.Choices(begin, end, samples, shares, fleet, intensity, factors, zone, pue, units, unit,
-                                 tuple(provider_data or ()))  # fmt: skip
+                                 tuple(provider_data or ()), usage)  # fmt: skip
         with err.status("reading"):
             report = reports.energy_report(chosen)
             files = [str(path) for path in reports.write(report, into)] if into else []

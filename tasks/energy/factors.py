@@ -1,4 +1,4 @@
-"""Factors that a person brings, by year: PUE of clusters, and what contracts say a zone's kWh emits."""
+"""Factors that a person brings, by year: PUE, WUE, network and storage of clusters, and what a zone's contracts say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tasks.forecasting.cells import numbers, text
 from tasks.forecasting.tables import load_table
 
 COLUMNS = ("factor", "key", "year", "value", "source")
-LEAST = {"pue": 1.0, "market_g_per_kwh": 0.0}
+LEAST = {"pue": 1.0, "market_g_per_kwh": 0.0, "wue_l_per_kwh": 0.0,
+         "network_kwh_per_gb": 0.0, "ssd_wh_per_tbh": 0.0, "hdd_wh_per_tbh": 0.0}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Factors:
 def read_factors(path: Path) -> Factors:
     """A CSV or Parquet file `factor, key, year, value, source`.
 
-    `pue` by cluster, 1 or more; `market_g_per_kwh` by grid zone, g CO2e/kWh, 0 or more.
+    `pue` by cluster, 1 or more; `market_g_per_kwh` by grid zone, g CO2e/kWh, 0 or more; by cluster, 0 or more:
+    `wue_l_per_kwh` (litres of water a kWh of IT), `network_kwh_per_gb`, `ssd_wh_per_tbh`, `hdd_wh_per_tbh`.
 
     Raises
     ------

@@ -18,9 +18,11 @@ from blocks.series import Series
 from blocks.store.series import SeriesStore
 from blocks.store.tables import now
 from tasks.energy.decide.instance_types import machine_of
+from tasks.energy.decide.lines import Usage
 from tasks.energy.decide.power import Machine
 from tasks.energy.decide.samples import HOUR_S, Floats, Pool, Samples, Shares
 from tasks.energy.meters import read_bmcs
+from tasks.energy.usage import QUERIES, usage_of_series
 from tasks.forecasting.observe import demand_queries
 
 STEP_S = 300
@@ -48,6 +50,7 @@ class Observed:
 
     samples: Samples
     shares: Shares | None
+    usage: Usage | None
     trouble: tuple[str, ...]
 
 
@@ -58,7 +61,9 @@ def collect_use(fleet: Fleet, begin_s: int, end_s: int) -> tuple[str, ...]:
     Metric stores forget after weeks: what a month's report rests on is kept here, hour by hour.
     """
     files, trouble = SeriesStore.open(), []
-    for asked in [*demand_queries(fleet, POOLS), *demand_queries(fleet, NAMESPACES, "/{namespace}")]:
+    by_namespace = [*demand_queries(fleet, NAMESPACES, "/{node_pool}/{namespace}"),
+                    *demand_queries(fleet, tuple(QUERIES), "/{namespace}")]  # fmt: skip
+    for asked in [*demand_queries(fleet, POOLS), *by_namespace]:
         try:
             for day_s in range(begin_s // DAY_S * DAY_S, end_s, DAY_S):
                 window = max(day_s, begin_s), min(day_s + DAY_S, end_s)
@@ -99,7 +104,8 @@ def observe_use(fleet: Fleet, begin_s: int, end_s: int, trouble: Sequence[str] =
     lines = [
         f"pool {name}: it has more machines than `bmcs` names, and is not taken for measured" for name in unwatched
     ]
-    return Observed(samples, _shares(files, fleet.name, begin_s, end_s, names), (*trouble, *lines))
+    usage = usage_of_series({kind: _read(files, fleet.name, kind, begin_s, end_s, None) for kind in QUERIES})
+    return Observed(samples, _shares(files, fleet.name, begin_s, end_s, names), usage, (*trouble, *lines))
 
 
 def nodes_ready(fleet: Fleet, begin_s: int, end_s: int) -> Series:

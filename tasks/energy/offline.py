@@ -14,6 +14,7 @@ from blocks.errors import ContinuumError, InvalidInput
 from blocks.fleet import Fleet, Provider
 from tasks.energy.decide.accounting import Accounts, account
 from tasks.energy.decide.change import Change, Period, explain_change
+from tasks.energy.decide.lines import LINES, Usage, add_lines
 from tasks.energy.decide.reconcile import Reconciled, decide_reconciliation
 from tasks.energy.decide.samples import HOUR_S, Floats, Pool, Samples, Shares
 from tasks.energy.factors import Factors
@@ -28,6 +29,7 @@ class EnergyReport:
     Attributes
     ----------
     start_s, end_s: whole hours, epoch. intensity, market: by zone, how it is known.
+    water: by cluster, who says its WUE.
     units: how many functional units the period served, and what they are called; None where nobody said.
     reconciled: what clouds say beside what we make of their clusters; empty where nobody said.
     change: against the period of the same length before it; None where nothing is known of that.
@@ -44,6 +46,7 @@ class EnergyReport:
     change: Change | None = None
     simulated: bool = False
     reconciled: list[Reconciled] = field(default_factory=list)
+    water: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sci_g(self) -> float | None:
@@ -56,6 +59,7 @@ class EnergyReport:
 def report_of(
     name: str, samples: Samples, start_s: int, end_s: int, intensity: Intensity, *, shares: Shares | None = None,
     factors: Factors = Factors(), units: tuple[float, str] | None = None, simulated: bool = False,
+    usage: Usage | None = None,
 ) -> EnergyReport:  # fmt: skip
     """The report of [start, end). A pool whose zone no source knows is left out and named, never counted as zero.
 
@@ -83,18 +87,29 @@ def report_of(
         hours = (start_s - samples.start_s) // HOUR_S, (end_s - samples.start_s) // HOUR_S
         shares = shares.of_pools(kept).span(*hours)
     contracts = {zone: found for zone in known if (found := factors.of("market_g_per_kwh", zone, year))}
-    accounts = account(
-        samples.span(start_s, end_s), _by_hour(known, start_s, end_s),
-        {zone: each[0] for zone, each in contracts.items()}, shares,
-    )  # fmt: skip
+    market = {zone: each[0] for zone, each in contracts.items()}
+    clusters = {pool.cluster for pool in samples.pools}
+    water = {each: found for each in sorted(clusters) if (found := factors.of("wue_l_per_kwh", each, year))}
+    wue, by_hour = {cluster: each[0] for cluster, each in water.items()}, _by_hour(known, start_s, end_s)
+    accounts = account(samples.span(start_s, end_s), by_hour, market, shares, wue)
     if not accounts.known_hours:
         begin = datetime.fromtimestamp(samples.start_s, UTC)
         raise InvalidInput("the samples have nothing of that time", where="period",
                            fix=f"they begin at {begin:%Y-%m-%dT%H:%MZ}")  # fmt: skip
     told = {zone: series.how for zone, series in known.items()}
     change = _change(accounts, samples, 2 * start_s - end_s, start_s, intensity)
-    return EnergyReport(name, start_s, end_s, accounts, told, {zone: each[1] for zone, each in contracts.items()},
-                        trouble, units, change, simulated)  # fmt: skip
+    if usage is not None:
+        own = {(kind, each): found for kind, line in LINES.items() for each in clusters
+               if (found := factors.of(line.factor, each, year))}  # fmt: skip
+        out = sorted(set(usage.cluster) - clusters)
+        trouble += [f"network and storage of {each} are left out: no machines of it are counted" for each in out]
+        usage = usage.of_clusters(clusters).span(start_s, end_s)
+        if missing := int(np.isnan(usage.amount).sum()):
+            trouble.append(f"network and storage are not known of {missing} hours of a namespace: they count nothing")
+        accounts = add_lines(accounts, usage, own, by_hour, market, wue)
+    by_contract, by_wue = ({key: each[1] for key, each in found.items()} for found in (contracts, water))
+    return EnergyReport(name, start_s, end_s, accounts, told, by_contract, trouble, units, change, simulated,
+                        water=by_wue)  # fmt: skip
 
 
 def reconcile(report: EnergyReport, provided: Sequence[CloudEmissions], places: Mapping[str, Place]) -> None:

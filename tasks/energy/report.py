@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from tasks.energy.decide.accounting import EMBODIED_SOURCE, POWER_SOURCE, Accounts
+from tasks.energy.decide.lines import LINES
 from tasks.energy.offline import EnergyReport
 from tasks.sections import section
 
-MWH, MG = 1e6, 1e3  # whole numbers to kWh and g: a double holds k / 1e6 so that it is written back as it is
+MWH, MG, UL = 1e6, 1e3, 1e6  # whole numbers to kWh, g and l: a double holds k / 1e6 so that it is written back as it is
 COLUMNS = ("cluster", "kWh", "low to high", "idle", "g CO2e (location)", "g (market)", "g (making)", "known")
 SUMMED = ("energy_kwh", "busy_kwh", "idle_kwh", "overhead_kwh", "low_kwh", "high_kwh", "location_g", "embodied_g")
 
@@ -21,7 +22,7 @@ def document(report: EnergyReport) -> dict[str, Any]:
     accounts = report.accounts
     keys = {
         "by_cluster": np.array([each.cluster for each in accounts.pools], object)[accounts.pool],
-        "by_namespace": accounts.namespace, "by_method": accounts.method,
+        "by_namespace": accounts.namespace, "by_method": accounts.method, "by_kind": _kinds(accounts),
     }  # fmt: skip
     unsure = [f"{each.cluster}/{each.name}: {each.assumed}" for each in accounts.pools if each.assumed]
     return {
@@ -34,10 +35,16 @@ def document(report: EnergyReport) -> dict[str, Any]:
         "units": report.units[0] if report.units else None,
         "change_g": None if report.change is None else {**vars(report.change), "total": report.change.total},
         "factors": {"power": POWER_SOURCE, "embodied": EMBODIED_SOURCE, "intensity": dict(report.intensity),
-                    "market": dict(report.market)},
+                    "market": dict(report.market), "water": dict(report.water)},
         "assumed": unsure, "meters": _meters(accounts), "trouble": report.trouble,
         "reconciliation": [vars(each) | {"difference_ratio": each.difference_ratio} for each in report.reconciled],
     }  # fmt: skip
+
+
+def _kinds(accounts: Accounts) -> Any:
+    """Of each row: machines, or the line that it is of."""
+    lines = {line.pool for line in LINES.values()}
+    return np.array([each.name if each.name in lines else "machines" for each in accounts.pools], object)[accounts.pool]
 
 
 def _meters(accounts: Accounts) -> dict[str, str]:
@@ -56,6 +63,8 @@ def totals(accounts: Accounts, rows: Any) -> dict[str, Any]:
         found[name] = whole / (MWH if unit == "kwh" else MG)
     market = accounts.market_mg[rows]
     found["market_g"] = None if (market < 0).any() else int(market.sum()) / MG
+    water = accounts.water_ul[rows]
+    found["water_l"] = None if (water < 0).any() else int(water.sum()) / UL
     energy = accounts.energy_mwh[rows]
     weight = energy.sum()
     found["coverage_ratio"] = round(float((accounts.coverage[rows] * energy).sum() / weight), 4) if weight else None
@@ -123,7 +132,8 @@ def summary_line(told: dict[str, Any]) -> str:
     bounds = f"{total['low_kwh']:,.1f} to {total['high_kwh']:,.1f}"
     return (f"{total['energy_kwh']:,.3f} kWh ({bounds}), of it {total['idle_kwh']:,.3f} idle; "
             f"{total['location_g'] / 1000:,.3f} kg CO2e by location, by market: {market}; "
-            f"making of the machines: {total['embodied_g'] / 1000:,.3f} kg")  # fmt: skip
+            f"making of the machines: {total['embodied_g'] / 1000:,.3f} kg"
+            + ("" if total["water_l"] is None else f"; {total['water_l']:,.3f} l of water at the sites"))  # fmt: skip
 
 
 def _words(report: EnergyReport, told: dict[str, Any]) -> list[str]:
@@ -132,13 +142,18 @@ def _words(report: EnergyReport, told: dict[str, Any]) -> list[str]:
         words.append(f"How many machines there were is not known of {told['pool_hours_missing']}: they count nothing.")
     methods = (f"{name} {each['energy_kwh']:,.1f} kWh" for name, each in told["by_method"].items())
     words.append(f"Method: {', '.join(methods)}.")
+    if len(told["by_kind"]) > 1:
+        kinds = (f"{name} {each['energy_kwh']:,.3f} kWh" for name, each in told["by_kind"].items())
+        words.append(f"By kind: {', '.join(kinds)}.")
+    words += [f"Water of {cluster}: {source}." for cluster, source in report.water.items()]
     words += [f"Measured: {pool} by {meter}." for pool, meter in told["meters"].items()]
     if report.units is not None:
         unit = f"{report.units[1]} ({report.units[0]:,.0f} of them)"
         words.append(f"SCI (ISO/IEC 21031): {report.sci_g:.4g} g CO2e a {unit}.")
     if (change := report.change) is not None:
         causes = ", ".join(f"{name} {value:+,.0f}" for name, value in vars(change).items())
-        words.append(f"Against the period before: {change.total:+,.0f} g CO2e, by {causes} (not known before or now).")
+        words.append(f"Against the period before: {change.total:+,.0f} g CO2e, by {causes} (not known before or now); "
+                     "of machines alone.")  # fmt: skip
     words += [f"Intensity of {zone}: {how}." for zone, how in report.intensity.items()]
     words += [f"Power: {POWER_SOURCE}. Making: {EMBODIED_SOURCE}.", *(f"Assumed: {each}." for each in told["assumed"])]
     return words + report.trouble

@@ -15,7 +15,7 @@ from blocks.errors import InvalidInput
 from blocks.files import write_atomically
 from tasks.energy.decide.accounting import POWER_SOURCE, Accounts
 from tasks.energy.offline import EnergyReport
-from tasks.energy.report import MG, MWH, SUMMED, document
+from tasks.energy.report import MG, MWH, SUMMED, UL, document
 
 MOST_REVISIONS = 1000
 
@@ -23,7 +23,7 @@ MOST_REVISIONS = 1000
 def rows_frame(report: EnergyReport) -> pd.DataFrame:
     """A row a cluster, pool, namespace and hour: kWh, g CO2e, how each is known, and what its factors are.
 
-    `market_g` is empty where no contract's factor is known.
+    `market_g` is empty where no contract's factor is known, `water_l` where no WUE is.
     """
     accounts = report.accounts
     pools = accounts.pools
@@ -36,6 +36,7 @@ def rows_frame(report: EnergyReport) -> pd.DataFrame:
         "cluster": of_pool([each.cluster for each in pools]), "pool": of_pool([each.name for each in pools]),
         "namespace": accounts.namespace, "hour_utc": hours, **_sums(accounts),
         "market_g": np.where(accounts.market_mg < 0, np.nan, accounts.market_mg / MG),
+        "water_l": np.where(accounts.water_ul < 0, np.nan, accounts.water_ul / UL),
         "method": accounts.method, "coverage_ratio": accounts.coverage.round(4),
         "intensity_g_per_kwh": accounts.intensity.round(3),
         "intensity_source": of_pool([report.intensity[each.zone] for each in pools]),

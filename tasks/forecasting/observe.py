@@ -67,11 +67,11 @@ class DemandQuery:
         return replace(found, unique_id=tuple(found.unique_id[row] for row in rows), values=found.values[rows])
 
 
-def demand_queries(fleet: Fleet, kinds: Sequence[str] = KINDS, label: str = "") -> Iterator[DemandQuery]:
+def demand_queries(fleet: Fleet, kinds: Sequence[str] = KINDS, label: str = "/{node_pool}") -> Iterator[DemandQuery]:
     """Every question that gives the fleet's demand, or other fields of `Metrics`; one that is empty is not asked.
 
     A query with `$cluster` is asked once a cluster; any other once, for all clusters of its source.
-    label: what names a series beside its pool, e.g. "/{namespace}".
+    label: what names a series beside its cluster, e.g. "/{node_pool}/{namespace}".
     """
     shared = tuple(cluster.name for cluster in fleet.clusters if not cluster.metrics)
     sources = [(fleet.metrics, shared)] if shared else []
@@ -83,11 +83,9 @@ def demand_queries(fleet: Fleet, kinds: Sequence[str] = KINDS, label: str = "") 
                 continue
             if "$cluster" in promql:
                 for name in clusters:
-                    yield DemandQuery(
-                        metrics, (name,), kind, promql.replace("$cluster", name), f"{name}/{{node_pool}}{label}"
-                    )
+                    yield DemandQuery(metrics, (name,), kind, promql.replace("$cluster", name), f"{name}{label}")
             else:
-                yield DemandQuery(metrics, clusters, kind, promql, f"{{cluster}}/{{node_pool}}{label}")
+                yield DemandQuery(metrics, clusters, kind, promql, f"{{cluster}}{label}")
 
 
 def cpu_demand_of_fleet(fleet: Fleet, days: int, step_s: int) -> tuple[Series, list[str]]:

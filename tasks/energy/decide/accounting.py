@@ -43,6 +43,8 @@ class Accounts:
     overhead_mwh: of these, what the building takes beside IT. low_mwh, high_mwh: bounds of the model.
     location_mg, embodied_mg: mg CO2e of the grid's mix, and of making the machines.
     market_mg: by contract; -1 where no contract's factor is known. Never summed with `location_mg`.
+    water_ul: microlitres of water that the site evaporated, IT energy x WUE; -1 where its WUE is not known. What power
+        plants evaporated is not in it.
     coverage: share of the pool's samples that hour which are known, 0-1. missing: pool-hours without any machine count.
     core_hours: thread-hours of CPU in use, over the hours of which it is known.
     """
@@ -60,6 +62,7 @@ class Accounts:
     high_mwh: Ints
     location_mg: Ints
     market_mg: Ints
+    water_ul: Ints
     embodied_mg: Ints
     coverage: Floats
     method: NDArray[np.object_]
@@ -87,14 +90,14 @@ def embodied_kg(machine: Machine) -> float:
 
 def account(
     samples: Samples, intensity: Mapping[str, Floats], market: Mapping[str, float] | None = None,
-    shares: Shares | None = None,
+    shares: Shares | None = None, wue: Mapping[str, float] | None = None,
 ) -> Accounts:  # fmt: skip
     """Energy and carbon of the samples.
 
     Parameters
     ----------
     intensity: by grid zone, (H,) g CO2e/kWh, average, of each hour from the samples' start on.
-    market: by grid zone, g CO2e/kWh that contracts give.
+    market: by grid zone, g CO2e/kWh that contracts give. wue: by cluster, litres of water for each kWh of IT.
 
     Raises
     ------
@@ -117,12 +120,14 @@ def account(
     at_pool, at_hour = pool[rows.group], hour[rows.group]
     grams = energy / 1e6 * carbon[at_pool, at_hour]
     contract = energy / 1e6 * by_contract[at_pool]
+    litres = np.array([(wue or {}).get(each.cluster, np.nan) for each in samples.pools])
     return Accounts(
         pools=samples.pools, start_s=samples.start_s, hours=samples.hours,
         pool=at_pool, namespace=rows.namespace, hour=at_hour, busy_mwh=busy, idle_mwh=idle,
         overhead_mwh=np.rint(energy * (1 - 1 / pue[at_pool])).astype(np.int64), low_mwh=low, high_mwh=high,
         location_mg=np.rint(grams * 1000).astype(np.int64),
         market_mg=np.where(np.isnan(contract), -1, np.rint(np.nan_to_num(contract) * 1000)).astype(np.int64),
+        water_ul=water_ul(energy, pue[at_pool], litres[at_pool]),
         embodied_mg=apportion(np.rint(making[there] * 1e6).astype(np.int64), rows.group, rows.idle),
         coverage=hourly.coverage[at_pool, at_hour],
         method=hourly.method[at_pool, at_hour],
@@ -130,6 +135,16 @@ def account(
         known_hours=int(hourly.counted.sum()),
         core_hours=float(hourly.core_hours[hourly.coverage > 0].sum()),
     )  # fmt: skip
+
+
+def water_ul(energy_mwh: Ints, pue: Floats, litres_per_kwh: Floats | float) -> Ints:
+    """Microlitres of water for the IT part of energy at the building's meter; -1 where the WUE is NaN.
+
+    >>> water_ul(np.array([1_200_000]), np.array([1.2]), 0.5).tolist()
+    [500000]
+    """
+    found = energy_mwh / pue * litres_per_kwh  # mWh x L/kWh are microlitres
+    return np.where(np.isnan(found), -1, np.rint(np.nan_to_num(found))).astype(np.int64)
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,31 @@ class TestReport:
             assert sum(Decimal(row[name]) for row in rows) == Decimal(str(told["totals"][name])), name
         assert len({row["hour_utc"] for row in rows}) == 48
 
+    def test_network_storage_and_water_are_rows_of_their_own_that_add_up(self, samples: Path, tmp_path: Path) -> None:
+        usage, factors = tmp_path / "usage.csv", tmp_path / "factors.csv"
+        rows = [f"2026-03-01T0{hour}:{minute}Z,eu,{kind},{amount},{namespace}" for hour in (0, 1) for minute in (10, 40)
+                for kind, amount, namespace in (("network_gb", 500, "shop"), ("ssd_tb", 8, ""))]  # fmt: skip
+        usage.write_text("\n".join(["ts,cluster,kind,amount,namespace", *rows, "2026-03-01T00:10Z,eu,tape,1,"]) + "\n")
+        factors.write_text("factor,key,year,value,source\nwue_l_per_kwh,eu,2026,0.4,the site's meter\n"
+                           "ssd_wh_per_tbh,eu,2026,2,our storage\n")  # fmt: skip
+        words = ("--samples", samples, "--usage", usage, "--factors", factors, "--out", tmp_path / "out", "--json")
+        told = json.loads(self.report(*words).stdout)
+        (path,) = (Path(each) for each in told["files"] if each.endswith(".csv"))
+        with path.open() as file:
+            found = list(csv.DictReader(file))
+        for name in ("energy_kwh", "location_g", "water_l"):
+            assert sum(Decimal(row[name]) for row in found) == Decimal(str(told["totals"][name])), name
+        assert told["by_kind"]["(network)"]["energy_kwh"] == pytest.approx(2.0)  # 1,000 GB an hour x 0.001 kWh/GB
+        assert told["by_kind"]["(storage ssd)"]["energy_kwh"] == pytest.approx(0.032)  # 8 TB x 2 Wh/TBh, two hours
+        assert told["totals"]["water_l"] == pytest.approx(0.4 * told["totals"]["energy_kwh"], rel=1e-4)
+        assert {row["power_source"][:30] for row in found if row["pool"] == "(storage ssd)"} == {
+            "2 Wh/TBh (our storage), bounds"
+        }
+        assert any("'tape' is none of" in line for line in told["trouble"])
+        factors.write_text("factor,key,year,value,source\nwue_l_per_kwh,eu,2025,0.4,the site's meter\n")
+        refused = self.report(*words[:-1], fails=True)
+        assert "no wue_l_per_kwh of eu for 2026" in refused.stderr
+
     def test_the_same_period_again_gives_the_same_bytes_and_late_data_a_revision(self, samples, tmp_path: Path) -> None:
         words = (
             "--samples",
