@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 MEMORY_W_PER_GIB = 0.392  # Cloud Carbon Footprint's average of measured modules
 GPU_IDLE_RATIO = 0.11  # of its TDP: what a V100 draws idle, by Teads' measurements
 MODEL_ERROR = 0.13  # its mean over 212 servers of 2017 and later, as published
-SEED_IDLE_W, SEED_CPU_W, SEED_MEMORY_W = 150.0, 100.0, 30.0  # of any machine, whatever its size
+SEED_IDLE_W, SEED_CPU_W, SEED_MEMORY_W = 150.0, 100.0, 50.0  # of any machine, whatever its size
 FEWEST_SAMPLES = 4
 
 
@@ -96,7 +96,7 @@ def seed_power(cpu_ratio: ArrayLike, memory_ratio: ArrayLike = 0.0) -> Floats:
     """Watts by the seed's formula, kept to be compared with: the same for every machine, 110 % off on measured servers.
 
     >>> seed_power(0.5, 0.5).item()
-    215.0
+    225.0
     """
     used, memory = _ratio(cpu_ratio, "utilisation"), _ratio(memory_ratio, "memory utilisation")
     return np.asarray(SEED_IDLE_W + SEED_CPU_W * used + SEED_MEMORY_W * memory)
