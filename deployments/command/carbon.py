@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.carbon.offline import Reproduced
 
 SHOWN = 5
+MOST_PAIRED = 40  # regions of which every pair is told
 
 carbon = typer.Typer(no_args_is_help=True, help="Plan flexible jobs by carbon intensity; nothing is started or moved.")
 
@@ -104,6 +105,55 @@ def carbon_forecast(
     out.print(f"{told.method}: took {told.captured[told.method]:.0%} of the saving that perfect knowledge gives "
               f"jobs of 6 h with 24 h slack in the last quarter of the history ({series.source}, ending there).",
               highlight=False, markup=False, soft_wrap=True)  # fmt: skip
+
+
+@carbon.command("regions")
+def carbon_regions(
+    file: Annotated[Path, typer.Argument(metavar="REGIONS.csv", help="hour_utc, zone, gco2_per_kwh, renewable_pct"
+                                         "[, pue]: a row a region and hour")],
+    by: Annotated[str, typer.Option(help="emissions, or environmental-score: the seed's 0.4 carbon + 0.4 renewables + "
+                                    "0.2 PUE, which picks dirtier regions")] = "emissions",
+    hours: Annotated[int, typer.Option(min=1, max=8760, help="how long the job runs")] = 1,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Choose the region and hour of a job, and tell in how many hours the seed's score picks a dirtier region."""
+    with refusals(), err.status(f"reading {file}"):
+        from itertools import combinations
+
+        from tasks.carbon.decide.regions import RULES, decide_region, score_errs
+        from tasks.carbon.regions_file import hour_of, read_regions
+
+        if by not in RULES:
+            raise InvalidInput(f"no rule is named {by!r}", where="--by", fix=f"use {' or '.join(RULES)}")
+        read = read_regions(file)
+        given = read.g_per_kwh, read.renewable_ratio, read.pue
+        chosen = {rule: decide_region(*given, hours, rule) for rule in RULES}
+        errs = score_errs(*given)
+        pairs = {f"{read.zones[a]}-{read.zones[b]}": score_errs(*(each[[a, b]] for each in given))
+                 for a, b in combinations(range(len(read.zones))[:MOST_PAIRED], 2)}  # fmt: skip
+    told = {
+        rule: {"zone": read.zones[each.region], "start": hour_of(read.hours_s[each.hour]), "g_per_kwh": each.g_per_kwh}
+        for rule, each in chosen.items()
+    }
+    if as_json:
+        print_json({"by": by, **told[by], "rules": told, "hours": len(read.hours_s), "score_dirtier": vars(errs),
+                    "score_dirtier_by_pair": {name: vars(each) for name, each in pairs.items()},
+                    "left_out": read.refused})  # fmt: skip
+        return
+    for line in read.refused:
+        err.print(line, highlight=False, markup=False, soft_wrap=True)
+    other = next(rule for rule in RULES if rule != by)
+    here, there = told[by], told[other]
+    for line in (
+        f"{hours} h in {here['zone']} from {here['start']}: {here['g_per_kwh']:.1f} g CO2e a kWh of IT, by {by}.",
+        f"By {other}: {there['zone']} from {there['start']}, {there['g_per_kwh']:.1f} g.",
+        f"The environmental score picks a dirtier region than the cleanest in {errs.hours_ratio:.1%} of "
+        f"{len(read.hours_s):,} hours; {errs.times:.2f} times its CO2e then.",
+    ):
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    for name, each in sorted(pairs.items(), key=lambda item: -item[1].hours_ratio)[:SHOWN]:
+        if each.hours_ratio:
+            out.print(f"  {name}: {each.hours_ratio:.1%}, {each.times:.2f} times", highlight=False, markup=False)
 
 
 @carbon.command("reproduce")

@@ -70,9 +70,9 @@ class Columns:
         values[out] = np.nan
         return values
 
-    def times(self) -> Ints:
-        """(N,) column `ts` as epoch seconds, `NO_TIME` where a cell was refused."""
-        found, said, _ = seconds(self.table.column("ts"), "ts", self.lines)
+    def times(self, column: str = "ts") -> Ints:
+        """(N,) a column as epoch seconds, `NO_TIME` where a cell was refused."""
+        found, said, _ = seconds(self.table.column(column), column, self.lines)
         self.refused += said
         self.wrong |= found == NO_TIME
         return found

@@ -167,3 +167,42 @@ def test_without_history_there_is_no_forecast(monkeypatch: pytest.MonkeyPatch) -
     answer = carbon("forecast", "DE")
     assert answer.exit_code == 1
     assert "a typical day has no weather to forecast from" in answer.stderr
+
+
+@pytest.fixture
+def regions(tmp_path: Path) -> Path:
+    """Two regions over four hours; in the first two the windier one is dirtier."""
+    file = tmp_path / "regions.csv"
+    rows = [(0, "A", 300, 90), (0, "B", 250, 10), (1, "A", 300, 90), (1, "B", 200, 10), (2, "A", 100, 90),
+            (2, "B", 250, 10), (3, "A", 90, 95), (3, "B", 250, 10), (6, "A", 1, 99)]  # fmt: skip
+    lines = [f"2022-03-27T{hour:02d}:00Z,{zone},{grams},{share}" for hour, zone, grams, share in rows]
+    file.write_text("\n".join(["hour_utc,zone,gco2_per_kwh,renewable_pct", *lines]) + "\n")
+    return file
+
+
+def test_a_region_is_chosen_by_emissions_unless_the_seeds_score_is_asked_for(regions: Path) -> None:
+    told = json.loads(carbon("regions", regions, "--hours", 2, "--json").stdout)
+    assert (told["by"], told["zone"], told["start"], told["g_per_kwh"]) == ("emissions", "A", "2022-03-27T02:00Z", 95)
+    assert told["score_dirtier"] == {"hours_ratio": 0.5, "times": pytest.approx((300 / 250 + 300 / 200) / 2)}
+    assert told["left_out"] == ["1 hours are left out: not known of all regions, or beside the longest stretch"]
+    words = carbon("regions", regions, "--by", "environmental-score").stdout
+    assert "by environmental-score" in words
+    assert "dirtier region than the cleanest in 50.0% of 4 hours" in words
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("--by", "seed"), "no rule is named 'seed'"), (("--hours", "9"), "9 h of 4 h of data"),
+])  # fmt: skip
+def test_a_rule_or_time_that_is_none_is_refused_in_one_line(regions: Path, words: tuple[str, ...], said: str) -> None:
+    refused = carbon("regions", regions, *words)
+    assert (refused.exit_code, said in refused.stderr, refused.stderr.count("\n")) == (1, True, 1)
+
+
+def test_one_region_alone_or_a_negative_intensity_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "regions.csv"
+    file.write_text("hour_utc,zone,gco2_per_kwh,renewable_pct\n2022-03-27T00:00Z,A,-3,20\n2022-03-27T00:00Z,B,3,20\n")
+    refused = carbon("regions", file)
+    assert refused.exit_code == 1
+    assert "no hour is known of all regions" in refused.stderr
+    file.write_text("hour_utc,zone,gco2_per_kwh,renewable_pct\n2022-03-27T00:00Z,A,-3,20\n")
+    assert "-3 is not within 0 to 100000" in carbon("regions", file).stderr
