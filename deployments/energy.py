@@ -18,12 +18,12 @@ from tasks.energy.decide.lines import Usage
 from tasks.energy.decide.samples import HOUR_S, Samples, Shares
 from tasks.energy.factors import Factors, read_factors
 from tasks.energy.offline import EnergyReport, Intensity, places_of, reconcile, report_of
-from tasks.energy.report import COLUMNS, cells, document, energy_sections, summary_line
+from tasks.energy.report import COLUMNS, cells, document, energy_sections, missing_words, summary_line
 from tasks.energy.report_files import write_files
 from tasks.energy.samples_file import read_samples, read_shares
 from tasks.energy.usage import read_usage
 
-__all__ = ["COLUMNS", "Choices", "energy_report", "rows", "summary", "told", "write"]
+__all__ = ["COLUMNS", "Choices", "energy_report", "missing_words", "rows", "summary", "told", "write"]
 
 summary, told = summary_line, document
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
@@ -120,8 +120,8 @@ def _of_fleet(
     from tasks.energy.observe import collect_use, observe_use
     from tasks.forecasting.observe import source_time_s
 
-    fleet = fleet_of(chosen.fleet)
     begin_s, end_s = _span(chosen)
+    fleet = fleet_of(chosen.fleet)
     end_s = end_s if end_s is not None else int(source_time_s(fleet)) // HOUR_S * HOUR_S
     begin_s = begin_s if begin_s is not None else end_s - 24 * HOUR_S
     trouble = collect_use.fn(fleet, begin_s, end_s)

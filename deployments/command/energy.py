@@ -112,7 +112,7 @@ def energy_report(
         told = reports.told(report)
         if as_json:
             return print_json(told | {"files": files})
-        for line in report.trouble:
+        for line in reports.missing_words(told) + report.trouble:
             err.print(line, highlight=False, markup=False, soft_wrap=True)
         table = Table(*reports.COLUMNS, title=f"{told['name']}, {told['start']} to {told['end']}", title_justify="left")
         for column in table.columns[1:]:

@@ -65,22 +65,22 @@ def report_of(
 
     Raises
     ------
-    InvalidInput: the samples have nothing of that time, or no pool has a known zone. NotFound: a year has no factor.
+    InvalidInput: the samples have nothing of that time. NotFound: a year has no factor. ContinuumError: no pool is in
+        a zone whose intensity is known; what the first of them lacks.
     """
     if start_s % HOUR_S or end_s % HOUR_S or start_s >= end_s:
         raise InvalidInput("not a span of whole hours", where="period", fix="give times such as 2026-03-01")
     year = datetime.fromtimestamp(start_s, UTC).year
-    known, trouble = {}, []
+    known, trouble, refused = {}, list[str](), list[ContinuumError]()
     for zone in sorted({pool.zone for pool in samples.pools}):
         try:
             known[zone] = intensity(zone, start_s, end_s)
         except ContinuumError as error:
+            refused.append(error)
             trouble.append(f"pools in zone {zone} are left out: {error}")
     kept = [number for number, pool in enumerate(samples.pools) if pool.zone in known]
     if not kept:
-        zones = ", ".join(sorted({pool.zone for pool in samples.pools})) or "none"
-        raise InvalidInput(f"no pool has a grid zone that a source knows; they have {zones}", where="samples",
-                           fix="see `continuum carbon forecast`, or give --zone, e.g. DE")  # fmt: skip
+        raise refused[0] if refused else InvalidInput("there are no pools", where="samples", fix="give some")
     samples = samples.of_pools(kept)
     samples = replace(samples, pools=tuple(_with_pue(pool, factors, year) for pool in samples.pools))
     if shares is not None:

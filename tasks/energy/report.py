@@ -129,7 +129,7 @@ def summary_line(told: dict[str, Any]) -> str:
     """The totals in one sentence, as the terminal and the report have them."""
     total = told["totals"]
     market = "no contract's factor is known" if total["market_g"] is None else f"{total['market_g'] / 1000:,.3f} kg"
-    bounds = f"{total['low_kwh']:,.1f} to {total['high_kwh']:,.1f}"
+    bounds = _bounds(total)
     return (f"{total['energy_kwh']:,.3f} kWh ({bounds}), of it {total['idle_kwh']:,.3f} idle; "
             f"{total['location_g'] / 1000:,.3f} kg CO2e by location, by market: {market}; "
             f"making of the machines: {total['embodied_g'] / 1000:,.3f} kg"
@@ -138,8 +138,7 @@ def summary_line(told: dict[str, Any]) -> str:
 
 def _words(report: EnergyReport, told: dict[str, Any]) -> list[str]:
     words = [f"{told['pool_hours']} pool-hours are known."]
-    if told["pool_hours_missing"]:
-        words.append(f"How many machines there were is not known of {told['pool_hours_missing']}: they count nothing.")
+    words += missing_words(told)
     methods = (f"{name} {each['energy_kwh']:,.1f} kWh" for name, each in told["by_method"].items())
     words.append(f"Method: {', '.join(methods)}.")
     if len(told["by_kind"]) > 1:
@@ -163,9 +162,23 @@ def cells(name: str, each: dict[str, Any]) -> list[str]:
     """A row of `COLUMNS`."""
     market = "" if each["market_g"] is None else f"{each['market_g']:,.0f}"
     known = "" if each["coverage_ratio"] is None else f"{each['coverage_ratio']:.0%}"
-    bounds = f"{each['low_kwh']:,.1f} to {each['high_kwh']:,.1f}"
+    bounds = _bounds(each)
     energy, idle = f"{each['energy_kwh']:,.3f}", f"{each['idle_kwh']:,.3f}"
     return [name, energy, bounds, idle, f"{each['location_g']:,.0f}", market, f"{each['embodied_g']:,.0f}", known]
+
+
+def _bounds(each: dict[str, Any]) -> str:
+    """Low to high, kWh."""
+    digits = 3 if each["high_kwh"] < 10 else 1  # an hour of one machine is a few Wh
+    return f"{each['low_kwh']:,.{digits}f} to {each['high_kwh']:,.{digits}f}"
+
+
+def missing_words(told: dict[str, Any]) -> list[str]:
+    """That pool-hours are not known, where some are not."""
+    missing = told["pool_hours_missing"]
+    return (
+        [f"How many machines there were is not known of {missing} pool-hours: they count nothing."] if missing else []
+    )
 
 
 def _iso(second: int) -> str:

@@ -124,6 +124,10 @@ class TestReport:
         assert parts == pytest.approx(change["total"])
         assert change["load"] > 0 > change["efficiency"]  # busier machines do more for each kWh
 
+    def test_hours_of_the_period_that_the_samples_do_not_have_are_told_beside_the_table(self, samples: Path) -> None:
+        told = self.report("--samples", samples, "--from", "2026-03-02", "--to", "2026-03-04")
+        assert "not known of 24 pool-hours: they count nothing" in told.stderr
+
     def test_sci_is_a_unit(self, samples: Path) -> None:
         told = json.loads(self.report("--samples", samples, "--units", "1000", "--unit", "order", "--json").stdout)
         total = told["totals"]
@@ -135,6 +139,14 @@ class TestReport:
         told = self.report("--samples", samples, "--factors", factors, fails=True)
         assert "no pue of eu for 2026" in told.stderr
         assert len(told.stderr.strip().splitlines()) == 1
+
+    def test_an_intensity_below_zero_or_a_zone_that_nobody_knows_is_refused_by_name(self, samples, tmp_path) -> None:
+        grid = tmp_path / "grid.csv"
+        grid.write_text("hour_utc,DE\n2026-03-01T00:00Z,100\n2026-03-01T01:00Z,-5\n")
+        assert "grid.csv:3: DE is -5" in self.report("--samples", samples, "--intensity", grid, fails=True).stderr
+        samples.write_text(samples.read_text().replace(",DE,", ",ZZ,"))
+        told = self.report("--samples", samples, fails=True).stderr
+        assert ("no grid zone 'ZZ'" in told, told.count("To mend it")) == (True, 1)
 
     @pytest.mark.parametrize(("words", "said"), [
         (("--from", "spring"), "no time"), (("--from", "2027-01-01", "--to", "2027-01-02"), "nothing of that time"),
