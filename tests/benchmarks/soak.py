@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,13 @@ def main() -> int:
 def judge(api: str, home: Path, minutes: float, path: Path) -> int:
     """Count what ran, and write the table."""
     names = {each["id"]: each["name"] for each in pages(f"{api}/deployments/filter", {})}
-    runs = [run for run in pages(f"{api}/flow_runs/filter", {}) if run["start_time"] and run["deployment_id"] in names]
-    late = {run["id"]: lateness_s(run) for run in runs}
+    asked_at = datetime.now(UTC)
+    every = pages(f"{api}/flow_runs/filter", {"sort": "ID_DESC"})
+    due = [
+        run for run in every if run["deployment_id"] in names and (run["start_time"] or lateness_s(run, asked_at) > 0)
+    ]
+    late = {run["id"]: lateness_s(run, asked_at) for run in due}
+    runs = [run for run in due if run["start_time"] or late[run["id"]] > LATE_S]
     by_name: dict[str, Counter[str]] = {}
     for run in runs:
         by_name.setdefault(names[run["deployment_id"]], Counter())[run["state_type"]] += 1
@@ -84,11 +89,10 @@ def pages(url: str, query: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def lateness_s(run: dict[str, Any]) -> float:
-    """Seconds from when a run was due to its begin."""
-    return (
-        datetime.fromisoformat(run["start_time"]) - datetime.fromisoformat(run["expected_start_time"])
-    ).total_seconds()
+def lateness_s(run: dict[str, Any], now: datetime) -> float:
+    """Seconds from when a run was due to its begin, or until now."""
+    began = datetime.fromisoformat(run["start_time"]) if run["start_time"] else now
+    return (began - datetime.fromisoformat(run["expected_start_time"])).total_seconds()
 
 
 if __name__ == "__main__":
