@@ -40,6 +40,7 @@ class Scene:
     struck: the stage that the last fault met; "" where the move had ended before.
     expected, floor: pods that others want by now, and that have to be Ready at every moment.
     forced: somebody else took pods down, which no mover can help.
+    moved_by_others: it is in the target by a move that this store does not know.
     theirs: what is left because somebody else edited it.
     """
 
@@ -400,9 +401,12 @@ def restored(scene: Scene, stage: str) -> None:
     for path, content in copy.items():
         path.write_bytes(content)
     mover = mover_of(scene.clusters)
-    with suppress(Refused, NotFound):  # of a new plan, that sees the copy in the target; it may have been made before
-        if not open_intents(mover):
-            scene.plan = planned(scene.clusters, scene.name)
+    with suppress(Refused):  # of a new plan, that sees the copy in the target; it may have been made before
+        try:
+            if not open_intents(mover):
+                scene.plan = planned(scene.clusters, scene.name)
+        except NotFound:  # the source was removed already: the move is done, and this store never heard of it
+            scene.moved_by_others |= not scene.removed_by_others
     scene.run(mover)
     scene.struck = struck
 
