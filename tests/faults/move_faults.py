@@ -19,6 +19,8 @@ from blocks.store import Store
 from blocks.store.tables import UNFINISHED, Intent, State
 from deployments.simulation import Simulation
 from tasks.migration.moves import SILENT, STAGES, MovePlan, Mover, look_at, plan_from_afar, settle_left_over
+from tasks.migration.moves.objects import is_drained_into, replicas_of
+from tasks.migration.moves.plan import workload_in
 from tests.faults.move_scenes import ANSWER_S, NAMESPACE, REPLICAS, SOURCE, TARGET, Clusters, mover_of, planned
 
 PODS_ASIDE = "^(?!.*/pods)"  # whoever watches the pods is spared the errors of an API, which would hide them
@@ -40,7 +42,6 @@ class Scene:
     struck: the stage that the last fault met; "" where the move had ended before.
     expected, floor: pods that others want by now, and that have to be Ready at every moment.
     forced: somebody else took pods down, which no mover can help.
-    moved_by_others: it is in the target by a move that this store does not know.
     theirs: what is left because somebody else edited it.
     """
 
@@ -401,12 +402,9 @@ def restored(scene: Scene, stage: str) -> None:
     for path, content in copy.items():
         path.write_bytes(content)
     mover = mover_of(scene.clusters)
-    with suppress(Refused):  # of a new plan, that sees the copy in the target; it may have been made before
-        try:
-            if not open_intents(mover):
-                scene.plan = planned(scene.clusters, scene.name)
-        except NotFound:  # the source was removed already: the move is done, and this store never heard of it
-            scene.moved_by_others |= not scene.removed_by_others
+    with suppress(Refused, NotFound):  # of a new plan, that sees the copy in the target; it may have been made before
+        if not open_intents(mover):
+            scene.plan = planned(scene.clusters, scene.name)
     scene.run(mover)
     scene.struck = struck
 
@@ -433,6 +431,16 @@ def open_intents(mover: Mover) -> list[Intent]:
     return [intent for intent in mover.journal.intents() if intent.state in UNFINISHED]
 
 
+def finish_forgotten(scene: Scene, mover: Mover) -> None:
+    """End a move that has drained the source and that a restored store never heard of, as the flow does."""
+    source, target = scene.clusters(SOURCE), scene.clusters(TARGET)
+    with suppress(NotFound):
+        copy = workload_in(target, NAMESPACE, scene.name)
+        if is_drained_into(TARGET, workload_in(source, NAMESPACE, scene.name), copy):
+            plan = look_at(source, NAMESPACE, scene.name, target=TARGET, cause="forgotten", replicas=replicas_of(copy))
+            mover.carry_out(mover.begin(plan, key="forgotten"))
+
+
 def settle(scene: Scene, passes: int = 4) -> Intent:
     """Runs without faults until every move has ended; the newest one, or the one that is done."""
     scene.simulation.lift_fault()
@@ -441,6 +449,7 @@ def settle(scene: Scene, passes: int = 4) -> Intent:
         settle_left_over(mover)
         if not open_intents(mover):
             break
+    finish_forgotten(scene, mover_of(scene.clusters))
     ended = mover.journal.intents()
     done = [intent for intent in ended if intent.state == State.DONE]
     return done[0] if done else ended[0]
