@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
 from blocks.events import Event
 from blocks.store.tables import Pass, Section
+from tasks.drawing import picture_of
 from tasks.run import Run
 
 SHOWN_ROWS = 500  # a longer table is in the store, not in the UI
 
 
 def publish(run: Run, sections: Sequence[dict[str, Any]]) -> None:
-    """Save report sections in their order and that the pass has ended; words and tables as artifacts of this run."""
+    """Save report sections in their order, and that the pass has ended; words, a plot and tables are artifacts."""
     run.store.save_sections(
         [
             Section(flow_run_id=run.id, flow=run.flow, subject=run.fleet_name, title=section["title"], ordinal=ordinal,
@@ -34,6 +35,8 @@ def publish(run: Run, sections: Sequence[dict[str, Any]]) -> None:
         for section in sections
     )
     create_markdown_artifact(words, key=f"{run.flow}-summary", description=f"What this run of {run.flow} did")
+    if plot := next((each for section in sections for each in section["plots"]), None):
+        create_image_artifact(picture_of(plot), key=f"{run.flow}-plot", description=f"{plot['title']}{simulated}")
     tables = [section for section in sections if section.get("table")]
     for number, section in enumerate(tables):
         columns, rows = section["table"]["columns"], section["table"]["rows"][:SHOWN_ROWS]
