@@ -102,7 +102,7 @@ def test_a_forecast_run_shows_its_plot(page: Any, laptop: Laptop, screenshot: Sa
     ended(laptop, run)
     page.goto(f"{laptop.ui}/runs/flow-run/{run}")
     page.get_by_text("Artifacts", exact=True).click()
-    page.get_by_text("demand-forecasting-plot").click()
+    page.get_by_text("demand-forecasting-summary").click()
     picture = page.locator("img[src^='data:image/webp']").first
     picture.wait_for()
     assert picture.evaluate("image => image.naturalWidth") == 1000
