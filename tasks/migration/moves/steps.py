@@ -159,15 +159,25 @@ class Step:
         return str(self.about.get("maker") or self.intent_id)
 
     def see_how_far(self) -> None:
-        """Go by the world where it is further than the journal remembers: its store was put back to an older day."""
+        """Go by the world where it is further than the journal remembers: its store was put back to an older day.
+
+        Raises
+        ------
+        Conflict: another move has drained the source, and holds it still.
+        """
         origin = objects.origin_of(self.of(self.target)) if self.about["stage"] not in (DRAINED, REMOVED) else {}
         if origin.get("cluster") != self.plan.source:
             return
         there = self.of(self.source)
         if there is None:
             self.about |= {"stage": REMOVED, "weight": 100, "maker": origin["intent"]}
-        elif origin["intent"] == self.intent_id and not int(there["spec"].get("replicas", 1)):
+        elif not objects.replicas_of(there) and origin["intent"] == self.intent_id:
             self.about |= {"stage": SHIFTING, "weight": 100}
+        elif not objects.replicas_of(there) and objects.fence_of(there).get("intent") == origin["intent"]:
+            self.source.acquire_lease(
+                lease_name(self.plan), self.intent_id, self.world.pace.lease_s, self.plan.namespace
+            )
+            self.about |= {"stage": DRAINED, "weight": 100, "maker": origin["intent"]}
 
     @property
     def place(self) -> str:
