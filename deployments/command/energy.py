@@ -29,6 +29,8 @@ def energy_model(
     cpu_family: Annotated[str | None, typer.Option(help="instead of the one that the type has")] = None,
     threads: Annotated[float | None, typer.Option(help="hardware threads (vCPUs)")] = None,
     memory_gib: Annotated[float | None, typer.Option(help="GiB of memory")] = None,
+    idle_w: Annotated[float | None, typer.Option(help="W of this machine without work and GPUs, with --full-w")] = None,
+    full_w: Annotated[float | None, typer.Option(help="W of this machine with all CPUs busy, without GPUs")] = None,
     pue: Annotated[float, typer.Option(help="watts at the building's meter for each watt of IT; 1 at the edge")] = 1.0,
     as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -39,7 +41,8 @@ def energy_model(
     from tasks.energy.decide.power import Machine, model_power, seed_power
 
     with refusals():
-        given: dict[str, Any] = {"cpu_family": cpu_family, "threads": threads, "memory_gib": memory_gib}
+        given: dict[str, Any] = {"cpu_family": cpu_family, "threads": threads, "memory_gib": memory_gib,
+                                 "idle_w": idle_w, "full_w": full_w}  # fmt: skip
         given = {name: value for name, value in given.items() if value is not None} | {"pue": pue}
         if cpu_family is not None and threads is not None:
             machine = Machine(**given)
@@ -52,11 +55,14 @@ def energy_model(
             name: float(getattr(power, name)) for name in ("idle", "cpu", "memory", "gpu", "low", "central", "high")
         }
         seed_w = float(seed_power(utilisation))
+        source = "medians of SPECpower_ssj2008 results by CPU family"
+        if machine.idle_w is not None:
+            source = "its own idle and full W, with the mean shape of SPECpower_ssj2008 results"
         if as_json:
             return print_json({
                 "instance_type": instance_type, "method": "model", "machine": vars(machine),
                 "utilisation": utilisation, "watts": parts, "seed_formula_w": seed_w,
-                "source": "medians of SPECpower_ssj2008 results by CPU family",
+                "source": source,
             })  # fmt: skip
         head = (f"{instance_type} at {utilisation:.0%}: {machine.threads:g} threads of {machine.cpu_family}, "
                 f"{machine.memory_gib:g} GiB, PUE {machine.pue:g}")  # fmt: skip
@@ -71,8 +77,7 @@ def energy_model(
         table.add_row("  mean error", f"{parts['low']:.1f} to {parts['high']:.1f}")
         table.add_row("seed's formula", f"{seed_w:.1f}")
         out.print(table)
-        out.print("Method: model, by medians of SPECpower_ssj2008 results (spec.org) of its CPU family; no meter.",
-                  highlight=False, soft_wrap=True)  # fmt: skip
+        out.print(f"Method: model, by {source} (spec.org); no meter.", highlight=False, soft_wrap=True)
         return None
 
 

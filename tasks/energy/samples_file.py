@@ -50,7 +50,8 @@ def read_samples(path: Path, *, zone: str = "", pue: float | None = None) -> Sam
     InvalidInput: no such file, a column is missing, or nothing in it can be used.
     """
     table = Columns.read(path, NEEDED)
-    kind, kinds = table.names("cluster", "pool", "instance_type", "zone", "pue", "cpu_family", "threads", "memory_gib")
+    kind, kinds = table.names("cluster", "pool", "instance_type", "zone", "pue", "cpu_family", "threads", "memory_gib",
+                              "idle_w", "full_w")  # fmt: skip
     row, rows = table.names("cluster", "pool", "node")
     numeric = [
         name for name in ("ts", "cpu_ratio", "gpu_ratio", "machines", "watts") if name in table.table.column_names
@@ -177,9 +178,9 @@ def _pools(kinds: list[tuple[str, ...]], zone: str, pue: float | None, table: Co
 
 
 def _pool(kind: tuple[str, ...], zone: str, pue: float | None, meter: str) -> Pool:
-    cluster, name, instance_type, own_zone, own_pue, family, threads, memory = kind
+    cluster, name, instance_type, own_zone, own_pue, family, threads, memory, idle_w, full_w = kind
     given: dict[str, Any] = {}
-    for key, text in (("threads", threads), ("memory_gib", memory)):
+    for key, text in (("threads", threads), ("memory_gib", memory), ("idle_w", idle_w), ("full_w", full_w)):
         if text:
             given[key] = _float(text, key)
     if family:
@@ -190,7 +191,8 @@ def _pool(kind: tuple[str, ...], zone: str, pue: float | None, meter: str) -> Po
     source = "the samples" if own_pue else "--pue" if pue is not None else "none given: 1"
     if not (own_zone or zone):
         raise InvalidInput("no grid zone", where=f"pool {cluster}/{name}", fix="give a column zone, or --zone")
-    return Pool(cluster, name, machine, own_zone or zone, 1.0 if factor is None else factor, source, meter=meter)
+    own = "its own idle_w and full_w, with the mean shape of SPECpower_ssj2008 results" if idle_w else ""
+    return Pool(cluster, name, machine, own_zone or zone, 1.0 if factor is None else factor, source, own, meter)
 
 
 def _float(text: str, column: str) -> float:

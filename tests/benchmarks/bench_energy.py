@@ -81,6 +81,15 @@ def aws(folder: Path) -> Iterator[tuple[str, Floats, Floats]]:
             yield row["Instance type"], np.array(read[0]), np.array(read[1])
 
 
+def by_own_ends(load: Floats, watts: Floats) -> float:
+    """Error between the ends of the model by a machine's own idle and full W: means within 2 points of both ends."""
+    low, high = load <= load.min() + 0.02, load >= load.max() - 0.02
+    idle_w, full_w = sorted((float(watts[low].mean()), float(watts[high].mean())))
+    own = Machine("skylake", 1, idle_w=idle_w, full_w=full_w)  # the family plays no part
+    between = ~(low | high)
+    return float(np.abs(model_power(own, load).central - watts)[between].mean() / watts.max())
+
+
 def month_of(machines: int) -> dict[str, float]:
     """`continuum energy report` of a month of machines, a sample each 5 minutes: seconds, peak memory."""
     with tempfile.TemporaryDirectory() as folder:
@@ -110,6 +119,12 @@ def main() -> None:
                              for _, load, watts in points(folder, column, by_run=by_run)]))
         for kind, by_run in (("within a run", True), ("runs of a machine mixed", False))
     }  # fmt: skip
+    own = {
+        "aws_package": float(np.mean([by_own_ends(AWS_LOADS, watts) for _, watts, _ in aws(folder)])),
+        "aws_instances": float(np.mean([by_own_ends(AWS_LOADS, watts) for _, _, watts in aws(folder)])),
+        "wall": [by_own_ends(load, watts) for _, load, watts in points(folder, "tapo_power")],
+        "package": [by_own_ends(load, watts) for _, load, watts in points(folder, "rapl_power")],
+    }
     types, unknown, within = [], 0, 0
     for name, package_w, whole_w in aws(folder):
         try:
@@ -131,6 +146,7 @@ def main() -> None:
                       "instance": [mean[1], mean[3]]},
         "all_without_meter": {"ours": float(together[:, 0].mean()), "seed": float(together[:, 1].mean()),
                               "ratio": float(together[:, 0].mean() / together[:, 1].mean()), "must": 1 / 3},
+        "own_idle_and_full": own,
         "calibrated_on_half": {**halves, "must": 0.05},
         "within_the_mean_error": {
             "aws_instances": within / (len(types) * len(AWS_LOADS)),

@@ -8,7 +8,7 @@ namespaces requested of it is theirs, the rest is a row of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -188,13 +188,7 @@ def _hourly(samples: Samples) -> _Hourly:
 
 def _of_pool(samples: Samples, pool: Pool, rows: Ints) -> dict[str, Any]:
     """(H,) sums over the machines of one pool."""
-    machine = Machine(
-        pool.machine.cpu_family,
-        pool.machine.threads,
-        pool.machine.memory_gib,
-        pool.machine.gpus,
-        pool.machine.gpu_tdp_w,
-    )  # fmt: skip  without PUE: a meter of IT comes before it
+    machine = replace(pool.machine, pue=1.0)  # a meter of IT comes before it
     count, used = samples.machines[rows], samples.cpu_ratio[rows]
     there = np.isfinite(count)
     count = np.where(there, count, 0.0)

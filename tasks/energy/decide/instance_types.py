@@ -68,8 +68,8 @@ def machine_of(instance_type: str, pue: float = 1.0) -> Machine:
     ------
     InvalidInput: no such type is known.
 
-    >>> machine_of("m5.2xlarge")
-    Machine(cpu_family='skylake', threads=8.0, memory_gib=32.0, gpus=0.0, gpu_tdp_w=0.0, pue=1.0)
+    >>> machine_of("m5.2xlarge") == Machine("skylake", threads=8.0, memory_gib=32.0)
+    True
     >>> machine_of("n2-standard-4").threads, machine_of("Standard_E16as_v5").cpu_family
     (4.0, 'epyc-gen3')
     """

@@ -37,6 +37,13 @@ def test_a_machine_of_ones_own_needs_its_family_and_threads() -> None:
     assert (refused.exit_code, "instance type box: no such instance type is known" in refused.stderr) == (1, True)
 
 
+def test_own_watts_of_a_machine_count_and_idle_above_full_is_refused() -> None:
+    told = json.loads(run("m5.large", "--idle-w", "20", "--full-w", "120", "--utilisation", "0.5", "--json").stdout)
+    assert told["watts"]["central"] == pytest.approx(20 + 100 * 0.447)
+    refused = run("m5.large", "--idle-w", "120", "--full-w", "20")
+    assert (refused.exit_code, "idle_w is 120 and full_w 20" in refused.stderr) == (1, True)
+
+
 @pytest.mark.parametrize("words", [("--utilisation", "1.4"), ("--utilisation", "nan"), ("--pue", "0.5"),
                                    ("--cpu-family", "abacus"), ("--threads", "-2")])  # fmt: skip
 def test_what_cannot_be_is_refused_in_one_line(words: tuple[str, str]) -> None:

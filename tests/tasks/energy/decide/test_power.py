@@ -66,6 +66,24 @@ def test_what_is_not_known_stays_unknown() -> None:
     assert np.isfinite(power.central[0])
 
 
+@given(st.floats(0, 500), st.floats(0, 500), RATIO)
+def test_a_machines_own_idle_and_full_watts_are_kept_at_both_ends(one: float, other: float, used: float) -> None:
+    own = replace(MACHINE, idle_w=min(one, other), full_w=max(one, other), pue=1.0, gpus=0.0)
+    power = model_power(own, [0.0, used, 1.0])
+    assert power.central[[0, 2]].tolist() == pytest.approx([own.idle_w, own.full_w])
+    assert own.idle_w - 1e-9 <= power.central[1] <= own.full_w + 1e-9
+    assert power.idle == pytest.approx(own.idle_w)
+
+
+@pytest.mark.parametrize(("own", "words"), [
+    ({"idle_w": 90.0, "full_w": 20.0}, "idle_w is 90 and full_w 20"), ({"idle_w": 9.0}, "alone"),
+    ({"idle_w": -1.0, "full_w": 2.0}, "idle_w is -1"), ({"idle_w": np.nan, "full_w": 2.0}, "idle_w is nan"),
+])  # fmt: skip
+def test_own_watts_that_cannot_be_are_refused_by_name(own: dict[str, float], words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        replace(MACHINE, **own)
+
+
 def test_the_seeds_formula_knows_no_size() -> None:
     assert seed_power([0.0, 1.0], 0.5).tolist() == [175.0, 275.0]
 
