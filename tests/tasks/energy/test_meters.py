@@ -71,10 +71,10 @@ def test_a_pool_of_which_one_bmc_is_silent_is_not_measured(server: Server, fleet
     assert "the pool's power is modelled" in line
 
 
-def keep(fleet: Fleet, kind: str, watts: float, steps: slice = slice(None)) -> None:
+def keep(fleet: Fleet, kind: str, value: float, steps: slice = slice(None), name: str = POOL) -> None:
     values = np.full((1, 12), np.nan, np.float32)
-    values[0, steps] = watts
-    SeriesStore.open().append(f"energy {kind} of {fleet.name}", Series((POOL,), BEGIN, STEP_S, values))
+    values[0, steps] = value
+    SeriesStore.open().append(f"energy {kind} of {fleet.name}", Series((name,), BEGIN, STEP_S, values))
 
 
 def grid(zone: str, begin_s: int, end_s: int) -> CarbonSeries:
@@ -105,6 +105,23 @@ def test_more_machines_than_bmcs_are_not_taken_for_measured(fleet: Fleet) -> Non
     seen = observe_use(fleet, BEGIN, BEGIN + HOUR_S)
     assert seen.samples.metered_w is None
     assert any("more machines than `bmcs` names" in line for line in seen.trouble)
+
+
+def test_what_the_flow_kept_of_network_and_storage_is_a_row_each(fleet: Fleet) -> None:
+    keep(fleet, "nodes_ready", 2)
+    keep(fleet, "cpu_cores", 4)
+    keep(fleet, "network_bytes_per_second", 1e9, slice(0, 6), "edge-munich/shop")  # half of the hour was sampled
+    keep(fleet, "hdd_bytes", 4e12, name="edge-munich/shop")
+    seen = observe_use(fleet, BEGIN, BEGIN + 2 * HOUR_S)
+    assert seen.usage is not None
+    assert seen.usage.kind == ("network_gb", "hdd_tb")
+    assert np.allclose(seen.usage.amount, [[3600, np.nan], [4, np.nan]], equal_nan=True)
+    report = report_of("r", seen.samples, BEGIN, BEGIN + 2 * HOUR_S, grid, usage=seen.usage)
+    pue = next(pool.pue for pool in report.accounts.pools if pool.cluster == "edge-munich")
+    kinds = document(report)["by_kind"]
+    assert kinds["(network)"]["energy_kwh"] == pytest.approx(3.6 * pue)
+    assert kinds["(storage hdd)"]["energy_kwh"] == pytest.approx(0.0026 * pue)
+    assert any("not known of 2 hours" in line for line in report.trouble)
 
 
 def test_a_bmc_of_no_pool_is_refused_by_name(fleet: Fleet) -> None:
