@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolUpdate
@@ -214,9 +215,14 @@ def observe_caps(
     """What is to be capped as it is now, and a line for each that cannot be looked at; those are left alone."""
     sites = {site.name: site.grid_zone or "" for site in run.fleet.sites}
     zones = {cluster.name: sites[cluster.site] for cluster in run.fleet.clusters}
-    found, trouble = list[Capped](), list[str]()
+    found, trouble, own = list[Capped](), list[str](), ""
     for asked in caps:
         try:
+            if asked.subject.startswith(WORK_POOLS):
+                own = own or _own_pool(run)
+                if asked.subject == own:
+                    raise Refused("this very flow runs in it, and would wait for itself", where=asked.subject,
+                                  fix="give flexible work a work pool of its own")  # fmt: skip
             zone = asked.zone or zones.get(asked.subject.partition(SCALED_OBJECTS)[0]) or default_zone
             if not zone:
                 raise InvalidInput("nothing says in which grid zone it runs", where=asked.subject, fix="give its zone")
@@ -228,6 +234,15 @@ def observe_caps(
         found.append(Capped(asked.subject, zone, asked.least, asked.most, asked.hours_a_day, seen, running,
                             _offered_h(run, asked, seen, as_of)))  # fmt: skip
     return found, trouble
+
+
+def _own_pool(run: Run) -> str:
+    """The work pool that this run is in, as a subject; without one, of no name."""
+    with prefect_client("work pool of this run") as client:
+        try:
+            return f"{WORK_POOLS}{client.read_flow_run(UUID(run.id)).work_pool_name or ''}"
+        except (ObjectNotFound, ValueError):  # a run that was called without Prefect
+            return WORK_POOLS
 
 
 def _offered_h(run: Run, asked: CapRequest, seen: int | None, as_of: datetime) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -152,6 +153,9 @@ def test_a_work_pool_is_capped_in_a_dirty_hour_and_undo_lifts_it(fleet: Fleet, s
         runs = [client.create_flow_run(backup, work_pool_name=pool, state=Pending()) for _ in range(2)]
         (row,) = carbon_scheduling(CarbonRequest.model_validate({**asked, "mode": "act"}))["decisions"]
         assert (limit(), row["words"].count("2 run, and nothing that runs is ended")) == (2, 1)
+        mine = replace(open_run("carbon-scheduling", "default"), id=str(runs[0].id))
+        requests = [caps.CapRequest(subject=subject, most=6, hours_a_day=1)]
+        assert "would wait for itself" in caps.observe_caps(mine, requests, "DE", datetime.now(UTC))[1][0]
         for each in runs:
             client.delete_flow_run(each.id)
     asked["caps"][0]["zone"] = "XX"  # which nobody knows

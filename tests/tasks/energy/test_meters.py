@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from blocks.carbon import CarbonSeries
+from blocks.credentials import MASK, join_secrets, split_secrets
 from blocks.fleet import BmcAccess, Fleet
 from blocks.fleet_file import load_fleet
 from blocks.series import Series
@@ -122,6 +123,13 @@ def test_what_the_flow_kept_of_network_and_storage_is_a_row_each(fleet: Fleet) -
     assert kinds["(network)"]["energy_kwh"] == pytest.approx(3.6 * pue)
     assert kinds["(storage hdd)"]["energy_kwh"] == pytest.approx(0.0026 * pue)
     assert any("not known of 2 hours" in line for line in report.trouble)
+
+
+def test_the_passwords_of_bmcs_are_masked_and_come_back(fleet: Fleet) -> None:
+    data, secrets = split_secrets(fleet)
+    assert [each["password"] for each in data["bmcs"]] == [MASK, MASK]
+    back = Fleet.model_validate(join_secrets(data, secrets))
+    assert [each.password.get_secret_value() for each in back.bmcs if each.password] == ["p", "p"]
 
 
 def test_a_bmc_of_no_pool_is_refused_by_name(fleet: Fleet) -> None:
