@@ -17,6 +17,7 @@ from tasks.caching.decide.placement import Caches, Chosen, Placement, decide_pla
 from tasks.caching.decide.replay import USUAL, Replayed, Score, replay
 from tasks.caching.decide.requests import Bools, Floats, Ints, Requests, pairs_of
 from tasks.caching.decide.simulators import Made, S3Fifo
+from tasks.caching.decide.trees import COUNTS, TREES, Trees
 from tasks.caching.logs import AccessLog
 from tasks.caching.sites import Sites
 
@@ -34,11 +35,17 @@ class Known:
     ----------
     regional_bytes: of each region's cache. catalogue: of the log's objects, as `catalogue.read_catalogue` gives both.
     usd: (O,) what a fetch of each costs; given, plans and their gate save cost, else requests.
+    predictor: `counts`, or `trees` beside them.
     """
 
     regional_bytes: int = 0
     catalogue: Catalogue | None = None
     usd: Floats | None = None
+    predictor: str = COUNTS
+
+    def trees(self, requests: Requests, horizon_s: int, catalogue: Catalogue | None) -> Trees | None:
+        """Trees to learn from a log, if they are asked for."""
+        return Trees(requests, horizon_s, catalogue) if self.predictor == TREES else None
 
 
 NOTHING = Known()
@@ -168,7 +175,8 @@ def judged(log: AccessLog, sites: Sites, horizon_s: int, told: Told, known: Know
 
     with on_stderr():  # libcachesim talks
         done = replay(requests, [budget(each) for each in sites.budget], horizon_s, policies=policies or {},
-                      can_pin=sites.can_pin, own=sites.policy, catalogue=catalogue, told=told)  # fmt: skip
+                      can_pin=sites.can_pin, own=sites.policy, catalogue=catalogue,
+                      trees=known.trees(requests, horizon_s, catalogue), told=told)  # fmt: skip
     regions = regions_of(sites)
     if not regions:
         return done, None, share
@@ -176,7 +184,8 @@ def judged(log: AccessLog, sites: Sites, horizon_s: int, told: Told, known: Know
     missed = np.flatnonzero(~done.scores["planned"].was_hit & (region >= 0))
     passed_on = replace(requests.rows(missed), site=region[missed], sites=len(regions))
     regional = replay(passed_on, [budget(known.regional_bytes)] * len(regions), horizon_s, policies={USUAL: S3Fifo},
-                      can_pin=np.ones(len(regions), np.bool_), catalogue=catalogue)  # fmt: skip
+                      can_pin=np.ones(len(regions), np.bool_), catalogue=catalogue,
+                      trees=known.trees(passed_on, horizon_s, catalogue))  # fmt: skip
     return done, regional, share
 
 
@@ -211,7 +220,7 @@ def plan(
     begin = time.process_time()
     newborn = decide_newborn(requests, catalogue, horizon_s, float(requests.ts_s[-1])) if catalogue else NOBODY
     made = decide_placement(requests, caches, horizon_s, least_confidence=least_confidence, pairs=pairs_of(requests),
-                            newborn=newborn)  # fmt: skip
+                            newborn=newborn, trees=known.trees(requests, horizon_s, catalogue))  # fmt: skip
     return made, time.process_time() - begin
 
 

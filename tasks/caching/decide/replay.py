@@ -14,6 +14,7 @@ from tasks.caching.decide.plan import Pool, greedy, site_plan
 from tasks.caching.decide.popularity import Popularity
 from tasks.caching.decide.requests import Apart, Bools, Ints, Requests, pairs_of
 from tasks.caching.decide.simulators import EdgeCache, Made
+from tasks.caching.decide.trees import Trees
 
 USUAL = "s3fifo"
 WARM_UP = 0.2  # share of the requests, from the first, that is not scored
@@ -68,7 +69,8 @@ def windows(requests: Requests, horizon_s: float) -> Iterator[tuple[float, slice
 
 def replay(
     requests: Requests, budget: Sequence[int], horizon_s: float, *, policies: dict[str, Made], can_pin: Bools,
-    own: Sequence[str] = (), catalogue: Catalogue | None = None, told: Callable[[float], None] = lambda _: None,
+    own: Sequence[str] = (), catalogue: Catalogue | None = None, trees: Trees | None = None,
+    told: Callable[[float], None] = lambda _: None,
 ) -> Replayed:  # fmt: skip
     """Play a log: each horizon the plan is made from what was before it, and so is the gate's verdict.
 
@@ -77,14 +79,16 @@ def replay(
     budget: (sites,) bytes of each cache. policies: other caches to play, by name.
     own: (sites,) what each runs today, of `simulators.REACTIVE`; S3-FIFO where nothing is said. can_pin: (sites,).
     catalogue: when each of the log's objects was published; then plans with new ones are judged beside those without.
+    trees: of these requests; given, plans follow what they foresee too, as far as it comes true.
     told: called with the share of the log that is done.
     """
     gate = Gate(can_pin, knows_new=catalogue is not None)
     play = _Play(requests, budget, own or [USUAL] * requests.sites, policies, gate)
     young = young_rows(requests, catalogue, horizon_s) if catalogue else np.zeros(0, np.int64)
-    popularity, done = Popularity(requests, pairs_of(requests)), slice(0, 0)
+    popularity, done = Popularity(requests, pairs_of(requests), trees), slice(0, 0)
     for begin_s, rows in windows(requests, horizon_s):
         popularity.add(done, begin_s)
+        popularity.look_ahead()
         newborn = NOBODY
         if catalogue and rows.start:
             before = young[: np.searchsorted(young, rows.start)]

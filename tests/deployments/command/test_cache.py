@@ -136,6 +136,12 @@ def test_new_objects_of_a_catalogue_are_planned_as_their_kin_were_asked_for(log:
     assert run(*words[:-1], log).exit_code == 1
 
 
+def test_trees_foresee_where_they_are_asked_for(log: Path) -> None:
+    plans = [document("cache", "plan", log, "--no-gate", *words)["plan"] for words in ([], ["--predictor", "trees"])]
+    assert [row["object"] for row in plans[0]] != [row["object"] for row in plans[1]]
+    assert run("cache", "plan", log, "--predictor", "magic").exit_code == 2
+
+
 def test_garbage_lines_are_counted_and_stdout_stays_json(log: Path, tmp_path: Path) -> None:
     dirty = tmp_path / "dirty.csv"
     dirty.write_text(log.read_text() + "garbage\n")
