@@ -28,6 +28,9 @@ class CacheRequest(ActingRequest):
     origins: str = Field("", description="CSV prefix, usd_per_gb[, usd_per_request]: plans save cost, not requests")
     budget: str = Field("5%", description="bytes of each site: a share of the log's distinct bytes, or 500MB")
     regional_budget: str = Field("5%", description="the same of each region's cache, where sites have a region")
+    ttl: str = Field(
+        "", description="12h: how long caches keep a copy at most, where `sites` says nothing; empty: for good"
+    )
     predictor: Literal["counts", "trees"] = Field(
         "counts", description="trees: gradient-boosted ones beside the counts; where they win: tasks/caching/README.md"
     )
@@ -55,7 +58,7 @@ def cache_prepopulation(request: CacheRequest = CacheRequest()) -> dict[str, Any
     left_over = finish_left_over(run)
     when = When(request.window, request.low_carbon)
     files = Files(request.log, request.sites, request.catalogue, request.origins)
-    terms = Terms(horizon_s, request.budget, request.regional_budget, request.predictor)
+    terms = Terms(horizon_s, request.budget, request.regional_budget, request.predictor, request.ttl)
     view = observe_log(run, files, terms, when)
     marked = score_due(run, view)
 

@@ -106,7 +106,7 @@ def read_prices(path: Path, log: AccessLog) -> np.ndarray:
 
 
 def known_of(log: AccessLog, regional_bytes: int, catalogue: str, origins: str,
-             predictor: str = COUNTS) -> tuple[AccessLog, Known]:  # fmt: skip
+             predictor: str = COUNTS, regional_ttl_s: int = 0) -> tuple[AccessLog, Known]:  # fmt: skip
     """The log with a catalogue's objects, and what files say of them; "" for no file.
 
     Raises
@@ -115,4 +115,4 @@ def known_of(log: AccessLog, regional_bytes: int, catalogue: str, origins: str,
     """
     log, published = read_catalogue(Path(catalogue), log) if catalogue else (log, None)
     prices = read_prices(Path(origins), log) if origins else None
-    return log, Known(regional_bytes, published, prices, predictor)
+    return log, Known(regional_bytes, published, prices, predictor, regional_ttl_s)

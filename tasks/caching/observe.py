@@ -24,6 +24,7 @@ from tasks.caching.logs import read_log
 from tasks.caching.offline import Played, check_horizon, play, regions_of
 from tasks.caching.peers import policies_of
 from tasks.caching.sites import Sites, bytes_of, sites_of
+from tasks.carbon.files import seconds_of
 from tasks.carbon.offline import zone_series
 from tasks.run import Run
 
@@ -38,12 +39,13 @@ class When(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """How plans are made: budgets of each site and of each region's cache, and what foresees requests."""
+    """How plans are made: budgets of each site and each region's cache, how long both keep a copy, what foresees."""
 
     horizon_s: int
     budget: str = "5%"
     regional_budget: str = "5%"
     predictor: str = COUNTS
+    ttl: str = ""
 
 
 class Files(NamedTuple):
@@ -95,11 +97,12 @@ def observe_log(run: Run, files: Files, terms: Terms, when: When) -> View:
     window = window_of(when.window)
     regions = {place.name: place.cache_region for place in run.fleet.sites}
     sites, notes = sites_of(
-        read.sites, read.distinct_bytes, terms.budget, Path(files.sites) if files.sites else None, regions
+        read.sites, read.distinct_bytes, terms.budget, Path(files.sites) if files.sites else None, regions, terms.ttl
     )
     check_horizon(terms.horizon_s, sites)
     regional = bytes_of(terms.regional_budget, read.distinct_bytes, "regional_budget") if any(sites.region) else 0
-    whole, known = known_of(read, regional, files.catalogue, files.origins, terms.predictor)
+    whole, known = known_of(read, regional, files.catalogue, files.origins, terms.predictor,
+                            seconds_of(terms.ttl, "ttl") if terms.ttl else 0)  # fmt: skip
     played = play(whole, sites, terms.horizon_s, policies_of("lru"), lambda _: None, known)
     openings, trouble = openings_of(run.fleet, sites, window, low_carbon=when.low_carbon, as_of=as_of)
     return View(as_of, played, (*(f"{log}: {note}" for note in read.notes()), *notes, *trouble), openings)

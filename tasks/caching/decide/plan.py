@@ -101,14 +101,15 @@ def new_candidates(requests: Requests, newborn: Newborn, budget: float) -> Ints:
 
 
 def site_plan(requests: Requests, popularity: Popularity, pool: Pool, site: int, budget: float, held: Ints,
-              apart: Apart, newborn: Newborn = NOBODY) -> Ints:  # fmt: skip
+              apart: Apart, newborn: Newborn = NOBODY, within: float = 1.0) -> Ints:  # fmt: skip
     """Objects for one site, most wanted per byte first; those `held` already need not be fetched and win near ties.
 
     newborn: objects without a record, and the share of all requests that is expected of each.
+    within: requests expected of the site within the horizon.
     """
     items, share, _ = candidates(popularity, pool, site, budget)
     if len(newborn.items):
         new = new_candidates(requests, newborn, budget)
         items, share = np.append(items, newborn.items[new]), np.append(share, newborn.expected[new])
-    value = requests.gain(items, np.where(apart.inside(items, held), STAY * share, share))
+    value = requests.gain(items, within * np.where(apart.inside(items, held), STAY * share, share))
     return items[greedy(value, requests.size[items], budget)]
