@@ -200,6 +200,8 @@ class EdgeCache:
 
     def request(self, item: int, now_s: float) -> bool:
         """See `Aging.request`; a pinned copy that is stale stays so until the next fill, the reactive part serves."""
+        if self._life_s is None:  # the usual, and half of a replay's time
+            return item in self._pinned or self._policy.request(item)
         return now_s < self._pinned.get(item, now_s) or self._rest.request(item, now_s)
 
     def held(self) -> Ints:
