@@ -17,7 +17,15 @@ FURTHER = 1000  # objects beyond the full budget that are still tried for the ro
 def densest_first(value: Floats, size: Floats) -> Ints:
     """Rows of some value, by value per byte; of equal ones the first row first."""
     rows = np.flatnonzero(value > 0)
-    return rows[np.argsort(-value[rows] / size[rows], kind="stable")]
+    fall = -value[rows] / size[rows]
+    order = np.argsort(fall)  # several times as fast as a stable one, which only equal ones need
+    fall = fall[order]
+    tied = np.concatenate([[False], fall[1:] == fall[:-1], [False]])
+    if tied.any():
+        inside = np.flatnonzero(tied[1:] | tied[:-1])
+        place = np.cumsum(~tied[:-1])[inside] * len(rows) + order[inside]
+        order[inside] = order[inside][np.argsort(place)]
+    return rows[order]
 
 
 def fitting(size: Floats, budget: float) -> Ints:
