@@ -1,8 +1,8 @@
 """A real Flower federation on digits, beside our agents' figures (`make bench-edge`): what a client costs. Linux.
 
 Run: `python tests/benchmarks/bench_flower.py [--nodes N] [--rounds N] [--json]`. Flower has an environment of its own,
-made on first use from `envs/bench-flower/requirements.lock` under the user's cache folder. Each node starts processes of
-its own for every message: two cores carry four nodes, 20 keep starting more of them than they end.
+made on first use from `envs/bench-flower/requirements.lock` under the user's cache folder. Each node starts processes
+of its own for every message: two cores carry four nodes, 20 keep starting more of them than they end.
 
 A SuperLink and N SuperNodes as processes on the loopback, no TLS, telemetry off; digits dealt by Dirichlet 0.5,
 softmax, 5 epochs, plain FedAvg over all nodes, as our agents do it. CPU is user and system of all processes that the

@@ -18,6 +18,7 @@ from tasks.caching.decide.trees import WINDOWS, Trees
 REGIONAL_WORTH = 0.5  # of a hit in the region's cache, against one at the site: it saves the origin, but not the way
 LAST_HORIZONS, PARTS = (4, 24), 8  # forecasts judged, of the log's end; and steps in which weights are learned
 WALKED, JUDGED = 12_000_000, 10_000_000  # objects and pairs that may be walked for it, objects of sites judged
+FORECASTS = 20_000  # of one site and horizon that are judged
 LIKELY, LIKELY_TTL_S = 0.7, 24 * 3600  # the seed's rule: what is so likely to be asked for is kept a day
 HORIZONS_KEPT = 2  # an entry that dies with its horizon is gone before the next pass has come to it
 
@@ -181,7 +182,8 @@ def _judge(requests: Requests, popularity: Popularity, pool: Pool, confidence: C
     came = np.zeros(len(requests.size))
     came[requests.object[rows][requests.site[rows] == site]] = 1.0
     items, share, _ = candidates(popularity, pool, site, budget)
-    confidence.learn(share * popularity.requests_within(horizon_s)[site], came[items])
+    some = slice(None, None, max(len(items) // FORECASTS, 1))
+    confidence.learn(share[some] * popularity.requests_within(horizon_s)[site], came[items[some]])
 
 
 def _regional(popularity: Popularity, pool: Pool, members: Bools, within: Floats, requests: Requests) -> Chosen:
@@ -209,10 +211,8 @@ def _fill(sites: Sequence[Chosen], regions: Sequence[Chosen], requests: Requests
     for site, each in enumerate(sites):
         region = caches.region[site]
         if region_first and region >= 0:
-            inside = held[region, each.items]
-            both = each.rows(np.concatenate([np.flatnonzero(~inside), np.flatnonzero(inside)]))  # two sorted runs
-            gain = np.where(held[region, both.items], (1 - REGIONAL_WORTH) * both.gain, both.gain)
-            kept = both.rows(greedy(gain, size[both.items], caches.budget[site]))
+            gain = np.where(held[region, each.items], (1 - REGIONAL_WORTH) * each.gain, each.gain)
+            kept = each.rows(greedy(gain, size[each.items], caches.budget[site]))
         else:
             kept = each.rows(fitting(size[each.items], caches.budget[site]))
         chosen.append(kept)
