@@ -1,12 +1,16 @@
-"""HTTP services of ours: what they share. A socket first, slow heads cut off, connections bounded, TLS."""
+"""HTTP services of ours: what they share. A socket first, slow heads cut off, connections and rates bounded, TLS."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import math
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +18,17 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from blocks.errors import NotConfigured, Refused
 
 HEAD_S = 10.0  # for the head of a request
 KEEP_ALIVE_S = 75
+PER_S, BURST = 50.0, 500.0  # requests of one token, and of wrong tokens from one address
+MOST_BUCKETS = 20_000
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,45 @@ class Tls:
     certificate: Path
     key: Path
     client_ca: Path | None = None
+
+
+class RateLimited:
+    """An application that answers 429 to a token that asks too often, and to an address that asks too often without.
+
+    Its handlers set `request.state.is_known` where a token is right; such a token is let through from then on whatever
+    else comes from its address, which edges may share. clock: seconds that never go back.
+    """
+
+    def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app, self._clock = app, clock
+        self._buckets: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()  # what is left, and since when
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        address = "address", str((scope.get("client") or ("",))[0])
+        token = "token", hashlib.sha256(Headers(scope=scope).get("authorization", "").encode()).hexdigest()
+        key = token if token in self._buckets else address
+        left = self._left(key)
+        if left < 1:
+            after = {"Retry-After": str(math.ceil((1 - left) / PER_S))}
+            await PlainTextResponse("too many requests\n", 429, after)(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        await self._app(scope, receive, send)
+        self._take(token if state.get("is_known") else address)
+
+    def _left(self, key: tuple[str, str]) -> float:
+        left, since_s = self._buckets.get(key, (BURST, self._clock()))
+        return min(BURST, left + (self._clock() - since_s) * PER_S)
+
+    def _take(self, key: tuple[str, str]) -> None:
+        self._buckets[key] = self._left(key) - 1, self._clock()
+        self._buckets.move_to_end(key)
+        while len(self._buckets) > MOST_BUCKETS:
+            self._buckets.popitem(last=False)
 
 
 def configured(app: Starlette, *, most_connections: int, tls: Tls | None = None) -> uvicorn.Config:
@@ -46,7 +94,7 @@ def configured(app: Starlette, *, most_connections: int, tls: Tls | None = None)
         more = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
         if tls.client_ca:
             more |= {"ssl_ca_certs": str(tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
-    return uvicorn.Config(app, http=PatientNoMore, log_level="warning", access_log=False, lifespan="off",
+    return uvicorn.Config(RateLimited(app), http=PatientNoMore, log_level="warning", access_log=False, lifespan="off",
                           server_header=False, timeout_keep_alive=KEEP_ALIVE_S, limit_concurrency=most_connections,
                           **more)  # fmt: skip
 

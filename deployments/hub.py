@@ -197,6 +197,7 @@ class Hub:
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized("no token was sent", where="hub", fix="send Authorization: Bearer TOKEN")
         edge = fleet_edges.edge_of(self.store, token.strip())
+        request.state.is_known = True
         if request.path_params.get("edge", edge.name) != edge.name:
             raise Refused(f"the token is that of {edge.name}", where=f"edge {request.path_params['edge']:.40}",
                           fix="use each edge's own token")  # fmt: skip

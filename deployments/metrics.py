@@ -97,6 +97,7 @@ def metrics_app(store: Store, token: str | None) -> Starlette:
         shown = request.headers.get("authorization", "").removeprefix("Bearer ")
         if token is not None and not hmac.compare_digest(shown.encode(), token.encode()):
             return PlainTextResponse("show the token of CONTINUUM_METRICS_TOKEN as a bearer token\n", 401)
+        request.state.is_known = token is not None
         try:
             text = await run_in_threadpool(generate_latest, registry)
         except ContinuumError as error:

@@ -9,7 +9,7 @@ from prefect import flow
 from pydantic import Field
 
 from tasks.acting import ActingRequest, approve, decided_before, keep_decisions, publish_acts
-from tasks.migration.act import finish_left_over
+from tasks.migration.act import finish_forgotten, finish_left_over
 from tasks.migration.check import Checks
 from tasks.migration.decide.policies import POLICIES
 from tasks.migration.measured import Queries
@@ -52,6 +52,8 @@ def workload_migration(request: MigrationRequest = MigrationRequest()) -> dict[s
     left_over = finish_left_over(run, pace)
     left_over += check_left_over(run, pace)
     view = observe_workloads(run, request.workloads, request.leave, request.maintenance, request.measured, policy)
+
+    left_over += finish_forgotten(run, view.forgotten, pace) if view.forgotten else []
 
     rows = decided_before(run)
     if not rows:

@@ -12,13 +12,14 @@ from prefect.events import emit_event
 
 from blocks.events import Event
 from blocks.store.tables import Pass, Section
+from tasks.drawing import picture_of
 from tasks.run import Run
 
 SHOWN_ROWS = 500  # a longer table is in the store, not in the UI
 
 
 def publish(run: Run, sections: Sequence[dict[str, Any]]) -> None:
-    """Save report sections in their order and that the pass has ended; words and tables as artifacts of this run."""
+    """Save report sections in order, and that the pass has ended; words with a plot, and tables, become artifacts."""
     run.store.save_sections(
         [
             Section(flow_run_id=run.id, flow=run.flow, subject=run.fleet_name, title=section["title"], ordinal=ordinal,
@@ -29,8 +30,10 @@ def publish(run: Run, sections: Sequence[dict[str, Any]]) -> None:
     run.store.record_pass(Pass(flow_run_id=run.id, flow=run.flow, fleet=run.fleet_name, mode=run.mode,
                                began_at=run.began_at))  # fmt: skip
     simulated = " (simulated fleet)" if run.fleet.simulated else ""
+    pictured = next((section for section in sections if section["plots"]), None)
     words = "\n\n".join(
-        f"## {section['title']}{simulated}\n\n" + "\n\n".join([*section["paragraphs"], *_drawn(section)])
+        f"## {section['title']}{simulated}\n\n"
+        + "\n\n".join([*section["paragraphs"], *_drawn(section, section is pictured)])
         for section in sections
     )
     create_markdown_artifact(words, key=f"{run.flow}-summary", description=f"What this run of {run.flow} did")
@@ -58,9 +61,10 @@ def emit(event: Event, *, identity: str = "") -> None:
     )
 
 
-def _drawn(section: dict[str, Any]) -> list[str]:
-    """A section's picture in plain characters, where it has one: the UI shows no SVG."""
-    return [f"```\n{section['chart']}\n```"] if section.get("chart") else []
+def _drawn(section: dict[str, Any], pictured: bool) -> list[str]:
+    """A section's chart in plain characters, where it has one, and its first plot where it is to be shown."""
+    picture = [f"![a plot]({picture_of(section['plots'][0])})"] if pictured else []
+    return [*picture, *([f"```\n{section['chart']}\n```"] if section.get("chart") else [])]
 
 
 def _slug(title: str) -> str:

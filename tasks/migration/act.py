@@ -23,10 +23,10 @@ from blocks.traffic import open_route
 from tasks.acting import REFUSED, Result
 from tasks.clusters import side_by_side
 from tasks.migration.check import Objective, broken_level
-from tasks.migration.moves import KIND, SILENT, MovePlan, Mover, Pace, Route, World, plan_from_afar, plan_move
+from tasks.migration.moves import KIND, SILENT, MovePlan, Mover, Pace, Route, World, look_at, plan_from_afar, plan_move
 from tasks.migration.moves import settle_left_over as settle
 from tasks.migration.moves.plan import workload_in
-from tasks.migration.observe import CORES, MEMORY, not_ready
+from tasks.migration.observe import CORES, MEMORY, Forgotten, not_ready
 from tasks.migration.silent import spare_of
 from tasks.run import Run
 
@@ -197,6 +197,29 @@ def _undo(journal: Journal, intent: Intent) -> str:
 
 
 APPLIERS: dict[str, Callable[[Journal, Intent], Any]] = {KIND: _undo}
+
+
+@task(name="finish forgotten moves", cache_policy=NO_CACHE, persist_result=False)
+def finish_forgotten(run: Run, forgotten: Sequence[Forgotten], pace: Pace) -> list[Result]:
+    """End moves that have drained their source and are not in the store, which was put back to an older day."""
+    if run.mode is Mode.SHADOW:
+        said = "its move is not in the store, which was put back; the next run in act mode finishes it"
+        return [Result("", each.subject, str(State.STARTED), said) for each in forgotten]
+    cancelled = threading.Event()
+    mover = mover_of(run.fleet, run.journal, pace, cancelled)
+    with run.journal.holding():
+        return side_by_side(partial(_finish, run, mover), forgotten, cancelled.set)
+
+
+def _finish(run: Run, mover: Mover, each: Forgotten) -> Result:
+    try:
+        plan = look_at(mover.world.clusters(each.source), each.namespace, each.name, target=each.target,
+                       cause="forgotten", replicas=each.replicas)  # fmt: skip
+        key = f"{run.id}/{each.subject}/forgotten"
+        ended = mover.carry_out(mover.begin(plan, key=key, fleet=run.fleet_name))
+    except ContinuumError as error:
+        return Result("", each.subject, REFUSED, str(error))
+    return Result("", each.subject, str(ended.state), ended.detail)
 
 
 @task(name="finish left-over moves", cache_policy=NO_CACHE, persist_result=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from blocks.fleet import Cluster, Fleet
 from blocks.inventory import resolve_secrets
 from blocks.kubernetes import KubernetesApi
 from blocks.series import utc
-from blocks.store.tables import now
+from blocks.store.tables import State, now
 from tasks.clusters import side_by_side
 from tasks.forecasting.observe import source_time_s
 from tasks.migration.decide.failback import Homes
@@ -29,6 +30,7 @@ from tasks.migration.decide.terms import costs_of, latency_to_come, mean_latency
 from tasks.migration.history import History, homes_of, read_history
 from tasks.migration.measured import SLOT, Measured, Queries, key_of, measure, zone_growth
 from tasks.migration.movable import Maintenance, Movable, check_names
+from tasks.migration.moves.objects import is_drained_into, replicas_of
 from tasks.migration.places import allowed_of, prices_of, rates_of, rtt_of, size_of
 from tasks.migration.silent import Silent, keep_spares, silent_workloads, started_from_afar
 from tasks.placement.observe import ClusterRoom, read_room
@@ -88,7 +90,24 @@ class View:
     queries: Queries
     history: History
     silent: Rescues
+    forgotten: tuple[Forgotten, ...]
     trouble: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """A workload that a move has drained in `source`; `replicas` pods of its copy in `target` serve instead."""
+
+    source: str
+    target: str
+    namespace: str
+    name: str
+    replicas: int
+
+    @property
+    def subject(self) -> str:
+        """`cluster/namespace/name`, as the journal names it."""
+        return f"{self.source}/{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -140,7 +159,11 @@ def observe_workloads(
     mute = {cluster.name for cluster in run.fleet.clusters} - set(names)
     afar = started_from_afar(run)
     silent = silent_workloads(run, history, [each for each in workloads if each.key not in afar], mute, as_of)
-    kept, place = _places(workloads, names, found, trouble, afar, {each.workload.key for each in silent})
+    forgotten = _forgotten(run, workloads, names, found)
+    kept, place = _places(
+        [each for each in workloads if each.key not in forgotten], names, found, trouble, afar,
+        {each.workload.key for each in silent},
+    )  # fmt: skip
     apis = {each.name: each for each in clusters}
     trouble += keep_spares(run, lambda name: KubernetesApi.connect(resolve_secrets(apis[name])), kept,
                            [names[at] for at in place], as_of)  # fmt: skip
@@ -172,7 +195,7 @@ def observe_workloads(
         Room(size[:, :1] * size[:, 1:], _free(run, names, rooms)), queries, history,
         _rescues(run, silent, 2 * len(mute) >= len(run.fleet.clusters), clusters, rtt, usd, grams, measured, rooms,
                  {n: each.standing for n, each in found.items()}, closed),
-        (*trouble, *measured.trouble),
+        tuple(forgotten.values()), (*trouble, *measured.trouble),
     )  # fmt: skip
 
 
@@ -197,6 +220,21 @@ def present(fleet: Fleet) -> tuple[datetime, list[str]]:
         return utc(source_time_s(fleet)), []
     except ContinuumError as error:
         return now(), [f"the fleet's metrics do not tell the time: {error}"]
+
+
+def _forgotten(
+    run: Run, workloads: Sequence[Movable], names: Sequence[str], found: Mapping[str, _Cluster]
+) -> dict[str, Forgotten]:
+    """Workloads that stand in two clusters, as a move that no intent tells of was cut off before its last step."""
+    told, open_moves = dict[str, Forgotten](), {each.subject for each in run.journal.intents(state=State.STARTED)}
+    for each in workloads:
+        at = [name for name in names if each.key in found[name].standing]
+        for source, target in permutations(at) if len(at) == 2 else ():
+            there, copy = found[source].standing[each.key], found[target].standing[each.key]
+            drained = Forgotten(source, target, each.namespace, each.name, replicas_of(copy))
+            if is_drained_into(target, there, copy) and drained.subject not in open_moves:
+                told[each.key] = drained
+    return told
 
 
 def _places(

@@ -12,7 +12,7 @@ from tasks.migration.decide.failback import well_for_s
 from tasks.migration.history import History
 from tasks.migration.movable import Movable
 from tasks.migration.moves import KIND, SILENT, MovePlan, look_at
-from tasks.migration.moves.steps import Clusters
+from tasks.migration.moves.step import Clusters
 from tasks.run import Run
 
 SPARES = "workload-spares"  # under which name the store keeps them, as decisions of no run

@@ -35,14 +35,14 @@ POOLS_OF_A_CLUSTER = 20
 SPEED = 10.0
 
 
-def fleet_text(pools: int) -> str:
-    """An inventory of so many pools in clusters of 20: EKS, GKE and AKS in turn, over the regions of each."""
+def fleet_text(pools: int, of_a_cluster: int = POOLS_OF_A_CLUSTER) -> str:
+    """An inventory of so many pools, 20 a cluster: EKS, GKE and AKS in turn, over the regions of each."""
     clusters = [
         {"name": f"c{number:03d}", "site": "frankfurt", "provider": provider, "cloud": cloud,
          "node_pools": [{"name": f"p{pool:02d}", "instance_type": "m5.xlarge", "min_nodes": 1, "max_nodes": 8,
                          "node_cpu": 4, "node_memory": "14Gi", "boot_s": 20, "price_usd_per_hour": 0.192}
-                        for pool in range(min(POOLS_OF_A_CLUSTER, pools - number * POOLS_OF_A_CLUSTER))]}
-        for number in range(-(-pools // POOLS_OF_A_CLUSTER))
+                        for pool in range(min(of_a_cluster, pools - number * of_a_cluster))]}
+        for number in range(-(-pools // of_a_cluster))
         for provider, cloud in [cloud_of(number)]
     ]  # fmt: skip
     site = {"name": "frankfurt", "tier": "cloud-region", "latitude": 50.1, "longitude": 8.7, "grid_zone": "DE"}

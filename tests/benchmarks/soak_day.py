@@ -72,8 +72,8 @@ def _call(flow: Any, parameters: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def everything() -> Iterator[Any]:
-    """A simulated fleet and a Prefect server, of which this process is a client."""
+def everything(fleet: Path | None = None) -> Iterator[Any]:
+    """A simulated fleet (the demo's, or that of a file) and a Prefect server, of which this process is a client."""
     from blocks.fleet_file import load_fleet
     from deployments.own_home import own_home
     from deployments.prefect_server import prefect_server
@@ -81,7 +81,9 @@ def everything() -> Iterator[Any]:
 
     with (
         own_home("soak") as home,
-        starting_simulation(home / "local", speed=1.0, seed=7, start=START) as child,
+        starting_simulation(
+            home / "local", speed=1.0, seed=7, start=START, fleet=fleet, keeps_state=fleet is None
+        ) as child,
         prefect_server(home / "prefect") as server,
     ):
         os.environ |= {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_ENABLED": "false"}

@@ -217,7 +217,9 @@ def test_a_head_that_never_ends_is_cut_off(hub: Hub, monkeypatch: pytest.MonkeyP
     with running_hub(hub) as url, socket.create_connection(tuple(url.removeprefix("http://").split(":"))) as raw:
         raw.settimeout(20)
         raw.sendall(b"GET /v1/health HTTP/1.1\r\nHost: h\r\n\r\n")
-        assert raw.recv(1000).startswith(b"HTTP/1.1 200")
+        answer = b""
+        while not answer.endswith(b'{"live":true}'):
+            answer += raw.recv(1000)
         raw.sendall(b"GET /v1/health HTTP/1.1\r\nHost:")
         assert raw.recv(1000) == b""
 
@@ -280,3 +282,27 @@ def test_a_body_that_grows_or_trickles_is_ended(
             answer += more
     assert answer.startswith(b"HTTP/1.1 422")
     assert why in answer
+
+
+@pytest.fixture
+def few_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_service, "BURST", 5.0)
+    monkeypatch.setattr(http_service, "PER_S", 1e-3)
+
+
+@pytest.mark.usefixtures("few_requests")
+def test_a_token_that_asks_too_often_is_told_when_to_come_again_and_others_are_answered(hub: Hub, url: str) -> None:
+    tokens = edges.add_edges(hub.store, [NewEdge("munich"), NewEdge("osaka")])
+    munich, osaka = Client(url, tokens["munich"]), Client(url, tokens["osaka"])
+    answers = [munich.ask("GET", "/v1/edges/munich/desired") for _ in range(7)]
+    assert [each.status_code for each in answers] == [200] * 5 + [429] * 2
+    assert int(answers[-1].headers["Retry-After"]) > 0
+    assert osaka.ask("GET", "/v1/edges/osaka/desired").status_code == 200
+
+
+@pytest.mark.usefixtures("few_requests")
+def test_guessing_tokens_is_slowed_and_a_token_that_was_right_before_is_not(edge: Client) -> None:
+    assert edge.ask("GET", "/v1/edges/munich/desired").status_code == 200
+    guesses = [Client(edge.url, f"wrong-{number}").ask("GET", "/v1/edges/munich/desired") for number in range(7)]
+    assert [each.status_code for each in guesses] == [401] * 5 + [429] * 2
+    assert edge.ask("GET", "/v1/edges/munich/desired").status_code == 200

@@ -1,4 +1,5 @@
-from deployments.report import draw, render
+from deployments.report import render
+from tasks.drawing import svg_of
 
 PLOT = {
     "title": "eu-eks/web: CPU demand",
@@ -42,7 +43,7 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
 
 
 def test_a_plot_has_its_unit_and_labels() -> None:
-    svg = draw(PLOT)
+    svg = svg_of(PLOT)
     assert svg.startswith("<svg")
     for words in ("cores", "observed", "capacity", "6 to 9 nodes"):
         assert words in svg

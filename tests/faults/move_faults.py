@@ -19,6 +19,8 @@ from blocks.store import Store
 from blocks.store.tables import UNFINISHED, Intent, State
 from deployments.simulation import Simulation
 from tasks.migration.moves import SILENT, STAGES, MovePlan, Mover, look_at, plan_from_afar, settle_left_over
+from tasks.migration.moves.objects import is_drained_into, replicas_of
+from tasks.migration.moves.plan import workload_in
 from tests.faults.move_scenes import ANSWER_S, NAMESPACE, REPLICAS, SOURCE, TARGET, Clusters, mover_of, planned
 
 PODS_ASIDE = "^(?!.*/pods)"  # whoever watches the pods is spared the errors of an API, which would hide them
@@ -429,6 +431,16 @@ def open_intents(mover: Mover) -> list[Intent]:
     return [intent for intent in mover.journal.intents() if intent.state in UNFINISHED]
 
 
+def finish_forgotten(scene: Scene, mover: Mover) -> None:
+    """End a move that has drained the source and that a restored store never heard of, as the flow does."""
+    source, target = scene.clusters(SOURCE), scene.clusters(TARGET)
+    with suppress(NotFound):
+        copy = workload_in(target, NAMESPACE, scene.name)
+        if is_drained_into(TARGET, workload_in(source, NAMESPACE, scene.name), copy):
+            plan = look_at(source, NAMESPACE, scene.name, target=TARGET, cause="forgotten", replicas=replicas_of(copy))
+            mover.carry_out(mover.begin(plan, key="forgotten"))
+
+
 def settle(scene: Scene, passes: int = 4) -> Intent:
     """Runs without faults until every move has ended; the newest one, or the one that is done."""
     scene.simulation.lift_fault()
@@ -437,6 +449,7 @@ def settle(scene: Scene, passes: int = 4) -> Intent:
         settle_left_over(mover)
         if not open_intents(mover):
             break
+    finish_forgotten(scene, mover_of(scene.clusters))
     ended = mover.journal.intents()
     done = [intent for intent in ended if intent.state == State.DONE]
     return done[0] if done else ended[0]

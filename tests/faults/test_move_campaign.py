@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing import get_context
@@ -140,7 +141,10 @@ def strike(
         FAULTS[fault](scene, stage)
         struck += [(fault, scene.struck)] if scene.struck else []
     ended = settle(scene)
-    found = look(clusters, name, done=ended.state == State.DONE or scene.moved_by_others)
+    done = ended.state == State.DONE or scene.moved_by_others
+    with suppress(AssertionError):  # a StatefulSet that somebody edits has a pod less until its roll-out ends
+        until(lambda: scene.removed_by_others or not look(clusters, name, done=done).lost(scene.expected))
+    found = look(clusters, name, done=done)
     left = [each for each in found.left if each != scene.theirs]
     until(lambda: watcher.serving(name) == found.source + found.target)  # it has heard all
     least = watcher.least(name)

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_API_URL
 from sqlalchemy import update
 
-from blocks.errors import InvalidInput
+from blocks.errors import InvalidInput, Refused
 from blocks.fleet import Fleet
 from blocks.kubernetes.connection import path_of
 from blocks.store import Journal, Store
@@ -24,8 +25,9 @@ from deployments.command import journal
 from deployments.simulation import Simulation
 from flows.workload_migration import MigrationRequest, workload_migration
 from tasks.migration.act import mover_of
-from tasks.migration.moves import plan_move
+from tasks.migration.moves import objects, plan_move
 from tests.faults.move_scenes import MADE, NAMESPACE, REPLICAS, Clusters, deploy, ready_pods
+from tests.faults.move_scenes import mover_of as mover_with
 
 pytestmark = pytest.mark.server
 numbers = itertools.count()
@@ -96,6 +98,31 @@ def test_a_workload_that_stands_nowhere_or_twice_is_told_and_left(clusters: Clus
     assert told["decisions"] == []
     assert any("stands in" in line and "one has to go first" in line for line in told["trouble"])
     assert pods(clusters, name) == {"us-gke": REPLICAS, "eu-eks": REPLICAS}
+
+
+def test_a_move_that_a_restored_store_never_heard_of_is_finished(
+    clusters: Clusters, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, elsewhere = clusters("us-gke"), Store.open(f"sqlite:///{tmp_path}/other.db")
+    mover = mover_with(clusters, store=elsewhere)
+    proceed = Journal.proceed
+
+    def stopping(journal: Journal, intent: Intent) -> Intent:
+        if intent.operation.get("stage") == "drained":
+            raise Refused("the store was put back to an older day")
+        return proceed(journal, intent)
+
+    monkeypatch.setattr(Journal, "proceed", stopping)
+    mover.carry_out(mover.begin(plan_move(source, clusters("eu-eks"), NAMESPACE, name, cause="pays"), key="a"))
+    monkeypatch.undo()
+    (left,) = workload_migration(asked(name))["left_over"]
+    assert left["state"] == "started"
+    assert pods(clusters, name) == {"us-gke": 0, "eu-eks": REPLICAS}
+    source.delete_at(path_of("leases", namespace=NAMESPACE), f"continuum-move-{name}")  # else it is waited for
+    (left,) = workload_migration(asked(name, "act"))["left_over"]
+    assert left["state"] == "done", left
+    assert pods(clusters, name) == {"us-gke": 0, "eu-eks": REPLICAS}
+    assert not objects.found(source, "deployments", name, NAMESPACE)
 
 
 def test_a_move_whose_pods_are_ready_again_is_no_longer_wanted(clusters: Clusters, name: str) -> None:

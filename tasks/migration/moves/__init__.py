@@ -9,7 +9,7 @@ from tasks.migration.moves.closure import Closure, closure_of
 from tasks.migration.moves.mover import KIND, Mover, settle_left_over
 from tasks.migration.moves.plan import SILENT, MovePlan, Route, look_at, plan_from_afar, plan_move
 from tasks.migration.moves.stages import STAGES
-from tasks.migration.moves.steps import Pace, World
+from tasks.migration.moves.step import Pace, World
 
 __all__ = [
     "KIND", "SILENT", "STAGES", "Closure", "MovePlan", "Mover", "Pace", "Route", "World", "closure_of", "look_at",

@@ -10,7 +10,7 @@ from tasks.migration.moves.hook import tell_of_return
 from tasks.migration.moves.leftovers import unneeded
 from tasks.migration.moves.plan import MovePlan
 from tasks.migration.moves.stages import DRAINED, HEALTHY, RESERVED, SHIFTING, STAGES
-from tasks.migration.moves.steps import Step, give_back_lease
+from tasks.migration.moves.step import Step, give_back_lease
 
 
 def go_back(step: Step) -> None:

@@ -17,10 +17,11 @@ from blocks.store.journal import Journal
 from blocks.store.tables import UNFINISHED, Intent, State
 from tasks.migration.moves import objects
 from tasks.migration.moves.back import go_back, make_whole, remove_made
+from tasks.migration.moves.forward import FORWARD
 from tasks.migration.moves.hook import TurnedRound
 from tasks.migration.moves.plan import MovePlan
 from tasks.migration.moves.stages import DRAINED, PLANNED, REMOVED, SHIFTING
-from tasks.migration.moves.steps import FORWARD, SilentYet, Step, World, lease_name
+from tasks.migration.moves.step import SilentYet, Step, World, lease_name
 
 KIND = "move-workload"
 AWAY = (Unreachable, Throttled, StoreUnavailable)  # asking again may help, and changes nothing

@@ -42,6 +42,17 @@ def fence_of(deployment: Mapping[str, Any]) -> dict[str, Any]:
     return _told(deployment, FENCE)
 
 
+def is_drained_into(target: str, there: Mapping[str, Any], copy: Mapping[str, Any]) -> bool:
+    """Whether a move has taken the pods of a workload away, and its copy in `target` serves instead."""
+    fence = fence_of(there)
+    return not replicas_of(there) and fence.get("target") == target and is_ours(copy, str(fence.get("intent")))
+
+
+def replicas_of(workload: Mapping[str, Any]) -> int:
+    """Pods that it is to have."""
+    return int(workload["spec"].get("replicas", 1))
+
+
 def origin_of(copy: Mapping[str, Any] | None) -> dict[str, Any]:
     """Whence, and by which move, a copy has come that stands alone or is about to: `cluster`, `intent`; else empty."""
     return _told(copy, MOVED_FROM) if copy is not None else {}

@@ -113,9 +113,12 @@ def plan_from_afar(spare: MovePlan, target: KubernetesApi) -> MovePlan:
 
 
 def look_at(
-    source: KubernetesApi, namespace: str, name: str, *, target: str, cause: str, route: Route | None = None
-) -> MovePlan:
+    source: KubernetesApi, namespace: str, name: str, *, target: str, cause: str, route: Route | None = None,
+    replicas: int | None = None,
+) -> MovePlan:  # fmt: skip
     """A workload and all that it needs, as a plan to move it, whatever the target has.
+
+    replicas: its pods, where a move has drained it already.
 
     Raises
     ------
@@ -124,7 +127,7 @@ def look_at(
     """
     where = f"workload {source.name}/{namespace}/{name}"
     found = workload_in(source, namespace, name)
-    replicas = int(found["spec"].get("replicas", 1))
+    replicas = replicas or int(found["spec"].get("replicas", 1))
     if whose := owner(found):
         raise Refused(f"{whose} owns it", where=where, fix="change its place there")
     if replicas < 1:
