@@ -149,7 +149,8 @@ def test_copies_that_are_kept_four_hours_hit_less(log: Path) -> None:
 
 
 def test_trees_foresee_where_they_are_asked_for(log: Path) -> None:
-    plans = [document("cache", "plan", log, "--no-gate", *words)["plan"] for words in ([], ["--predictor", "trees"])]
+    words = ("cache", "plan", log, "--no-gate", "--horizon", "12h")
+    plans = [document(*words, *more)["plan"] for more in ([], ["--predictor", "trees"])]
     assert [row["object"] for row in plans[0]] != [row["object"] for row in plans[1]]
     assert run("cache", "plan", log, "--predictor", "magic").exit_code == 2
 

@@ -39,7 +39,7 @@ def foreseen(requests: Requests, upto_s: float, catalogue: Catalogue | None = No
 
 @pytest.mark.parametrize("catalogue", [None, CATALOGUE], ids=["log alone", "with a catalogue"])
 def test_what_is_still_to_come_changes_nothing_before_it(catalogue: Catalogue | None) -> None:
-    begin_s = float(FADING.ts_s[0]) + 80 * HORIZON_S
+    begin_s = float(FADING.ts_s[0]) + 40 * HORIZON_S
     later = FADING.ts_s >= begin_s
     other = np.where(later, FADING.object[::-1], FADING.object)
     was, changed = (foreseen(each, begin_s, catalogue) for each in (FADING, replace(FADING, object=other)))
