@@ -26,6 +26,7 @@ import numpy as np
 
 START = "2026-03-10T00:00:00+00:00"
 STEP_S = 300
+SPEED = 30.0  # while passes work: the clouds' operations, which they wait for, take minutes
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -82,7 +83,7 @@ def everything(fleet: Path | None = None) -> Iterator[Any]:
     with (
         own_home("soak") as home,
         starting_simulation(
-            home / "local", speed=1.0, seed=7, start=START, fleet=fleet, keeps_state=fleet is None
+            home / "local", speed=SPEED, seed=7, start=START, fleet=fleet, keeps_state=fleet is None
         ) as child,
         prefect_server(home / "prefect") as server,
     ):
