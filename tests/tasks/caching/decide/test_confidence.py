@@ -35,7 +35,7 @@ def told_and_came(requests: Requests, moments: np.ndarray) -> tuple[np.ndarray, 
 
 @pytest.mark.parametrize("requests", [LASTING, FADING], ids=["lasting", "fading"])
 def test_each_decile_of_what_is_told_comes_true_within_the_tolerance(requests: Requests) -> None:
-    told, came = told_and_came(requests, np.linspace(0.5, 0.97, 24))
+    told, came = told_and_came(requests, np.linspace(0.5, 0.97, 16))
     deciles = np.array_split(np.argsort(told, kind="stable"), 10)
     off = [float(told[rows].mean() - came[rows].mean()) for rows in deciles]
     assert max(map(abs, off)) <= TOLERANCE, off
