@@ -56,8 +56,8 @@ lint: venv ## format, style, types, import contracts, dependencies, spelling, in
 	@$(BIN)/codespell
 	@$(BIN)/bandit --quiet --recursive -ll flows tasks blocks deployments 2> >(grep -v 'but no failed test' >&2)
 
-.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-migration bench-energy bench-federation bench-rollout bench-simulation bench-caching bench-edge bench-database bench-overhead
-bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-migration bench-energy bench-federation bench-rollout bench-simulation bench-caching bench-edge bench-database bench-overhead ## every benchmark
+.PHONY: bench bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-migration bench-energy bench-federation bench-rollout bench-simulation bench-caching bench-edge bench-flower bench-database bench-overhead
+bench: bench-series bench-forecast bench-forecast-flow bench-anomalies bench-scaling bench-plan bench-placement bench-carbon bench-migration bench-energy bench-federation bench-rollout bench-simulation bench-caching bench-edge bench-flower bench-database bench-overhead ## every benchmark
 bench-series: venv ## reading and writing series files
 	@$(BIN)/python tests/benchmarks/bench_series.py
 bench-forecast: venv ## accuracy and speed of the engines, beside other libraries
@@ -92,6 +92,8 @@ bench-rollout: venv ## a model to 1,000 simulated edges of which some die, kille
 	@$(BIN)/python -m tests.benchmarks.bench_rollout
 bench-edge: venv ## the edge agent: CPU a request, memory, a round of 20 processes
 	@$(BIN)/python tests/benchmarks/bench_edge.py
+bench-flower: venv ## a real Flower federation in an environment of its own: CPU and memory of a client, beside bench-edge
+	@$(BIN)/python tests/benchmarks/bench_flower.py
 bench-database: venv ## how much Prefect's database grows, before and after retention (needs PostgreSQL)
 	@PREFECT_LOGGING_LEVEL=WARNING $(BIN)/python -m tests.benchmarks.bench_database
 bench-overhead: venv ## how much of each flow's wall time is Prefect's, at the demo's size and over 1,000 clusters

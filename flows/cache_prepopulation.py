@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from prefect import flow
 from pydantic import Field
@@ -10,7 +10,7 @@ from pydantic import Field
 from tasks.acting import ActingRequest, approve, decided_before, keep_decisions, publish_acts
 from tasks.caching.act import act_on, finish_left_over, plan_fills
 from tasks.caching.decide.fills import CHANGES, no_longer_fits
-from tasks.caching.observe import Files, When, observe_log
+from tasks.caching.observe import Files, Terms, When, observe_log
 from tasks.caching.origin import Limits
 from tasks.caching.report import cache_sections, explain, explain_all
 from tasks.caching.scorecard import score_due
@@ -28,6 +28,12 @@ class CacheRequest(ActingRequest):
     origins: str = Field("", description="CSV prefix, usd_per_gb[, usd_per_request]: plans save cost, not requests")
     budget: str = Field("5%", description="bytes of each site: a share of the log's distinct bytes, or 500MB")
     regional_budget: str = Field("5%", description="the same of each region's cache, where sites have a region")
+    ttl: str = Field(
+        "", description="12h: how long caches keep a copy at most, where `sites` says nothing; empty: for good"
+    )
+    predictor: Literal["counts", "trees"] = Field(
+        "counts", description="trees: gradient-boosted ones beside the counts; where they win: tasks/caching/README.md"
+    )
     horizon: str = Field("4h", description="how far ahead a plan looks")
     window: str = Field("", description="01:00-05:00: when sites may be warmed, by their own local time; empty: always")
     low_carbon: bool = Field(False, description="in the cleanest hour of the window (of the day, where there is none)")
@@ -52,7 +58,8 @@ def cache_prepopulation(request: CacheRequest = CacheRequest()) -> dict[str, Any
     left_over = finish_left_over(run)
     when = When(request.window, request.low_carbon)
     files = Files(request.log, request.sites, request.catalogue, request.origins)
-    view = observe_log(run, files, request.budget, request.regional_budget, horizon_s, when)
+    terms = Terms(horizon_s, request.budget, request.regional_budget, request.predictor, request.ttl)
+    view = observe_log(run, files, terms, when)
     marked = score_due(run, view)
 
     rows = decided_before(run)

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -36,6 +36,11 @@ Catalogue = Annotated[Path | None, typer.Option(metavar="FILE", help="CSV object
                                                 "new ones are expected to do as their kin did")]  # fmt: skip
 Origins = Annotated[Path | None, typer.Option(metavar="FILE", help="CSV prefix, usd_per_gb[, usd_per_request]: plans "
                                               "save cost, not requests")]  # fmt: skip
+Predictor = Annotated[Literal["counts", "trees"], typer.Option(help="trees: gradient-boosted ones beside counts, for "
+                                                               "objects that fade")]  # fmt: skip
+Ttl = Annotated[
+    str, typer.Option(help="12h: how long caches keep a copy at most, where --sites says nothing; else for good")
+]
 Horizon = Annotated[str, typer.Option(help="how far ahead a plan looks, and how often one is made")]
 
 
@@ -55,6 +60,8 @@ def replay_cache(
     regional_budget: RegionalBudget = "5%",
     catalogue: Catalogue = None,
     origins: Origins = None,
+    predictor: Predictor = "counts",
+    ttl: Ttl = "",
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Play a log through caches, with and without plans; the first 20 % of its requests warm up and are not scored.
@@ -69,7 +76,8 @@ def replay_cache(
 
         policies, horizon_s = policies_of(policy), seconds_of(horizon, "--horizon")
         with _progress() as steps:
-            log, sites, known = _read(log_file, sites_file, budget, steps, regional_budget, catalogue, origins)
+            log, sites, known = _read(log_file, sites_file, budget, steps, regional_budget, catalogue, origins,
+                                      predictor, ttl)  # fmt: skip
             check_horizon(horizon_s, sites)
             document = play(log, sites, horizon_s, policies, steps("playing it"), known).record()
     _drop_hitless(document, policies)
@@ -90,6 +98,8 @@ def cache_plan(
                                               "the horizon")] = 0.0,
     catalogue: Catalogue = None,
     origins: Origins = None,
+    predictor: Predictor = "counts",
+    ttl: Ttl = "",
     gate: Annotated[bool, typer.Option("--gate/--no-gate", help="fill only sites whose plans won on this log")] = True,
     out_file: Annotated[Path | None, typer.Option("--out", metavar="FILE.csv", help="write every row as CSV")] = None,
     as_json: Json = False,
@@ -101,7 +111,8 @@ def cache_plan(
 
         horizon_s = seconds_of(horizon, "--horizon")
         with _progress() as steps:
-            log, sites, known = _read(log_file, sites_file, budget, steps, regional_budget, catalogue, origins)
+            log, sites, known = _read(log_file, sites_file, budget, steps, regional_budget, catalogue, origins,
+                                      predictor, ttl)  # fmt: skip
             check_horizon(horizon_s, sites)
             gated = judged(log, sites, horizon_s, steps("judging it"), known)[:2] if gate else None
         made, cpu_s = plan(log, sites, horizon_s, gated, known=known, least_confidence=confidence)
@@ -155,20 +166,22 @@ def _progress() -> Iterator[Callable[[str], Callable[[float], None]]]:
 
 
 def _read(log_file: Path, sites_file: Path | None, budget: str, steps: Callable[[str], Callable[[float], None]],
-          regional_budget: str, catalogue: Path | None,
-          origins: Path | None) -> tuple[AccessLog, Sites, Known]:  # fmt: skip
+          regional_budget: str, catalogue: Path | None, origins: Path | None,
+          predictor: str, ttl: str) -> tuple[AccessLog, Sites, Known]:  # fmt: skip
     from tasks.caching.catalogue import known_of
     from tasks.caching.logs import read_log
     from tasks.caching.sites import bytes_of, sites_of
+    from tasks.carbon.files import seconds_of
 
     log = read_log(log_file, steps(f"reading {log_file}"))
-    sites, notes = sites_of(log.sites, log.distinct_bytes, budget, sites_file)
+    sites, notes = sites_of(log.sites, log.distinct_bytes, budget, sites_file, ttl=ttl)
     for note in (*(f"{log_file}: {note}" for note in log.notes()), *notes):
         err.print(note, highlight=False, markup=False, soft_wrap=True)
     if not log.requests.ts_s[-1] > log.requests.ts_s[0]:
         raise InvalidInput("all its requests have one time", where=str(log_file), fix="give the time of each request")
     regional = bytes_of(regional_budget, log.distinct_bytes, "--regional-budget") if any(sites.region) else 0
-    log, known = known_of(log, regional, str(catalogue or ""), str(origins or ""))
+    log, known = known_of(log, regional, str(catalogue or ""), str(origins or ""), predictor,
+                          seconds_of(ttl, "--ttl") if ttl else 0)  # fmt: skip
     return log, sites, known
 
 

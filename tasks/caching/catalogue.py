@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from blocks.carbon.hourly_files import read_csv
 from blocks.errors import InvalidInput
 from tasks.caching.decide.newborn import Catalogue
+from tasks.caching.decide.trees import COUNTS
 from tasks.caching.logs import AccessLog
 from tasks.caching.offline import Known
 from tasks.carbon.files import seconds_of
@@ -104,7 +105,8 @@ def read_prices(path: Path, log: AccessLog) -> np.ndarray:
     return np.asarray(prices[0] * log.requests.size / 1e9 + prices[1])
 
 
-def known_of(log: AccessLog, regional_bytes: int, catalogue: str, origins: str) -> tuple[AccessLog, Known]:
+def known_of(log: AccessLog, regional_bytes: int, catalogue: str, origins: str,
+             predictor: str = COUNTS, regional_ttl_s: int = 0) -> tuple[AccessLog, Known]:  # fmt: skip
     """The log with a catalogue's objects, and what files say of them; "" for no file.
 
     Raises
@@ -112,4 +114,5 @@ def known_of(log: AccessLog, regional_bytes: int, catalogue: str, origins: str) 
     InvalidInput: a file does not fit.
     """
     log, published = read_catalogue(Path(catalogue), log) if catalogue else (log, None)
-    return log, Known(regional_bytes, published, read_prices(Path(origins), log) if origins else None)
+    prices = read_prices(Path(origins), log) if origins else None
+    return log, Known(regional_bytes, published, prices, predictor, regional_ttl_s)

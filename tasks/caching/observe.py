@@ -18,11 +18,13 @@ from blocks.fleet_times import Window
 from blocks.store.tables import now
 from tasks.caching.catalogue import known_of
 from tasks.caching.decide.requests import Floats
+from tasks.caching.decide.trees import COUNTS
 from tasks.caching.decide.windows import NOW, Opening, decide_opening
 from tasks.caching.logs import read_log
 from tasks.caching.offline import Played, check_horizon, play, regions_of
 from tasks.caching.peers import policies_of
 from tasks.caching.sites import Sites, bytes_of, sites_of
+from tasks.carbon.files import seconds_of
 from tasks.carbon.offline import zone_series
 from tasks.run import Run
 
@@ -34,6 +36,16 @@ class When(NamedTuple):
 
     window: str = ""
     low_carbon: bool = False
+
+
+class Terms(NamedTuple):
+    """How plans are made: budgets of each site and each region's cache, how long both keep a copy, what foresees."""
+
+    horizon_s: int
+    budget: str = "5%"
+    regional_budget: str = "5%"
+    predictor: str = COUNTS
+    ttl: str = ""
 
 
 class Files(NamedTuple):
@@ -68,7 +80,7 @@ class View:
 
 
 @task(name="read and play the log", cache_policy=NO_CACHE, persist_result=False)
-def observe_log(run: Run, files: Files, budget: str, regional_budget: str, horizon_s: int, when: When) -> View:
+def observe_log(run: Run, files: Files, terms: Terms, when: When) -> View:
     """Read an access log and play it through the sites' caches, with and without plans; and when they may be warmed.
 
     A site's region is that of the file of sites, else that of the fleet's site of that name.
@@ -85,12 +97,13 @@ def observe_log(run: Run, files: Files, budget: str, regional_budget: str, horiz
     window = window_of(when.window)
     regions = {place.name: place.cache_region for place in run.fleet.sites}
     sites, notes = sites_of(
-        read.sites, read.distinct_bytes, budget, Path(files.sites) if files.sites else None, regions
+        read.sites, read.distinct_bytes, terms.budget, Path(files.sites) if files.sites else None, regions, terms.ttl
     )
-    check_horizon(horizon_s, sites)
-    regional = bytes_of(regional_budget, read.distinct_bytes, "regional_budget") if any(sites.region) else 0
-    whole, known = known_of(read, regional, files.catalogue, files.origins)
-    played = play(whole, sites, horizon_s, policies_of("lru"), lambda _: None, known)
+    check_horizon(terms.horizon_s, sites)
+    regional = bytes_of(terms.regional_budget, read.distinct_bytes, "regional_budget") if any(sites.region) else 0
+    whole, known = known_of(read, regional, files.catalogue, files.origins, terms.predictor,
+                            seconds_of(terms.ttl, "ttl") if terms.ttl else 0)  # fmt: skip
+    played = play(whole, sites, terms.horizon_s, policies_of("lru"), lambda _: None, known)
     openings, trouble = openings_of(run.fleet, sites, window, low_carbon=when.low_carbon, as_of=as_of)
     return View(as_of, played, (*(f"{log}: {note}" for note in read.notes()), *notes, *trouble), openings)
 

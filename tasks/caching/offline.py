@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,8 @@ from tasks.caching.decide.newborn import NOBODY, Catalogue, decide_newborn
 from tasks.caching.decide.placement import Caches, Chosen, Placement, decide_placement
 from tasks.caching.decide.replay import USUAL, Replayed, Score, replay
 from tasks.caching.decide.requests import Bools, Floats, Ints, Requests, pairs_of
-from tasks.caching.decide.simulators import Made, S3Fifo
+from tasks.caching.decide.simulators import Life, Made, S3Fifo
+from tasks.caching.decide.trees import COUNTS, TREES, Trees
 from tasks.caching.logs import AccessLog
 from tasks.caching.sites import Sites
 
@@ -32,13 +33,27 @@ class Known:
 
     Attributes
     ----------
-    regional_bytes: of each region's cache. catalogue: of the log's objects, as `catalogue.read_catalogue` gives both.
+    regional_bytes: of each region's cache; regional_ttl_s: how long it keeps a copy at most, 0 for good.
+    catalogue: of the log's objects, as `catalogue.read_catalogue` gives both.
     usd: (O,) what a fetch of each costs; given, plans and their gate save cost, else requests.
+    predictor: `counts`, or `trees` beside them.
     """
 
     regional_bytes: int = 0
     catalogue: Catalogue | None = None
     usd: Floats | None = None
+    predictor: str = COUNTS
+    regional_ttl_s: int = 0
+
+    @property
+    def fresh_s(self) -> Floats | None:
+        """(O,) how long a copy of each may be used, where a catalogue says so of any."""
+        told = self.catalogue.fresh_s if self.catalogue else None
+        return None if told is None or np.isinf(told).all() else told
+
+    def trees(self, requests: Requests, horizon_s: int, catalogue: Catalogue | None) -> Trees | None:
+        """Trees to learn from a log, if they are asked for."""
+        return Trees(requests, horizon_s, catalogue) if self.predictor == TREES else None
 
 
 NOTHING = Known()
@@ -168,7 +183,9 @@ def judged(log: AccessLog, sites: Sites, horizon_s: int, told: Told, known: Know
 
     with on_stderr():  # libcachesim talks
         done = replay(requests, [budget(each) for each in sites.budget], horizon_s, policies=policies or {},
-                      can_pin=sites.can_pin, own=sites.policy, catalogue=catalogue, told=told)  # fmt: skip
+                      can_pin=sites.can_pin, own=sites.policy, catalogue=catalogue,
+                      life_s=lives(sites.ttl_s, known.fresh_s),
+                      trees=known.trees(requests, horizon_s, catalogue), told=told)  # fmt: skip
     regions = regions_of(sites)
     if not regions:
         return done, None, share
@@ -176,8 +193,26 @@ def judged(log: AccessLog, sites: Sites, horizon_s: int, told: Told, known: Know
     missed = np.flatnonzero(~done.scores["planned"].was_hit & (region >= 0))
     passed_on = replace(requests.rows(missed), site=region[missed], sites=len(regions))
     regional = replay(passed_on, [budget(known.regional_bytes)] * len(regions), horizon_s, policies={USUAL: S3Fifo},
-                      can_pin=np.ones(len(regions), np.bool_), catalogue=catalogue)  # fmt: skip
+                      can_pin=np.ones(len(regions), np.bool_), catalogue=catalogue,
+                      life_s=lives([known.regional_ttl_s] * len(regions), known.fresh_s),
+                      trees=known.trees(passed_on, horizon_s, catalogue))  # fmt: skip
     return done, regional, share
+
+
+def lives(ttl_s: Sequence[int], fresh_s: Floats | None) -> list[Life | None]:
+    """By cache, how long it may use a copy of an object; None: for good.
+
+    >>> [life and life(0) for life in lives([0, 60], np.array([90.0]))], lives([0], None)
+    ([90.0, 60], [None])
+    """
+    told = None if fresh_s is None else fresh_s.tolist()
+
+    def life(most_s: float) -> Life | None:
+        if told is not None:
+            return lambda item: min(most_s, told[item])
+        return (lambda _: most_s) if most_s < np.inf else None
+
+    return [life(each or np.inf) for each in ttl_s]
 
 
 def refused(sites: Sites, replayed: Replayed, regional: Replayed | None) -> list[str]:
@@ -211,7 +246,7 @@ def plan(
     begin = time.process_time()
     newborn = decide_newborn(requests, catalogue, horizon_s, float(requests.ts_s[-1])) if catalogue else NOBODY
     made = decide_placement(requests, caches, horizon_s, least_confidence=least_confidence, pairs=pairs_of(requests),
-                            newborn=newborn)  # fmt: skip
+                            newborn=newborn, trees=known.trees(requests, horizon_s, catalogue))  # fmt: skip
     return made, time.process_time() - begin
 
 
@@ -235,14 +270,15 @@ def plan_rows(log: AccessLog, sites: Sites, made: Placement, horizon_s: int,
               known: Known = NOTHING) -> Iterator[tuple[Any, ...]]:  # fmt: skip
     """A row an object and cache, as `ROW` names them; regions first, as they are filled first."""
     longest = {name: ttl_s for name, ttl_s in zip(sites.names, sites.ttl_s, strict=True) if ttl_s}
+    longest |= dict.fromkeys(regions_of(sites), known.regional_ttl_s) if known.regional_ttl_s else {}
     tiers = [("regional", regions_of(sites), made.regions), ("site", sites.names, made.sites)]
     for tier, names, chosen in tiers:
         for name, each in zip(names, chosen, strict=True):
             ttl_s = made.ttl_s(each.value, horizon_s)
             if name in longest:
                 ttl_s = np.minimum(ttl_s, longest[name])
-            if known.catalogue and known.catalogue.fresh_s is not None:
-                ttl_s = np.ceil(np.minimum(ttl_s, known.catalogue.fresh_s[each.items])).astype(np.int64)
+            if known.fresh_s is not None:
+                ttl_s = np.ceil(np.minimum(ttl_s, known.fresh_s[each.items])).astype(np.int64)
             yield from _rows(log, name, tier, each, made, ttl_s)
 
 
@@ -269,8 +305,5 @@ def _of(log: AccessLog, sites: Sites, known: Known, horizon_s: int) -> Requests:
 
     A copy that is stale before the horizon ends serves only the part of the requests that come until then.
     """
-    fresh_s = known.catalogue.fresh_s if known.catalogue else None
-    worth = known.usd
-    if fresh_s is not None and (fresh_s < horizon_s).any():
-        worth = np.minimum(fresh_s / horizon_s, 1.0) * (1.0 if worth is None else worth)
-    return replace(log.requests, sites=len(sites.names), worth=worth)
+    lasts = None if known.fresh_s is None else known.fresh_s / horizon_s
+    return replace(log.requests, sites=len(sites.names), worth=known.usd, lasts=lasts)

@@ -134,12 +134,12 @@ def _scored_section(marked: Sequence[Marked]) -> dict[str, Any]:
     promised, hits, without, requests = totals(marked)
     words = [
         f"{len(marked)} plans of earlier runs, scored by this log: {promised:,.0f} hits on planned objects were "
-        f"promised, {hits:,} came, of {requests:,} requests; the sites' own policy would have had {without:,}."
+        f"promised, {hits:,} came, of {requests:,} requests; the caches' own policy would have had {without:,}."
     ]
     rows = [
         [each.site, each.mode, f"{utc(each.begin_s):%Y-%m-%d %H:%M}", each.came.requests, f"{each.promised_hits:.1f}",
          each.came.hits, each.came.hits_without]
         for each in marked
     ]  # fmt: skip
-    columns = ["site", "mode", "from (UTC)", "requests", "hits promised", "hits", "hits without"]
+    columns = ["cache", "mode", "from (UTC)", "requests", "hits promised", "hits", "hits without"]
     return section("Edge caches: what earlier plans came to", words, columns, rows)

@@ -17,6 +17,8 @@ from blocks.store.tables import Decision, Outcome, Scorecard, now
 from tasks.caching.decide.day import Came, what_came
 from tasks.caching.files import read_plan
 from tasks.caching.observe import View
+from tasks.caching.offline import regions_of
+from tasks.caching.warm import REGIONAL
 from tasks.run import Run
 
 FLOW = "cache-prepopulation"
@@ -25,7 +27,7 @@ MOST_AGE = timedelta(days=30)  # what no log has answered by then is not asked f
 
 @dataclass(frozen=True)
 class Marked:
-    """One site's plan of an earlier run, held against the log."""
+    """The plan of a site, or of a region's cache, of an earlier run, held against the log."""
 
     site: str
     mode: str
@@ -39,7 +41,8 @@ def score_due(run: Run, view: View) -> list[Marked]:
     """Score every plan whose horizon the log covers by now, once; oldest first.
 
     A plan's hits are the requests for what it lists: each of those objects was verified to be held, or, in shadow mode,
-    would have been. A log that was played in part scores nothing, as its requests are not all there.
+    would have been. A region's requests are those that its sites miss in the replay with plans. A log that was played
+    in part scores nothing, as its requests are not all there.
     """
     played = view.played
     if played.played_share < 1:
@@ -68,18 +71,21 @@ def score_due(run: Run, view: View) -> list[Marked]:
 
 def _marked(view: View, row: Decision) -> Marked | None:
     """None where the log does not hold the whole horizon, or the plan's file is gone."""
-    log, told = view.played.log, row.content
+    played, told = view.played, row.content
+    regional = told["tier"] == REGIONAL
+    done = played.regional if regional else played.replayed
+    names = regions_of(played.sites) if regional else played.log.sites
     begin_s, end_s = told["log_end_s"], told["log_end_s"] + told["horizon_s"]
-    if not log.requests.ts_s[0] <= begin_s or end_s > log.requests.ts_s[-1] or told["site"] not in log.sites:
+    seen = played.log.requests.ts_s
+    if done is None or not seen[0] <= begin_s or end_s > seen[-1] or told["site"] not in names:
         return None
     try:
         _, plans = read_plan(Path(told["plan_file"]))
     except ContinuumError:
         return None
-    names = [wanted.item for wanted in plans.get(told["site"], [])]
-    items = pc.index_in(names, log.objects).drop_null().to_numpy()
-    without = view.played.replayed.own.was_hit
-    came = what_came(log.requests, log.sites.index(told["site"]), items, begin_s, end_s, without)
+    listed = [wanted.item for wanted in plans.get(told["site"], [])]
+    items = pc.index_in(listed, played.log.objects).drop_null().to_numpy()
+    came = what_came(done.requests, names.index(told["site"]), items, begin_s, end_s, done.own.was_hit)
     return Marked(told["site"], row.mode, begin_s, told["promised"]["hits"], came)
 
 

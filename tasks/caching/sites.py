@@ -63,22 +63,23 @@ def bytes_of(text: str, distinct_bytes: int, where: str) -> int:
 
 
 def sites_of(names: list[str], distinct_bytes: int, budget: str, file: Path | None,
-             regions: Mapping[str, str] = {}) -> tuple[Sites, list[str]]:  # fmt: skip
+             regions: Mapping[str, str] = {}, ttl: str = "") -> tuple[Sites, list[str]]:  # fmt: skip
     """The sites of a log, with what a CSV of `COLUMNS` says of them; and notes.
 
     Sites of the file that the log does not have come last: nobody has asked there yet. `regions`: by site, where the
-    file says nothing.
+    file says nothing, and `ttl`, how long each keeps a copy at most, "" for good.
 
     Raises
     ------
     InvalidInput: a line of the file does not fit.
     """
     usual = bytes_of(budget, distinct_bytes, "--budget")
+    usual_ttl_s = seconds_of(ttl, "--ttl") if ttl else 0
     if file is None:
         some = len(names)
         none, theirs = [""] * some, [regions.get(name, "") for name in names]
         all_pin = np.ones(some, np.bool_)
-        return Sites(names, [usual] * some, theirs, all_pin, [0] * some, none, none, [USUAL] * some), []
+        return Sites(names, [usual] * some, theirs, all_pin, [usual_ttl_s] * some, none, none, [USUAL] * some), []
     frame = read_csv(file, text=True)
     if "site" not in frame.columns:
         raise InvalidInput("it has no column `site`", where=str(file), fix=f"give {COLUMNS}")
@@ -94,7 +95,7 @@ def sites_of(names: list[str], distinct_bytes: int, budget: str, file: Path | No
         told[row["site"]] = (
             bytes_of(row["budget"], distinct_bytes, where) if row.get("budget") else usual,
             row.get("region") or regions.get(row["site"], ""), pins,
-            seconds_of(row["ttl"], where) if row.get("ttl") else 0,
+            seconds_of(row["ttl"], where) if row.get("ttl") else usual_ttl_s,
             _time_zone(row.get("time_zone", ""), where), row.get("grid_zone", ""),
             _policy(row.get("policy", ""), where),
         )  # fmt: skip
@@ -105,7 +106,7 @@ def sites_of(names: list[str], distinct_bytes: int, budget: str, file: Path | No
         else []
     )
     everyone = [*names, *(name for name in told if name not in set(names))]
-    rows = [told.get(name, (usual, regions.get(name, ""), True, 0, "", "", USUAL)) for name in everyone]
+    rows = [told.get(name, (usual, regions.get(name, ""), True, usual_ttl_s, "", "", USUAL)) for name in everyone]
     columns = [list(column) for column in zip(*rows, strict=True)]
     budgets, areas, pinned, ttls, time_zones, grid_zones, policies = columns
     if twice := sorted(set(areas) & set(everyone)):

@@ -10,7 +10,7 @@ Run: `python tests/benchmarks/bench_federation.py [--quick] [--seeds N] [--first
 - cascade: edge = softmax on 4x4-pooled pixels (C = 30, chosen on seeds 100-111), cloud = RBF-SVM, costs 1 and 10. The
   threshold is from 5-fold predictions of three quarters of the rows; drop and costs are of the last quarter, which
   nothing has seen.
-- Flower's figures are those of our notes (flwr 1.41.0, 4 SuperNodes, offline), not measured here.
+- Flower's figures are those of our notes (flwr 1.41.0, 4 SuperNodes, offline); `bench_flower.py` measures some here.
 """
 
 import one_thread  # noqa: F401, I001

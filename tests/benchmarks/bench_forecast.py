@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from environments import environment
 from forecast_boosting import boosting
 from forecast_panels import PLANETLAB, Matrix, day_ahead, matrices
-from forecast_peers import compare, environment
+from forecast_peers import compare
 from forecast_scores import HORIZONS, LEVELS, by_panel, scored, verdicts
 from forecast_speed import speed
 from forecast_tables import show
@@ -102,7 +103,7 @@ def main() -> None:
             for horizon, steps in list(HORIZONS.items())[: 1 if asked.quick else None]
         }
         report["accuracy"] = {horizon: accuracy(panels, horizon, origins, say) for horizon, panels in found.items()}
-        if python := environment(say):
+        if python := environment("bench-forecast", say):
             report["peers"] = {horizon: compare(python, panels, horizon, HORIZONS[horizon], origins, asked.quick, say)
                                for horizon, panels in found.items()}  # fmt: skip
             if not asked.quick:

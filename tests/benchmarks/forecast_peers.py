@@ -9,10 +9,7 @@ an engine's are those of a forecast with stored calibration of a fleet of 1,000 
 
 from __future__ import annotations
 
-import hashlib
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -84,28 +81,6 @@ class Windows:
         """Some of the windows."""
         said = {engine: values[rows] for engine, values in self.said.items()}
         return Windows(self.series[rows], self.before[rows], self.actual[rows], self.change[rows], said)
-
-
-def environment(say: Callable[[str], None]) -> Path | None:
-    """The Python that has the libraries; None where it cannot be made."""
-    lock = PLACE / "requirements.lock"
-    mark = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "continuum" / f"bench-forecast-{mark}"
-    python, ready = folder / "bin" / "python", folder / "ready"
-    if ready.is_file():
-        return python
-    say(f"peers: making {folder}")
-    uv = Path(sys.executable).parent / "uv"
-    install = [uv, "pip", "install", "--quiet", "--python", python] if uv.is_file() else [
-        python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]  # fmt: skip
-    try:
-        for command in ([sys.executable, "-m", "venv", "--clear", folder], [*install, "--require-hashes", "-r", lock]):
-            subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True, timeout=600)
-    except (OSError, subprocess.SubprocessError) as error:
-        say(f"peers: skipped, their environment cannot be made: {getattr(error, 'stderr', None) or error}")
-        return None
-    ready.touch()
-    return python
 
 
 def models(found: Sequence[Matrix], horizon: int, origins: int) -> dict[str, Model]:

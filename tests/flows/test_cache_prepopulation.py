@@ -52,6 +52,12 @@ def request_of(tmp_path: Path, origin: Origin) -> Iterator[CacheRequest]:
     nginx.stop()
 
 
+def regions_in(folder: Path) -> str:
+    """A file of sites: those of a share the cache of region west."""
+    (folder / "sites.csv").write_text("site,region\n" + "".join(f"a{number},west\n" for number in range(5)))
+    return str(folder / "sites.csv")
+
+
 def test_without_a_log_there_is_nothing_to_plan(fleet: Fleet) -> None:
     with pytest.raises(NotConfigured, match="no access log is named"):
         cache_prepopulation()
@@ -61,10 +67,10 @@ def test_shadow_plans_and_act_fills_only_where_plans_win(
     fleet: Fleet, origin: Origin, request_of: CacheRequest
 ) -> None:
     folder = Path(request_of.log).parent
-    (folder / "sites.csv").write_text("site,region\n" + "".join(f"a{number},west\n" for number in range(5)))
+    sites = regions_in(folder)
     with (folder / "caches.csv").open("a") as file:
         file.write((folder / "caches.csv").read_text().splitlines()[1].replace("a0,", "west,") + "\n")
-    request_of = request_of.model_copy(update={"sites": str(folder / "sites.csv"), "regional_budget": "6kB"})
+    request_of = request_of.model_copy(update={"sites": sites, "regional_budget": "6kB"})
     told = cache_prepopulation(request_of)
     assert told["decisions"][0]["site"] == "west"
     assert {each["site"]: each["action"] for each in told["decisions"]} == dict.fromkeys(("west", *SITES), "warm") | {
@@ -95,7 +101,8 @@ def test_the_next_days_log_scores_what_was_promised_once_and_the_report_tells(
     past = [line for line in lines if float(line.split(",")[0]) < 1_600_000]
     (tmp_path / "past.csv").write_text("\n".join([header, *past]))
     request = request_of.model_copy(update={"log": str(tmp_path / "past.csv"), "origin_usd_per_gb": 0.09,
-                                            "horizon": "24h"})  # fmt: skip
+                                            "horizon": "12h", "sites": regions_in(tmp_path),
+                                            "regional_budget": "6kB"})  # fmt: skip
     first = cache_prepopulation(request)["decisions"]
     assert Store.open().outcomes([each["id"] for each in first]) == {}
 
@@ -103,15 +110,18 @@ def test_the_next_days_log_scores_what_was_promised_once_and_the_report_tells(
     outcomes = Store.open().outcomes([each["id"] for each in first])
     promised = {each["id"]: each["promised"]["hits"] for each in first if each["action"] == "warm"}
     assert set(outcomes) == set(promised)
-    in_horizon = {site: sum(line.split(",")[1] == site and 0 < float(line.split(",")[0]) - first[0]["log_end_s"] < 86400
-                            for line in lines) for site in SITES}  # fmt: skip
+    end_s, asked = first[0]["log_end_s"], [line.split(",") for line in lines]
+    in_horizon = {site: sum(row[1] == site and 0 < float(row[0]) - end_s < 43_200 for row in asked) for site in SITES}
+    assert ("west", "regional") in {(each["site"], each["tier"]) for each in first if each["id"] in outcomes}
+    passed_on = next(outcomes[each["id"]].happened for each in first if each["site"] == "west")
+    assert 0 < passed_on["hits"] <= passed_on["requests"] < sum(in_horizon[f"a{number}"] for number in range(5))
     for each in first:
-        if each["action"] == "warm":
+        if each["action"] == "warm" and each["tier"] == "site":
             happened = outcomes[each["id"]].happened
             assert happened["requests"] in (in_horizon[each["site"]], in_horizon[each["site"]] + 1)
             assert 0 <= happened["hits"] <= happened["requests"]
     total = sum(row.happened["hits"] for row in outcomes.values())
-    assert total == pytest.approx(sum(promised.values()), rel=0.25)
+    assert total == pytest.approx(sum(promised.values()), rel=0.4)
     cards = Store.open().scorecards(flow="cache-prepopulation")
     assert {card.method for card in cards} == {"planned", "own policy"}
 

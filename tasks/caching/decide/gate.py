@@ -64,7 +64,8 @@ class Gate:
 
         Parameters
         ----------
-        hits, fills: (arms, sites) worth of its hits, of its fetches. unlike: of requests that it answered otherwise
+        hits, fills: (arms, sites) worth of its hits, of its fetches; where objects have prices, hits are less by what
+        was paid for fetches. unlike: of requests that it answered otherwise
         than the reactive arm, the sum of squares: the variance of the difference. heard: (sites,) of all.
         """
         fade = 2.0 ** (-heard / MEMORY_REQUESTS[:, None, None])

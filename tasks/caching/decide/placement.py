@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,9 +13,12 @@ from tasks.caching.decide.newborn import NOBODY, Newborn
 from tasks.caching.decide.plan import Pool, candidates, densest_first, fitting, greedy, new_candidates, relaxed
 from tasks.caching.decide.popularity import Popularity
 from tasks.caching.decide.requests import Bools, Floats, Ints, Pairs, Requests, pairs_of
+from tasks.caching.decide.trees import WINDOWS, Trees
 
 REGIONAL_WORTH = 0.5  # of a hit in the region's cache, against one at the site: it saves the origin, but not the way
-LAST_HORIZONS, PARTS = 6, 8  # forecasts judged: the log's last horizons; and steps in which weights are learned
+LAST_HORIZONS, PARTS = (4, 24), 8  # forecasts judged, of the log's end; and steps in which weights are learned
+WALKED, JUDGED = 12_000_000, 10_000_000  # objects and pairs that may be walked for it, objects of sites judged
+FORECASTS = 20_000  # of one site and horizon that are judged
 LIKELY, LIKELY_TTL_S = 0.7, 24 * 3600  # the seed's rule: what is so likely to be asked for is kept a day
 HORIZONS_KEPT = 2  # an entry that dies with its horizon is gone before the next pass has come to it
 
@@ -91,7 +94,8 @@ class Placement:
 
 
 def decide_placement(requests: Requests, caches: Caches, horizon_s: float, *, least_confidence: float = 0.0,
-                     pairs: Pairs | None = None, newborn: Newborn = NOBODY) -> Placement:  # fmt: skip
+                     pairs: Pairs | None = None, newborn: Newborn = NOBODY,
+                     trees: Trees | None = None) -> Placement:  # fmt: skip
     """The plan for what comes after a log.
 
     Of two orders, the region first and each site what is then left to gain, or sites first, the better is kept. The
@@ -101,8 +105,9 @@ def decide_placement(requests: Requests, caches: Caches, horizon_s: float, *, le
     ----------
     least_confidence: objects less likely to be asked for within the horizon are left out.
     newborn: objects without a record; each site expects its part of their requests, in a tenth of its bytes at most.
+    trees: of these requests; given, the plan follows what they foresee too.
     """
-    popularity, confidence = learned(requests, pairs or pairs_of(requests), horizon_s)
+    popularity, confidence = learned(requests, pairs or pairs_of(requests), horizon_s, caches.budget, trees)
     size, within = requests.size, popularity.requests_within(horizon_s)
     pool = Pool.of(popularity, requests)
     sites = []
@@ -143,46 +148,49 @@ def _with_new(tier: Sequence[Chosen], newborn: Newborn, part: Sequence[float], r
     return found
 
 
-def learned(requests: Requests, pairs: Pairs, horizon_s: float) -> tuple[Popularity, Confidence]:
-    """Popularity at the log's end, and a confidence judged on its last horizons by the counts of before them."""
-    popularity, confidence = Popularity(requests, pairs), Confidence()
+def learned(requests: Requests, pairs: Pairs, horizon_s: float, budget: Floats,
+            trees: Trees | None = None) -> tuple[Popularity, Confidence]:  # fmt: skip
+    """Popularity at the log's end, and a confidence judged on its last horizons, each by the counts of before it."""
+    popularity, confidence = Popularity(requests, pairs, trees), Confidence()
     if not len(requests):
         return popularity, confidence
     end_s = float(np.nextafter(requests.ts_s[-1], np.inf))
-    last_s = max(end_s - LAST_HORIZONS * horizon_s, (requests.ts_s[0] + end_s) / 2)
-    horizons = int((end_s - last_s) // horizon_s)
-    split = int(np.searchsorted(requests.ts_s, last_s))
-    cuts = np.linspace(0, split, PARTS + 1).astype(int).tolist()
+    most = int(np.clip(WALKED // (len(requests.size) + len(pairs.object)), *LAST_HORIZONS))
+    horizons = min(most, int((end_s - requests.ts_s[0]) / 2 // horizon_s))
+    passes = min(WINDOWS, int((end_s - requests.ts_s[0]) // horizon_s)) if trees else horizons
+    row = int(np.searchsorted(requests.ts_s, end_s - passes * horizon_s))
+    cuts = np.linspace(0, row, PARTS + 1).astype(int).tolist()
     for begin, end in pairwise(cuts):
         popularity.add(slice(begin, end), float(requests.ts_s[end - 1]) if end else popularity.now_s)
-    popularity.add(slice(split, split), last_s)
-    if horizons:
-        _judge(requests, popularity, confidence, split, last_s, horizons, horizon_s)
-    popularity.add(slice(split, len(requests)), end_s)
+    step, pool = max(horizons * requests.sites * len(requests.size) // JUDGED, 1), None
+    for left in range(passes, -1, -1):
+        at_s = end_s - left * horizon_s
+        done, row = row, int(np.searchsorted(requests.ts_s, at_s))
+        popularity.add(slice(done, row), at_s)
+        popularity.look_ahead()
+        if 0 < left <= horizons:
+            pool = replace(pool, share=popularity.pool_share()) if pool else Pool.of(popularity, requests)
+            for site in range(left % step, requests.sites, step):
+                _judge(requests, popularity, pool, confidence, row, horizon_s, site, budget[site])
     return popularity, confidence
 
 
-def _judge(requests: Requests, popularity: Popularity, confidence: Confidence, split: int, last_s: float, horizons: int,
-           horizon_s: float) -> None:  # fmt: skip
-    """What was expected of each site's own objects, beside what came in the next horizons."""
-    pairs, within, pool = popularity.pairs, popularity.requests_within(horizon_s), popularity.pool_share()
-    weight = popularity.weights.pool
-    number = ((requests.ts_s[split:] - last_s) // horizon_s).astype(np.int64)
-    inside = number < horizons
-    asked = np.unique(pairs.of_row[split:][inside] * horizons + number[inside]) // horizons
-    times = np.bincount(asked, minlength=len(pairs.object))
-    for site in range(requests.sites):
-        own = slice(*pairs.first[site : site + 2])
-        share = weight[site] * pool[pairs.object[own]] + (1 - weight[site]) * popularity.own_share(site)
-        known = share > 0
-        confidence.learn(share[known] * within[site], times[own][known] / horizons)
+def _judge(requests: Requests, popularity: Popularity, pool: Pool, confidence: Confidence, row: int, horizon_s: float,
+           site: int, budget: float) -> None:  # fmt: skip
+    """What is expected now of all that a plan for a site would look at, beside what its next horizon brought."""
+    rows = slice(row, int(np.searchsorted(requests.ts_s, popularity.now_s + horizon_s)))
+    came = np.zeros(len(requests.size))
+    came[requests.object[rows][requests.site[rows] == site]] = 1.0
+    items, share, _ = candidates(popularity, pool, site, budget)
+    some = slice(None, None, max(len(items) // FORECASTS, 1))
+    confidence.learn(share[some] * popularity.requests_within(horizon_s)[site], came[items[some]])
 
 
 def _regional(popularity: Popularity, pool: Pool, members: Bools, within: Floats, requests: Requests) -> Chosen:
     """Requests expected of all sites of a region together."""
-    total, weight = np.zeros(len(pool.share)), popularity.weights.pool
+    weight = popularity.weights.pool
+    total = float((weight * within)[members].sum()) * pool.share
     for site in np.flatnonzero(members).tolist():
-        total += weight[site] * within[site] * pool.share
         mine = popularity.pairs.object[slice(*popularity.pairs.first[site : site + 2])]
         total[mine] += (1 - weight[site]) * within[site] * popularity.own_share(site)
     return Chosen.of(np.arange(len(total)), total, np.zeros(len(total)), requests)
@@ -203,10 +211,8 @@ def _fill(sites: Sequence[Chosen], regions: Sequence[Chosen], requests: Requests
     for site, each in enumerate(sites):
         region = caches.region[site]
         if region_first and region >= 0:
-            inside = held[region, each.items]
-            both = each.rows(np.concatenate([np.flatnonzero(~inside), np.flatnonzero(inside)]))  # two sorted runs
-            gain = np.where(held[region, both.items], (1 - REGIONAL_WORTH) * both.gain, both.gain)
-            kept = both.rows(greedy(gain, size[both.items], caches.budget[site]))
+            gain = np.where(held[region, each.items], (1 - REGIONAL_WORTH) * each.gain, each.gain)
+            kept = each.rows(greedy(gain, size[each.items], caches.budget[site]))
         else:
             kept = each.rows(fitting(size[each.items], caches.budget[site]))
         chosen.append(kept)

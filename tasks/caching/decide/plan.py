@@ -17,7 +17,15 @@ FURTHER = 1000  # objects beyond the full budget that are still tried for the ro
 def densest_first(value: Floats, size: Floats) -> Ints:
     """Rows of some value, by value per byte; of equal ones the first row first."""
     rows = np.flatnonzero(value > 0)
-    return rows[np.argsort(-value[rows] / size[rows], kind="stable")]
+    fall = -value[rows] / size[rows]
+    order = np.argsort(fall)  # several times as fast as a stable one, which only equal ones need
+    fall = fall[order]
+    tied = np.concatenate([[False], fall[1:] == fall[:-1], [False]])
+    if tied.any():
+        inside = np.flatnonzero(tied[1:] | tied[:-1])
+        place = np.cumsum(~tied[:-1])[inside] * len(rows) + order[inside]
+        order[inside] = order[inside][np.argsort(place)]
+    return rows[order]
 
 
 def fitting(size: Floats, budget: float) -> Ints:
@@ -101,14 +109,15 @@ def new_candidates(requests: Requests, newborn: Newborn, budget: float) -> Ints:
 
 
 def site_plan(requests: Requests, popularity: Popularity, pool: Pool, site: int, budget: float, held: Ints,
-              apart: Apart, newborn: Newborn = NOBODY) -> Ints:  # fmt: skip
+              apart: Apart, newborn: Newborn = NOBODY, within: float = 1.0) -> Ints:  # fmt: skip
     """Objects for one site, most wanted per byte first; those `held` already need not be fetched and win near ties.
 
     newborn: objects without a record, and the share of all requests that is expected of each.
+    within: requests expected of the site within the horizon.
     """
     items, share, _ = candidates(popularity, pool, site, budget)
     if len(newborn.items):
         new = new_candidates(requests, newborn, budget)
         items, share = np.append(items, newborn.items[new]), np.append(share, newborn.expected[new])
-    value = requests.gain(items, np.where(apart.inside(items, held), STAY * share, share))
+    value = requests.gain(items, within * np.where(apart.inside(items, held), STAY * share, share))
     return items[greedy(value, requests.size[items], budget)]

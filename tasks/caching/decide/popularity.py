@@ -14,6 +14,7 @@ from math import log
 import numpy as np
 
 from tasks.caching.decide.requests import Floats, Pairs, Requests
+from tasks.caching.decide.trees import Trees
 
 HALF_LIVES_S = (30 * 86_400.0, 5 * 86_400.0)
 PRIOR_REQUESTS = 20.0  # that the equal weights of a site not yet heard are worth
@@ -31,20 +32,23 @@ class Weights:
 
 
 class Popularity:
-    """Decayed counts of all requests so far, for each of H half-lives.
+    """Decayed counts of all requests so far, for each of H half-lives; and, with `trees`, what they foresee.
 
     Attributes
     ----------
-    pooled: (H, O). local: (H, P) by pair. heard: (H, sites) all of a site.
+    pooled: (H, O). local: (H, P) by pair. heard: (H, sites) all of a site. With trees the pool has one row more, theirs
+    (and the others an empty one).
     """
 
-    def __init__(self, requests: Requests, pairs: Pairs, half_lives_s: tuple[float, ...] = HALF_LIVES_S) -> None:
-        lives = len(half_lives_s)
-        self._all, self.pairs, self._half_lives_s = requests, pairs, np.array(half_lives_s)
-        self.pooled: Floats = np.zeros((lives, len(requests.size)))
-        self.local: Floats = np.zeros((lives, len(pairs.object)))
-        self.heard: Floats = np.zeros((lives, requests.sites))
-        self._credit: Floats = np.full((2, lives, requests.sites), PRIOR_REQUESTS / (2 * lives))
+    def __init__(self, requests: Requests, pairs: Pairs, trees: Trees | None = None) -> None:
+        lives = len(HALF_LIVES_S)
+        rows = lives + (trees is not None)
+        self._all, self.pairs, self._trees = requests, pairs, trees
+        self.pooled: Floats = np.zeros((rows, len(requests.size)))
+        self.local: Floats = np.zeros((rows, len(pairs.object)))
+        self.heard: Floats = np.zeros((rows, requests.sites))
+        self._credit: Floats = np.zeros((2, rows, requests.sites))
+        self._credit[:, :lives] = PRIOR_REQUESTS / (2 * lives)
         self.begin_s = self.now_s = float(requests.ts_s[0]) if len(requests) else 0.0
 
     @property
@@ -59,7 +63,7 @@ class Popularity:
         self._judge(rows)
         which = ((self.pooled, self._all.object[rows]), (self.local, self.pairs.of_row[rows]),
                  (self.heard, self._all.site[rows]))  # fmt: skip
-        for life, half_life_s in enumerate(self._half_lives_s):
+        for life, half_life_s in enumerate(HALF_LIVES_S):
             worth = 2.0 ** ((self._all.ts_s[rows] - now_s) / half_life_s)
             for counts, number in which:
                 counts[life] *= 2.0 ** ((self.now_s - now_s) / half_life_s)
@@ -68,6 +72,16 @@ class Popularity:
                 else:
                     np.add.at(counts[life], number, worth)
         self.now_s = now_s
+
+    def look_ahead(self) -> None:
+        """Ask the trees, if there are any, about the next window; at first they count as much as the counts do."""
+        lives = len(HALF_LIVES_S)
+        expected = self._trees.expected(self.pooled[:lives], self.now_s) if self._trees else None
+        if expected is None:
+            return
+        if not self.pooled[lives].any():
+            self._credit[0, lives] = self._credit[0, :lives].mean(axis=0)
+        self.pooled[lives] = expected
 
     def _judge(self, rows: slice) -> None:
         """Credit each count with the requests that it foresaw, by its share in what the mixture foresaw."""
@@ -89,7 +103,7 @@ class Popularity:
 
         A steady rate of r requests/s over T seconds adds up to r H / ln 2 (1 - 2^(-T / H)).
         """
-        half_life_s = self._half_lives_s[0]
+        half_life_s = HALF_LIVES_S[0]
         span_s = max(self.now_s - self.begin_s, 1.0)
         seen_s = half_life_s / log(2) * (1 - 2.0 ** (-span_s / half_life_s))
         return np.asarray(self.heard[0] * (horizon_s / seen_s))

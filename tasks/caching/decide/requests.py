@@ -21,6 +21,7 @@ class Requests:
     ts_s: (N,) seconds since 1970. site, object: (N,) numbers of names. size: (O,) bytes of each object, above 0.
     sites: number of sites; those without a request count.
     worth: (O,) what one hit on each object is worth, in any unit; None: each the same, 1.
+    lasts: (O,) horizons that a copy of each may be used for; None: for good.
     """
 
     ts_s: Floats
@@ -29,6 +30,7 @@ class Requests:
     size: Floats
     sites: int
     worth: Floats | None = None
+    lasts: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.ts_s)
@@ -37,8 +39,17 @@ class Requests:
         """Some of them, of all sites and objects still."""
         return replace(self, ts_s=self.ts_s[rows], site=self.site[rows], object=self.object[rows])
 
-    def gain(self, items: Ints, hits: Floats) -> Floats:
-        """(I,) what so many hits on each of some objects are worth."""
+    def gain(self, items: Ints | slice, hits: Floats) -> Floats:
+        """(I,) what it is worth to hold some objects that so many requests are expected for within a horizon.
+
+        A copy that is stale before serves only its part of them; and where each has a price, what a copy saves is less
+        by what it costs to fetch it anew in time.
+        """
+        if self.lasts is not None:
+            lasts = self.lasts[items]
+            hits = hits * np.minimum(lasts, 1.0)
+            if self.worth is not None:
+                hits = np.maximum(hits - np.minimum(1 / lasts, 1.0), 0.0)
         return hits if self.worth is None else hits * self.worth[items]
 
 

@@ -162,29 +162,61 @@ Made = Callable[[int, Sequence[int]], Asked]  # an empty cache of a capacity, an
 REACTIVE: dict[str, type[Lru] | type[S3Fifo]] = {"lru": Lru, "s3fifo": S3Fifo}
 
 
+Life = Callable[[int], float]  # seconds that a copy of an object may be used
+
+
+class Aging:
+    """A cache whose copies grow stale: one past its life is fetched anew, and keeps its place, as with nginx and Squid.
+
+    Parameters
+    ----------
+    life_s: None: copies are good for ever.
+    """
+
+    def __init__(self, cache: Asked, life_s: Life | None) -> None:
+        self._cache, self._life_s = cache, life_s
+        self.until_s: dict[int, float] = {}
+
+    def request(self, item: int, now_s: float) -> bool:
+        """Whether a copy was there that is not stale; one is there now, unless it is larger than the cache."""
+        hit = self._cache.request(item)
+        if self._life_s is None or (hit and now_s < self.until_s[item]):
+            return hit
+        self.until_s[item] = now_s + self._life_s(item)
+        return False
+
+
 class EdgeCache:
     """A site's cache: a pinned part that only `fill` changes, and a reactive part that requests and warming change."""
 
-    def __init__(self, reactive: str, capacity: int, size: Sequence[int], apart: Apart) -> None:
-        self._size, self._capacity, self._apart = size, capacity, apart
-        self._rest: Cache = REACTIVE[reactive](capacity, size)
+    def __init__(self, reactive: str, capacity: int, size: Sequence[int], apart: Apart,
+                 life_s: Life | None = None) -> None:  # fmt: skip
+        self._size, self._capacity, self._apart, self._life_s = size, capacity, apart, life_s
+        self._policy: Cache = REACTIVE[reactive](capacity, size)
+        self._rest = Aging(self._policy, life_s)
         self._pins: Ints = np.zeros(0, np.int64)
-        self._pinned: set[int] = set()
+        self._pinned: dict[int, float] = {}  # with the time from which each is stale
         self._pinned_bytes = 0
 
-    def request(self, item: int) -> bool:
-        """See `Asked.request`."""
-        return item in self._pinned or self._rest.request(item)
+    def request(self, item: int, now_s: float) -> bool:
+        """See `Aging.request`; a pinned copy that is stale stays so until the next fill, the reactive part serves."""
+        if self._life_s is None:  # the usual, and half of a replay's time
+            return item in self._pinned or self._policy.request(item)
+        return now_s < self._pinned.get(item, now_s) or self._rest.request(item, now_s)
 
     def held(self) -> Ints:
         """What the reactive part holds, the oldest first."""
-        return np.array(list(self._rest.held), np.int64)
+        return np.array(list(self._policy.held), np.int64)
 
-    def fill(self, pins: Ints, warm: Ints, pinned_bytes: int) -> list[int]:
+    def _is_fresh(self, item: int, now_s: float) -> bool:
+        """Whether the reactive part has a copy that may be used."""
+        return item in self._policy.held and now_s < self._rest.until_s.get(item, np.inf)
+
+    def fill(self, pins: Ints, warm: Ints, pinned_bytes: int, now_s: float) -> list[int]:
         """Hold exactly `pins` in the pinned part and ask once, then verify, for each of `warm` that is not held.
 
         Warming goes through the cache as a warmer's two requests do: the first fetches, the second must hit. The most
-        wanted comes last, so that it is the last to go.
+        wanted comes last, so that it is the last to go. What is stale by now is fetched anew.
 
         Parameters
         ----------
@@ -196,16 +228,22 @@ class EdgeCache:
         """
         held, self._pins = self._pins, pins
         new = pins[~self._apart.inside(pins, held)].tolist()
-        left = held[~self._apart.inside(held, pins)].tolist()
-        self._pinned.difference_update(left)
-        self._pinned.update(new)
-        fetched = [item for item in new if item not in self._rest.held]
-        self._rest.resize(self._capacity - pinned_bytes)
+        left = {item: self._pinned.pop(item) for item in held[~self._apart.inside(held, pins)].tolist()}
+        left = {item: until_s for item, until_s in left.items() if until_s > now_s}
+        if self._life_s:
+            new += [item for item, until_s in self._pinned.items() if until_s <= now_s]
+        fetched = [item for item in new if not self._is_fresh(item, now_s)]
+        self._pinned.update({item: self._rest.until_s.get(item, np.inf) for item in new})
+        self._pinned.update({item: now_s + self._life_s(item) if self._life_s else np.inf for item in fetched})
+        self._policy.resize(self._capacity - pinned_bytes)
         # A pinned part that has shrunk lets go of what it held, and the rest takes it over.
-        wanted = [*(left[::-1] if pinned_bytes < self._pinned_bytes else ()), *warm[::-1].tolist()]
-        wanted = [item for item in wanted if item not in self._rest.held and item not in self._pinned]
+        over = list(left) if pinned_bytes < self._pinned_bytes else []
+        wanted = [item for item in (*over[::-1], *warm[::-1].tolist())
+                  if item not in self._pinned and not self._is_fresh(item, now_s)]  # fmt: skip
         for item in wanted:
-            self._rest.request(item)
-            self._rest.request(item)
+            self._rest.request(item, now_s)
+            self._rest.request(item, now_s)
+        if self._life_s:
+            self._rest.until_s.update({item: left[item] for item in wanted if item in left})
         self._pinned_bytes = pinned_bytes
         return fetched + list(set(wanted).difference(left))

@@ -99,8 +99,10 @@ def test_a_region_is_judged_by_what_its_sites_miss_and_prices_and_stale_copies_c
     cost = {name: each["origin_usd"] for name, each in told["policies"].items() if name != "oracle"}
     assert 0 < cost["planned"] < cost["lru"]
 
-    plan = document("cache", "plan", *words)
+    plan = document("cache", "plan", *words, "--no-gate")
     assert 0 < plan["expected_usd"] <= plan["bound_usd"]
+    assert all(int(row["object"][3:]) % 2 == 0 for row in plan["plan"]), "a stale copy saves less than its fetch costs"
+    plan = document("cache", "plan", *words[:-2])
     odd = [row["ttl_s"] for row in plan["plan"] if int(row["object"][3:]) % 2]
     even = [row["ttl_s"] for row in plan["plan"] if not int(row["object"][3:]) % 2]
     assert set(odd) == {1800}
@@ -134,6 +136,23 @@ def test_new_objects_of_a_catalogue_are_planned_as_their_kin_were_asked_for(log:
     assert found
     assert {row["why"] for row in found} == {"new: as its kin were asked for at that age"}
     assert run(*words[:-1], log).exit_code == 1
+
+
+def test_copies_that_are_kept_four_hours_hit_less(log: Path) -> None:
+    kept, forgotten = (document("replay", "cache", log, "--horizon", "4h", "--budget", "20%", "--policy", "lru", *words)
+                       for words in ([], ["--ttl", "4h"]))  # fmt: skip
+    for name in ("lru", "s3fifo", "planned"):
+        assert forgotten["policies"][name]["hit_ratio"] < kept["policies"][name]["hit_ratio"]
+    plan = document("cache", "plan", log, "--no-gate", "--ttl", "5h")
+    assert {row["ttl_s"] for row in plan["plan"]} == {5 * 3600}
+    assert "it keeps objects 3600 s" in run("replay", "cache", log, "--ttl", "1h").stderr
+
+
+def test_trees_foresee_where_they_are_asked_for(log: Path) -> None:
+    words = ("cache", "plan", log, "--no-gate", "--horizon", "12h")
+    plans = [document(*words, *more)["plan"] for more in ([], ["--predictor", "trees"])]
+    assert [row["object"] for row in plans[0]] != [row["object"] for row in plans[1]]
+    assert run("cache", "plan", log, "--predictor", "magic").exit_code == 2
 
 
 def test_garbage_lines_are_counted_and_stdout_stays_json(log: Path, tmp_path: Path) -> None:

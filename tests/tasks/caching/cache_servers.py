@@ -159,7 +159,7 @@ cache_peer 127.0.0.1 parent {origin} 0 no-query originserver
 acl purges method PURGE
 http_access allow localhost purges
 http_access allow localhost
-cache_mem 64 MB
+cache_mem {megabytes} MB
 refresh_pattern . 1440 100% 1440
 visible_hostname edge
 pid_filename none
@@ -193,22 +193,23 @@ class Daemon:
         self._process.wait(40)
 
 
-def varnish(folder: Path, origin: Origin) -> Daemon:
+def varnish(folder: Path, origin: Origin, megabytes: int = 64) -> Daemon:
     """Debian's Varnish in front of that origin, with the VCL of tasks/caching/README.md."""
     folder.mkdir(parents=True)
     (folder / "edge.vcl").write_text(VCL.format(origin=origin.port))
     port = free_port()
-    words = f"-F -j none -n {folder}/n -a 127.0.0.1:{port} -f {folder}/edge.vcl -s malloc,64m -t 86400"
+    words = f"-F -j none -n {folder}/n -a 127.0.0.1:{port} -f {folder}/edge.vcl -s malloc,{megabytes}m -t 86400"
     return Daemon([found("varnishd") or "", *words.split()], port, folder / "log")
 
 
-def squid(folder: Path, origin: Origin) -> Daemon:
+def squid(folder: Path, origin: Origin, megabytes: int = 64) -> Daemon:
     """Debian's Squid as an accelerator in front of that origin."""
     folder.mkdir(parents=True)
     for each in (folder, *folder.parents[:2]):
         each.chmod(0o777)  # it gives up root for a user of its own
     port = free_port()
-    (folder / "squid.conf").write_text(SQUID.format(port=port, origin=origin.port, folder=folder))
+    config = SQUID.format(port=port, origin=origin.port, folder=folder, megabytes=megabytes)
+    (folder / "squid.conf").write_text(config)
     return Daemon([found("squid") or "", "-N", "-f", str(folder / "squid.conf")], port, folder / "log")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
+from email.utils import formatdate
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,15 @@ def test_an_answer_that_the_cache_will_not_keep_is_not_counted(origin, nginx, ur
     (done,) = run(url, {"edge": nginx.url}, FEW[:3])
     assert (done.verified, done.unwarmable) == (2, {"a second request was no hit": 1})
     assert origin.requests["/o/1"] == 1
+
+
+def test_what_an_origin_whose_clock_is_behind_sends_is_stale_at_once_and_not_counted(origin, nginx, url) -> None:
+    for item, off_s in (("/o/0", -86_400), ("/o/1", 86_400)):
+        at_s = time.time() + off_s
+        origin.headers[item] = {"Date": formatdate(at_s, usegmt=True), "Expires": formatdate(at_s + 7200, usegmt=True)}
+    (done,) = run(url, {"edge": nginx.url}, FEW[:4])
+    assert (done.verified, done.unwarmable) == (3, {"a second request was no hit": 1})
+    assert max(origin.requests.values()) == 1
 
 
 def test_errors_of_the_origin_stop_all_sites_and_the_plan_goes_on_later(origin, nginx, url) -> None:

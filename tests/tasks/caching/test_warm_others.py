@@ -1,9 +1,13 @@
-"""The warm executor against real Varnish, Squid and Redis: verified hits, purges, answers that are for one alone."""
+"""The warm executor against real Varnish, Squid and Redis: verified hits, purges, and what goes wrong."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from email.utils import formatdate
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,10 +23,35 @@ from tests.tasks.caching import cache_servers
 from tests.tasks.caching.cache_servers import Daemon, Origin, found
 
 FAST = Limits(requests_per_s=5000, bytes_per_s=1e9, in_flight=6, per_site=8, slower=1e9)
-ROWS = [Wanted(f"/o/{number}", 2048, 3600) for number in range(60)]
 PROGRAMS = {"varnish": "varnishd", "squid": "squid", "redis": "redis-server"}
+NUMBER = count()
 
-Open = Callable[[], CacheSite]
+
+@dataclass(frozen=True)
+class Scene:
+    """A running cache and its origin, which all tests share; `rows` are a test's own, that nobody asked for before."""
+
+    kind: str
+    daemon: Daemon
+    origin: Origin
+    rows: list[Wanted]
+
+    def open(self) -> CacheSite:
+        """A client of the cache."""
+        if self.kind == "redis":
+            shelf = Redis("127.0.0.1", self.daemon.port, password="secret")
+            return StoreSite(self.kind, shelf, f"http://127.0.0.1:{self.origin.port}")
+        return HttpCache(self.kind, self.kind, self.daemon.url)
+
+    def asked(self) -> list[int]:
+        """How often the origin was asked for each of the rows that it was asked for."""
+        return [self.origin.requests[row.item] for row in self.rows if row.item in self.origin.requests]
+
+
+def started(kind: str, folder: Path, origin: Origin, **words: int) -> Daemon:
+    if found(PROGRAMS[kind]) is None:
+        pytest.skip(f"no {kind} on this machine")
+    return getattr(cache_servers, kind)(folder / kind, *(() if kind == "redis" else (origin,)), **words)
 
 
 @pytest.fixture
@@ -32,72 +61,143 @@ def origin() -> Iterator[Origin]:
     made.close()
 
 
-@pytest.fixture(params=PROGRAMS)
-def opened(request: pytest.FixtureRequest, origin: Origin, tmp_path: Path) -> Iterator[Open]:
-    """Makes a client of the running cache, as often as it is called."""
-    kind = request.param
-    if found(PROGRAMS[kind]) is None:
-        pytest.skip(f"no {kind} on this machine")
-    daemon: Daemon = (
-        cache_servers.redis(tmp_path / kind)
-        if kind == "redis"
-        else getattr(cache_servers, kind)(tmp_path / kind, origin)
-    )
-    if kind == "redis":
-        yield lambda: StoreSite(
-            kind, Redis("127.0.0.1", daemon.port, password="secret"), f"http://127.0.0.1:{origin.port}"
-        )
-    else:
-        yield lambda: HttpCache(kind, kind, daemon.url)
+@pytest.fixture(scope="module", params=PROGRAMS)
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    origin = Origin()
+    daemon = started(request.param, tmp_path_factory.mktemp("cache"), origin)
+    yield Scene(request.param, daemon, origin, [])
     daemon.stop()
+    origin.close()
 
 
-def run(folder: Path, site: CacheSite, rows: list[Wanted], plan: str) -> Warmed:
-    url = f"sqlite:///{folder}/store.db"
-    (done,), _ = warm(plan, {site.name: rows}, {site.name: site}, Journal(Store.open(url)), FAST)
+@pytest.fixture
+def scene(running: Scene) -> Scene:
+    running.origin.requests.clear()
+    running.origin.most_in_flight, running.origin.headers = 0, {}
+    running.origin.answer = lambda path, number: 200
+    test = next(NUMBER)
+    return replace(running, rows=[Wanted(f"/{test}/{number}", 2048, 3600) for number in range(60)])
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Journal:
+    return Journal(Store.open(f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db"))
+
+
+def run(journal: Journal, site: CacheSite, rows: list[Wanted], plan: str = "") -> Warmed:
+    """One run of a plan; each is another one, unless it is named."""
+    (done,), _ = warm(plan or f"p{next(NUMBER)}", {site.name: rows}, {site.name: site}, journal, FAST)
     return done
 
 
-def test_each_object_is_fetched_once_and_is_a_verified_hit(opened: Open, origin: Origin, tmp_path: Path) -> None:
-    done = run(tmp_path, opened(), ROWS[:40], "p1")
+def test_each_object_is_fetched_once_and_is_a_verified_hit(scene: Scene, journal: Journal) -> None:
+    done = run(journal, scene.open(), scene.rows[:40])
     assert (done.verified, done.unwarmable, done.failed, done.gone, done.state) == (40, {}, 0, 0, "done")
-    again = run(tmp_path, opened(), ROWS, "p2")
+    again = run(journal, scene.open(), scene.rows)
     assert (again.held, again.verified) == (40, 20)
-    asked = {path: many for path, many in origin.requests.items() if path.startswith("/o/")}
-    assert (len(asked), max(asked.values())) == (60, 1)
-    assert origin.most_in_flight <= FAST.in_flight
+    assert scene.asked() == [1] * 60
+    assert scene.origin.most_in_flight <= FAST.in_flight
 
 
-def test_answers_for_one_alone_are_named_and_not_held(opened: Open, origin: Origin, tmp_path: Path) -> None:
-    origin.headers = {"/o/1": {"Set-Cookie": "id=1"}, "/o/2": {"Vary": "*"}, "/o/3": {"Cache-Control": "private"}}
-    done = run(tmp_path, opened(), ROWS[:6], "p1")
+def test_answers_for_one_alone_are_named_and_not_held(scene: Scene, journal: Journal) -> None:
+    wrong = ({"Set-Cookie": "id=1"}, {"Vary": "*"}, {"Cache-Control": "private"})
+    scene.origin.headers = {row.item: header for row, header in zip(scene.rows, wrong, strict=False)}
+    done = run(journal, scene.open(), scene.rows[:6])
     assert done.unwarmable == {"Set-Cookie": 1, "Vary: *": 1, "Cache-Control: private": 1}
     assert done.verified == 3
 
 
-def test_what_is_purged_is_not_held_any_more(opened: Open, origin: Origin, tmp_path: Path) -> None:
-    run(tmp_path, opened(), ROWS[:3], "p1")
+def test_errors_of_the_origin_stop_the_warming_and_the_plan_goes_on_later(scene: Scene, journal: Journal) -> None:
+    scene.origin.answer = lambda path, number: 503 if number > 20 else 200
+    done = run(journal, scene.open(), scene.rows, scene.rows[0].item)
+    assert (done.state, "5xx" in done.detail) == ("stopped", True)
+    assert scene.origin.requests.total() <= 22 + FAST.in_flight
+    scene.origin.answer = lambda path, number: 200
+    again = run(journal, scene.open(), scene.rows, scene.rows[0].item)
+    assert (again.state, done.verified + again.verified) == ("done", 60)
 
-    async def purged() -> list[bool | None]:
-        site = opened()
+
+def purged(scene: Scene, items: list[str]) -> None:
+    async def go() -> None:
+        site = scene.open()
+        for item in items:
+            await site.purge(item)
+        await site.close()
+
+    asyncio.run(go())
+
+
+def test_a_purge_during_the_warm_is_seen(scene: Scene, journal: Journal) -> None:
+    gone = [row.item for row in scene.rows[:2]]
+    scene.origin.answer = lambda path, number: purged(scene, gone) or 200 if number == 50 else 200
+    done = run(journal, scene.open(), scene.rows)
+    assert (done.verified, done.gone) == (60, 2)
+
+
+def test_what_is_purged_is_not_held_any_more(scene: Scene, journal: Journal) -> None:
+    run(journal, scene.open(), scene.rows[:3])
+    purged(scene, [scene.rows[1].item, "/never-held"])
+
+    async def held() -> list[bool | None]:
+        site = scene.open()
         try:
-            await site.purge("/o/1")
-            await site.purge("/o/never-held")
-            return [await site.probe(f"/o/{number}") for number in range(3)]
+            return [await site.probe(row.item) for row in scene.rows[:3]]
         finally:
             await site.close()
 
-    assert asyncio.run(purged()) == [True, False, True]
+    assert asyncio.run(held()) == [True, False, True]
+
+
+def test_what_an_origin_whose_clock_is_behind_sends_is_stale_at_once_and_not_counted(
+    scene: Scene, journal: Journal
+) -> None:
+    if scene.kind == "redis":
+        pytest.skip("it keeps what it is given for as long as it is told")
+    for row, off_s in ((scene.rows[0], -86_400), (scene.rows[1], 86_400)):
+        at_s = time.time() + off_s
+        scene.origin.headers[row.item] = {
+            "Date": formatdate(at_s, usegmt=True), "Expires": formatdate(at_s + 7200, usegmt=True)
+        }  # fmt: skip
+    done = run(journal, scene.open(), scene.rows[:4])
+    assert (done.verified, done.unwarmable) == (3, {"a second request was no hit": 1})
+    assert scene.asked() == [1] * 4
+
+
+@pytest.mark.parametrize("kind", ["varnish", "squid"])
+def test_a_site_that_goes_down_in_mid_warm_is_told(kind: str, origin: Origin, journal: Journal, tmp_path: Path) -> None:
+    daemon = started(kind, tmp_path, origin)
+    rows = [Wanted(f"/o/{number}", 2048, 3600) for number in range(60)]
+    origin.answer = lambda path, number: daemon.stop() or 200 if number == 20 else 200
+    done = run(journal, HttpCache(kind, kind, daemon.url), rows)
+    assert done.state == "down"
+    assert done.verified < 60
+    assert origin.requests.total() <= 20 + FAST.in_flight + FAST.per_site
+
+
+@pytest.mark.parametrize("kind", ["varnish", "squid"])
+def test_a_cache_smaller_than_the_plan_says_what_was_pushed_out(
+    kind: str, origin: Origin, journal: Journal, tmp_path: Path
+) -> None:
+    origin.size = 60_000
+    daemon = started(kind, tmp_path, origin, megabytes=1)
+    rows = [Wanted(f"/o/{number}", 60_000, 3600) for number in range(40)]
+    try:
+        done = run(journal, HttpCache(kind, kind, daemon.url), rows)
+    finally:
+        daemon.stop()
+    assert done.verified + sum(done.unwarmable.values()) == 40
+    assert 0 < done.verified - done.gone <= 2**20 // 60_000
+    assert max(many for path, many in origin.requests.items() if path.startswith("/o/")) == 1
 
 
 @pytest.mark.skipif(found("redis-server") is None, reason="no redis on this machine")
-def test_a_full_redis_stops_its_site_and_says_why(origin: Origin, tmp_path: Path) -> None:
+def test_a_full_redis_stops_its_site_and_says_why(origin: Origin, journal: Journal, tmp_path: Path) -> None:
     origin.size = 200_000
     daemon = cache_servers.redis(tmp_path / "redis", most_bytes=3_000_000)
     rows = [Wanted(f"/o/{number}", 200_000, 3600) for number in range(60)]
     try:
         site = StoreSite("redis", Redis("127.0.0.1", daemon.port, password="secret"), f"http://127.0.0.1:{origin.port}")
-        done = run(tmp_path, site, rows, "p1")
+        done = run(journal, site, rows)
     finally:
         daemon.stop()
     assert done.state == "down"

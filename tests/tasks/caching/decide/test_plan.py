@@ -86,6 +86,13 @@ def test_greedy_is_within_one_object_of_the_best_and_under_its_bound(rows: list[
     assert best - value[chosen].sum() <= max(value) + 1e-9
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), max_size=60))
+def test_the_densest_come_first_and_of_equal_ones_the_first(rows: list[tuple[int, int]]) -> None:
+    value, size = (np.array([row[column] for row in rows], float) for column in (0, 1))
+    plain = sorted((row for row in range(len(rows)) if value[row]), key=lambda row: -value[row] / size[row])
+    assert densest_first(value, size).tolist() == plain
+
+
 @given(st.lists(st.integers(1, 20), max_size=12), st.integers(0, 60))
 def test_what_fits_is_what_one_by_one_would_take(sizes: list[int], budget: int) -> None:
     left, taken = budget, []

@@ -1,0 +1,1 @@
+"""Softmax regression on digits as a Flower app."""
