@@ -1,4 +1,4 @@
-"""Federated training and the cascade: the figures of issue 11 that need no agents; or JSON with --json.
+"""Federated training and the cascade: the figures that need no agents; or JSON with --json.
 
 Run: `python tests/benchmarks/bench_federation.py [--quick] [--seeds N] [--first SEED] [--json]`; one thread.
 
