@@ -19,7 +19,7 @@ from blocks.store.journal import Journal
 from blocks.store.tables import Decision, Intent
 from tasks.acting import Planned, Result, Seen, SubjectActuator, carry_out_all, settle_left_over, undo_with
 from tasks.carbon.caps import CAPS, SetCap, is_cap, open_cap
-from tasks.carbon.jobs import SUBJECT, StartJob, open_job
+from tasks.carbon.jobs import JOBS, StartJob, open_job
 from tasks.carbon.observe import start_of
 from tasks.run import Run
 
@@ -74,11 +74,11 @@ class SetStart(SubjectActuator):
 
 
 def open_start(fleet: Fleet, subject: str, kind: str) -> SubjectActuator:
-    """The actuator of `prefect/RUN-ID`, of `job/CLUSTER/NAMESPACE/NAME`, or of a subject of `CapRequest`."""
+    """The actuator of `prefect/RUN-ID`, of `CLUSTER/jobs/NAMESPACE/NAME`, or of a subject of `CapRequest`."""
     del kind
     if is_cap(subject):
         return open_cap(fleet, subject)
-    return open_job(fleet, subject) if subject.startswith(SUBJECT) else SetStart(subject.removeprefix("prefect/"))
+    return open_job(fleet, subject) if JOBS in subject else SetStart(subject.removeprefix("prefect/"))
 
 
 APPLIERS = dict.fromkeys((SetStart.kind, StartJob.kind, *(each.kind for each in CAPS)), undo_with(open_start))

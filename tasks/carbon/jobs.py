@@ -22,7 +22,7 @@ LABEL = "continuum.io/flexible"
 TAKES, SLACK, UNTIL, ZONE, KW, START = (
     f"continuum.io/{name}" for name in ("takes", "slack", "flexible-until", "zone", "kw", "start")
 )
-SUBJECT = "job/"
+JOBS = "/jobs/"
 
 
 def flexible_jobs(fleet: Fleet) -> tuple[list[FlexibleRun], list[str]]:
@@ -77,7 +77,8 @@ def flexible_job(cluster: str, job: Mapping[str, Any], default_zone: str) -> Fle
     planned = start_of_job(job) or arrival
     kw = kw_of(told.get(KW, "1"), f"job {name}, annotation {KW}")
     times = int(arrival.timestamp()), int(planned.timestamp()), takes, until_s
-    return FlexibleRun(f"{SUBJECT}{name}", name, zone, *times, kw, waits=True)
+    subject = f"{cluster}{JOBS}{about['namespace']}/{about['name']}"
+    return FlexibleRun(subject, name, zone, *times, kw, waits=True)
 
 
 def start_of_job(job: Mapping[str, Any]) -> datetime | None:
@@ -145,14 +146,14 @@ class StartJob(SubjectActuator):
 
 
 def open_job(fleet: Fleet, subject: str) -> StartJob:
-    """The actuator of `job/CLUSTER/NAMESPACE/NAME`.
+    """The actuator of `CLUSTER/jobs/NAMESPACE/NAME`.
 
     Raises
     ------
     NotFound: the inventory has no such cluster any more.
     """
-    name, namespace, job = subject.removeprefix(SUBJECT).split("/", 2)
+    name, _, place = subject.partition(JOBS)
     for cluster in fleet.clusters:
         if cluster.name == name:
-            return StartJob(KubernetesApi.connect(resolve_secrets(cluster)), namespace, job)
+            return StartJob(KubernetesApi.connect(resolve_secrets(cluster)), *place.split("/", 1))
     raise NotFound("the inventory has no such cluster", where=subject, fix="see `continuum fleet show`")

@@ -55,7 +55,7 @@ def make(fleet: Fleet, name: str, suspend: bool = True, **annotations: str):
             "metadata": {"name": name, "labels": {LABEL: "yes"}, "annotations": told},
             "spec": {"suspend": suspend, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
             }  # fmt: skip
-    api = open_start(fleet, f"job/c/default/{name}", "")._api
+    api = open_start(fleet, f"c/jobs/default/{name}", "")._api
     api.request("POST", PATH, body=body)
     return api
 
@@ -90,10 +90,21 @@ def test_a_suspended_job_gets_its_start_and_is_released_when_that_is_near(run: R
 
 def test_what_has_begun_is_not_suspended_again(run: Run) -> None:
     make(run.fleet, "begun", suspend=False, takes="1h", slack="12h")
-    actuator = open_start(run.fleet, "job/c/default/begun", "")
-    intent = run.journal.plan(None, "job/c/default/begun", "set-job-start", do={}, undo={}, planned_against={}, key="k")
+    actuator = open_start(run.fleet, "c/jobs/default/begun", "")
+    intent = run.journal.plan(
+        None, "c/jobs/default/begun", "set-job-start", do={}, undo={}, planned_against={}, key="k"
+    )
     with pytest.raises(Refused, match="would end its pods"):
         actuator.put(run.journal, intent, actuator.look(), {"start": "", "suspend": True})
+
+
+def test_a_freeze_of_its_cluster_holds_a_job(run: Run, server: Server) -> None:
+    api = make(run.fleet, "held", takes="1h", slack="12h")
+    run.journal.freeze("c", reason="a test", by="me")
+    _, result = pass_of(run, server, "held", [400.0] * 6 + [100.0] * 3 + [400.0] * 20)
+    assert result is not None
+    assert "frozen" in result.detail
+    assert START not in (api.get("jobs", "held", "default")["metadata"].get("annotations") or {})
 
 
 def test_annotations_that_cannot_be_read_are_told_and_the_job_stays(fleet: Fleet) -> None:
