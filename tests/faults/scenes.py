@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -58,7 +58,7 @@ def run_of(fleet: Fleet, name: str = "one", *, store: Store | None = None, later
     return Run(name, "cluster-scaling", "default", fleet, store, journal, Mode.ACT)
 
 
-def a_pass(run: Run, pools: Sequence[str] | None = None) -> Pass:
+def a_pass(run: Run, pools: Sequence[str] | None = None, *, before_acting: Callable[[], None] = lambda: None) -> Pass:
     """Mend, observe, decide, record and act, in the order of `flows/cluster_scaling.py`."""
     left_over = finish_left_over.fn(run) + reap.fn(run)
     view = observe_pools.fn(run, POLICY)
@@ -66,6 +66,7 @@ def a_pass(run: Run, pools: Sequence[str] | None = None) -> Pass:
     rows = record(run, decided, POLICY, frozenset(pools or view.pools.unique_id))
     approved = approve(run, rows, view, POLICY)
     ready = int(view.observed.ready.sum())
+    before_acting()
     results = act_on.fn(run, approved, disruption_ratio=POLICY.disruption_ratio, fleet_nodes=ready)
     renew(run, rows)
     return Pass(view, rows, results, left_over)
