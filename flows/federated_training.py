@@ -20,7 +20,7 @@ class FederatedRequest(ActingRequest):
     """What to train, on whom, and how far to trust them."""
 
     model: str = Field("digits", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="name of the model")
-    data: str = Field("digits", description="held-back rows: digits, ai4i, or a CSV or Parquet of numbers and a label")
+    data: str = Field("digits", description="held-back rows: digits, ai4i, cmapss, or a CSV or Parquet")
     label: str = Field("", description="a file's column to predict; else label, target, class or y")
     kind: Literal["softmax", "mlp"] = Field("softmax", description="mlp: one hidden layer of 64")
     rounds: int = Field(5, ge=1, le=1000, description="rounds of this run")

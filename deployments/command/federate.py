@@ -27,8 +27,9 @@ def register(app: typer.Typer) -> None:
 
 @federate.command("simulate")
 def federate_simulate(
-    dataset: Annotated[str, typer.Option(metavar="digits|ai4i|FILE", help="scikit-learn's digits; AI4I machine "
-                                         "failures from CONTINUUM_DATA; or a CSV or Parquet of numbers and a label")],
+    dataset: Annotated[str, typer.Option(metavar="digits|ai4i|cmapss|FILE", help="scikit-learn's digits; AI4I machine "
+                                         "failures or C-MAPSS engines from CONTINUUM_DATA; or a CSV or Parquet with a "
+                                         "label")],
     label: Annotated[str, typer.Option(help="a FILE's column to predict; else label, target, class or y")] = "",
     devices: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
     alpha: Annotated[float, typer.Option(help="of the Dirichlet split: 0.1 few labels each, 100 the same mix")] = 0.5,

@@ -1,4 +1,4 @@
-"""Labelled rows to learn from: digits from scikit-learn, AI4I from CONTINUUM_DATA, or a person's CSV or Parquet."""
+"""Labelled rows to learn from: digits of scikit-learn, AI4I and C-MAPSS of CONTINUUM_DATA, or a CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from tasks.forecasting.cells import MISSING, numbers, text
 from tasks.forecasting.tables import load_table
 
 AI4I = ("industrial", "ai4i2020_rows_0_7000.csv.gz")
+CMAPSS = ("industrial", "cmapss_train_FD001.csv.gz")
+LAST_CYCLES = 30  # of an engine's life: the warning that maintenance needs
 AI4I_NUMBERS = ("Air temperature [K]", "Process temperature [K]", "Rotational speed [rpm]", "Torque [Nm]",
                 "Tool wear [min]")  # fmt: skip
 LABELS = ("label", "target", "class", "y")  # columns that are taken for the label, in this order
@@ -50,12 +52,11 @@ def read_dataset(name: str, label: str, refused: list[str]) -> Dataset:
     ------
     InvalidInput, NotConfigured: no such file or data, or nothing to learn in it. Odd rows are named in `refused`.
     """
-    if name == "digits":
-        return _digits()
-    if name == "ai4i":
-        return _ai4i()
+    if name in PUBLIC:
+        return PUBLIC[name]()
     if not Path(name).suffix and not Path(name).exists():
-        raise InvalidInput(f"no data set is named {name!r}", where="--dataset", fix="use digits, ai4i or a file")
+        raise InvalidInput(f"no data set is named {name!r}", where="--dataset",
+                           fix=f"use {', '.join(PUBLIC)} or a file")  # fmt: skip
     return read_file(Path(name), label, refused)
 
 
@@ -69,16 +70,36 @@ def _digits() -> Dataset:
 
 def _ai4i() -> Dataset:
     """Failures of milling machines. A unit is one tool: consecutive rows until the wear falls."""
-    folder = data_dir()
-    if folder is None or not folder.joinpath(*AI4I).is_file():
-        raise NotConfigured("the data are not at hand", where="--dataset ai4i",
-                            fix=f"set CONTINUUM_DATA to the folder where {'/'.join(AI4I)} is")  # fmt: skip
-    frame = read_csv(folder.joinpath(*AI4I))
+    frame = _frame("ai4i", AI4I)
     rows = np.column_stack([frame[list(AI4I_NUMBERS)], *(frame["Type"] == kind for kind in "LMH")])
     wear = frame["Tool wear [min]"].to_numpy()
     units = np.concatenate([[0], np.cumsum(np.diff(wear) < 0)])
     return Dataset("ai4i", rows.astype(np.float32), frame["Machine failure"].to_numpy(np.int64), ("works", "fails"),
                    units.astype(np.int64), by_unit=True)  # fmt: skip
+
+
+def _cmapss() -> Dataset:
+    """Sensors of turbofan engines, cycle by cycle until each fails. A unit is an engine; the label: soon?
+
+    Saxena et al. 2008, FD001: what never changes (two settings, some sensors) is left out.
+    """
+    frame = _frame("cmapss", CMAPSS)
+    unit, cycle = (frame[name].to_numpy(np.int64) for name in ("unit", "cycle"))
+    left = frame.groupby("unit")["cycle"].transform("max").to_numpy(np.int64) - cycle
+    values = frame.drop(columns=["unit", "cycle"]).to_numpy(np.float32)
+    rows = values[:, np.ptp(values, axis=0) > 0]
+    return Dataset("cmapss", rows, (left < LAST_CYCLES).astype(np.int64), ("runs on", "fails soon"), unit, by_unit=True)
+
+
+def _frame(name: str, place: tuple[str, str]) -> pd.DataFrame:
+    folder = data_dir()
+    if folder is None or not folder.joinpath(*place).is_file():
+        raise NotConfigured("the data are not at hand", where=f"--dataset {name}",
+                            fix=f"set CONTINUUM_DATA to the folder where {'/'.join(place)} is")  # fmt: skip
+    return read_csv(folder.joinpath(*place))
+
+
+PUBLIC = {"digits": _digits, "ai4i": _ai4i, "cmapss": _cmapss}
 
 
 def read_file(path: Path, label: str, refused: list[str]) -> Dataset:

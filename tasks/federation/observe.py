@@ -20,11 +20,10 @@ from tasks.federation.decide.cohort import Device
 from tasks.federation.decide.models import Shape
 from tasks.federation.decide.privacy import Ledger
 from tasks.federation.decide.split import held_back
-from tasks.federation.files import read_dataset
+from tasks.federation.files import PUBLIC, read_dataset
 from tasks.federation.world import FARTHEST, HIDDEN, HOLD, Asked, World, build_world
 from tasks.run import Run
 
-PUBLIC = ("digits", "ai4i")  # the simulated devices hold the rest of these
 GATE_OF_FILE = 0.4  # of a file's rows; the others are the test's
 
 

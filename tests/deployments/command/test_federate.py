@@ -165,15 +165,16 @@ def test_an_option_that_makes_no_sense_is_refused_in_one_line(words: tuple[objec
     assert answer.stderr.count("\n") == 1
 
 
-def test_ai4i_is_refused_where_its_data_are_not_and_learnt_by_unit_where_they_are(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("name", ["ai4i", "cmapss"])
+def test_machines_are_refused_where_their_data_are_not_and_learnt_by_unit_where_they_are(
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     given = data_dir()
     monkeypatch.delenv("CONTINUUM_DATA", raising=False)
-    answer = federate("--dataset", "ai4i")
+    answer = federate("--dataset", name)
     assert (answer.exit_code, "set CONTINUUM_DATA" in answer.stderr) == (1, True)
     if given is None:
-        pytest.skip("CONTINUUM_DATA is not set: no AI4I data")
+        pytest.skip("CONTINUUM_DATA is not set: no data of machines")
     monkeypatch.setenv("CONTINUUM_DATA", str(given))
-    record = json.loads(federate("--dataset", "ai4i", "--rounds", 10, "--json").stdout)
+    record = json.loads(federate("--dataset", name, "--rounds", 10, "--json").stdout)
     assert record["accuracy"]["federated"] > 0.9
