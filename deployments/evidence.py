@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -138,7 +139,11 @@ def _check_settings(fleet: Fleet, done: Sequence[dict[str, Any]], outcome: Outco
 
 
 def _check_refusals(outcome: Outcome) -> None:
-    """A pool that was refused a change must have no operation in the clouds' log until its next decision."""
+    """A pool that was refused a change must have no operation in the clouds' log until its next decision.
+
+    But for bounds that had expired: a pass takes them back before it decides, and journals that without a decision.
+    """
+    taken_back = Counter(intent.subject for intent in Journal(Store.open()).intents() if intent.decision_id is None)
     for number, decision in enumerate(outcome.decisions):
         if decision["action"] != "refuse":
             continue
@@ -146,7 +151,11 @@ def _check_refusals(outcome: Outcome) -> None:
         decided, until = decision["as_of"], later[0] if later else "9999"
         for entry in outcome.operations:
             of_it = pool_id(entry["cluster"], entry["pool"]) == decision["unique_id"]
-            if of_it and decided <= entry["time"] < until and entry["kind"] != "autoscaler":
+            if not (of_it and decided <= entry["time"] < until) or entry["kind"] == "autoscaler":
+                continue
+            if entry["kind"] == "set_bounds" and taken_back[decision["unique_id"]]:
+                taken_back[decision["unique_id"]] -= 1
+            else:
                 outcome.problems.append(f"pool {decision['unique_id']}: refused, yet the cloud logs {entry['kind']}")
 
 
