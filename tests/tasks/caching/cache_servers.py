@@ -30,7 +30,8 @@ http {{
     location / {{
       proxy_pass http://$upstream$upstream_path; proxy_cache edge; proxy_cache_key $request_uri;
       proxy_cache_valid 200 1d;
-      proxy_cache_lock on; proxy_read_timeout 60s; add_header X-Cache-Status $upstream_cache_status always;
+      proxy_cache_lock on; proxy_ignore_client_abort on;
+      proxy_read_timeout 60s; add_header X-Cache-Status $upstream_cache_status always;
     }}
   }}
 }}
