@@ -64,9 +64,12 @@ class RateLimited:
             after = {"Retry-After": str(math.ceil((1 - left) / PER_S))}
             await PlainTextResponse("too many requests\n", 429, after)(scope, receive, send)
             return
+        if key is token:  # counted as it comes: a download may take long
+            self._take(token)
         state = scope.setdefault("state", {})
         await self._app(scope, receive, send)
-        self._take(token if state.get("is_known") else address)
+        if key is address:
+            self._take(token if state.get("is_known") else address)
 
     def _left(self, key: tuple[str, str]) -> float:
         left, since_s = self._buckets.get(key, (BURST, self._clock()))

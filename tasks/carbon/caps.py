@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
@@ -64,9 +65,9 @@ class SetCap(SubjectActuator):
 
     noun = "cap"
 
+    @abstractmethod
     def running(self) -> int | None:
         """Units at work now; None where that is not known."""
-        raise NotImplementedError
 
     def told(self, value: Mapping[str, Any]) -> str:
         """The cap."""

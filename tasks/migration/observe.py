@@ -30,7 +30,8 @@ from tasks.migration.decide.terms import costs_of, latency_to_come, mean_latency
 from tasks.migration.history import History, homes_of, read_history
 from tasks.migration.measured import SLOT, Measured, Queries, key_of, measure, zone_growth
 from tasks.migration.movable import Maintenance, Movable, check_names
-from tasks.migration.moves.objects import is_drained_into, replicas_of
+from tasks.migration.moves.closure import replicas_of
+from tasks.migration.moves.objects import is_drained_into
 from tasks.migration.places import allowed_of, prices_of, rates_of, rtt_of, size_of
 from tasks.migration.silent import Silent, keep_spares, silent_workloads, started_from_afar
 from tasks.placement.observe import ClusterRoom, read_room
@@ -287,7 +288,7 @@ def _read(cluster: Cluster) -> _Cluster:
         found = [*api.list("statefulsets"), *api.list("deployments")]  # of one name, the Deployment counts
     except ContinuumError as error:
         return _Cluster(ClusterRoom({}, trouble=f"{error}; nothing is moved there, or from there"))
-    wanted = np.array([int(each["spec"].get("replicas", 1)) for each in found], np.float64)
+    wanted = np.array([replicas_of(each) for each in found], np.float64)
     missing = wanted @ np.array([not_ready(each) for each in found], np.float64) if found else 0.0
     standing = {f"{each['metadata']['namespace']}/{each['metadata']['name']}": each for each in found}
     return _Cluster(room, standing, float(missing / max(wanted.sum(), 1.0)))
@@ -295,14 +296,14 @@ def _read(cluster: Cluster) -> _Cluster:
 
 def not_ready(deployment: Mapping[str, Any]) -> float:
     """Share of a Deployment's pods that are not Ready."""
-    wanted = int(deployment["spec"].get("replicas", 1))
+    wanted = replicas_of(deployment)
     ready = int((deployment.get("status") or {}).get("readyReplicas") or 0)
     return max(0.0, 1 - ready / wanted) if wanted else 0.0
 
 
 def _pressed(room: ClusterRoom, deployment: Mapping[str, Any]) -> float:
     """Share of a Deployment's pods on nodes under pressure."""
-    namespace, wanted = deployment["metadata"]["namespace"], int(deployment["spec"].get("replicas", 1))
+    namespace, wanted = deployment["metadata"]["namespace"], replicas_of(deployment)
     labels = (deployment["spec"]["selector"].get("matchLabels") or {}).items()
     there = sum(space == namespace and labels <= each.items() for space, each in room.pressed) if labels else 0
     return min(there / wanted, 1.0) if wanted else 0.0

@@ -13,6 +13,7 @@ from blocks.fleet import Cluster, Fleet
 from blocks.kubernetes.pod_requests import pod_requests
 from tasks.migration.measured import Measured, key_of
 from tasks.migration.movable import Movable
+from tasks.migration.moves.closure import replicas_of
 from tasks.placement.decide.latency_matrix import fibre_ms
 from tasks.placement.new_workloads import GIB
 from tasks.placement.observe import ClusterRoom, fitting_pods
@@ -68,7 +69,7 @@ def prices_of(fleet: Fleet, clusters: Sequence[Cluster], measured: Measured, as_
 def size_of(deployment: Mapping[str, Any]) -> tuple[float, float, float]:
     """Pods, and what each requests: cores, GiB."""
     asked = pod_requests({"spec": deployment["spec"]["template"]["spec"]})
-    return float(deployment["spec"].get("replicas", 1)), asked.cpu_cores, asked.memory_bytes / GIB
+    return float(replicas_of(deployment)), asked.cpu_cores, asked.memory_bytes / GIB
 
 
 def allowed_of(

@@ -19,7 +19,8 @@ from blocks.store import Store
 from blocks.store.tables import UNFINISHED, Intent, State
 from deployments.simulation import Simulation
 from tasks.migration.moves import SILENT, STAGES, MovePlan, Mover, look_at, plan_from_afar, settle_left_over
-from tasks.migration.moves.objects import is_drained_into, replicas_of
+from tasks.migration.moves.closure import replicas_of
+from tasks.migration.moves.objects import is_drained_into
 from tasks.migration.moves.plan import workload_in
 from tests.faults.move_scenes import ANSWER_S, NAMESPACE, REPLICAS, SOURCE, TARGET, Clusters, mover_of, planned
 

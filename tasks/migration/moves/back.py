@@ -5,7 +5,7 @@ from __future__ import annotations
 from blocks.errors import TimedOut
 from blocks.kubernetes import KubernetesApi
 from tasks.migration.moves import objects
-from tasks.migration.moves.closure import LATE
+from tasks.migration.moves.closure import LATE, replicas_of
 from tasks.migration.moves.hook import tell_of_return
 from tasks.migration.moves.leftovers import unneeded
 from tasks.migration.moves.plan import MovePlan
@@ -59,7 +59,7 @@ def make_whole(step: Step) -> None:
     TimedOut: they are not.
     """
     there, ready = step.of(step.source), 0
-    if there is not None and int(there["spec"].get("replicas", 1)) < step.want:
+    if there is not None and replicas_of(there) < step.want:
         objects.scale(step.source, there, step.want)
     for _ in step.world.looks(step.world.pace.patience_s):
         there = step.of(step.source)

@@ -36,6 +36,11 @@ class Closure:
         return [f"{each['kind']} {each['metadata']['name']}" for _, each in self.objects]
 
 
+def replicas_of(workload: Mapping[str, Any]) -> int:
+    """Pods that a workload is to have."""
+    return int(workload["spec"].get("replicas", 1))
+
+
 def claims_of(workload: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the volume claims in which a Deployment's or StatefulSet's pods keep data.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from blocks.errors import Conflict, NotFound, Unreachable
 from tasks.migration.moves import objects
-from tasks.migration.moves.closure import EARLY, LATE
+from tasks.migration.moves.closure import EARLY, LATE, replicas_of
 from tasks.migration.moves.hook import TurnedRound, take_data_along
 from tasks.migration.moves.leftovers import clear_source
 from tasks.migration.moves.plan import SILENT, digest_of
@@ -96,7 +96,7 @@ def _drain(step: Step) -> str:
             objects.put(step.target, resource, each, step.plan.namespace, step.intent_id)
     step.holds()
     objects.set_origin(step.target, step.copy(), {"cluster": step.plan.source, "intent": step.intent_id})
-    if int(there["spec"].get("replicas", 1)) > 0:
+    if replicas_of(there) > 0:
         objects.scale(step.source, there, 0)
     for _ in step.world.looks(step.world.pace.patience_s):
         there = step.of(step.source) or {}
@@ -123,7 +123,7 @@ def _remove(step: Step) -> str:
     step.holds()
     there = step.of(step.source)
     if there is not None:
-        if digest_of(there) != step.plan.digest or int(there["spec"].get("replicas", 1)) > 0:
+        if digest_of(there) != step.plan.digest or replicas_of(there) > 0:
             raise TurnedRound("the workload was edited by somebody else", where=step.plan.subject, fix="plan it anew")
         objects.delete(step.source, there)
     return REMOVED

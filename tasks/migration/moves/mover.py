@@ -17,6 +17,7 @@ from blocks.store.journal import Journal
 from blocks.store.tables import UNFINISHED, Intent, State
 from tasks.migration.moves import objects
 from tasks.migration.moves.back import go_back, make_whole, remove_made
+from tasks.migration.moves.closure import replicas_of
 from tasks.migration.moves.forward import FORWARD
 from tasks.migration.moves.hook import TurnedRound
 from tasks.migration.moves.plan import MovePlan
@@ -167,7 +168,7 @@ class Mover:
         there = self.world.clusters(str(fence["target"]))
         copy = step.of(there)
         if copy is not None and objects.is_ours(copy, stranger):  # it may be all that serves
-            step.about["want"] = max(step.want, int(copy["spec"].get("replicas", 1)))
+            step.about["want"] = max(step.want, replicas_of(copy))
             make_whole(step)
         remove_made(there, step.plan, stranger)
 

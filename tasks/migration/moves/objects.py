@@ -11,7 +11,7 @@ from blocks.errors import Conflict, NotFound, Refused
 from blocks.fleet_values import to_bytes, to_cores
 from blocks.kubernetes import MANAGED_BY, OURS, KubernetesApi
 from blocks.kubernetes.connection import path_of
-from tasks.migration.moves.closure import MOVED_BY, MOVED_FROM, Object
+from tasks.migration.moves.closure import MOVED_BY, MOVED_FROM, Object, replicas_of
 from tasks.migration.moves.plan import MovePlan
 
 FENCE = "continuum.io/move"  # annotation of the source: which move holds it, with the token of its Lease
@@ -46,11 +46,6 @@ def is_drained_into(target: str, there: Mapping[str, Any], copy: Mapping[str, An
     """Whether a move has taken the pods of a workload away, and its copy in `target` serves instead."""
     fence = fence_of(there)
     return not replicas_of(there) and fence.get("target") == target and is_ours(copy, str(fence.get("intent")))
-
-
-def replicas_of(workload: Mapping[str, Any]) -> int:
-    """Pods that it is to have."""
-    return int(workload["spec"].get("replicas", 1))
 
 
 def origin_of(copy: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from blocks.errors import NotFound, Refused
 from blocks.kubernetes import KubernetesApi, owner
-from tasks.migration.moves.closure import HOOK, Closure, Object, bare, claims_of, closure_of
+from tasks.migration.moves.closure import HOOK, Closure, Object, bare, claims_of, closure_of, replicas_of
 
 SILENT = "site-silent"  # the cause of a move whose source does not answer; nothing in it is touched until it does
 
@@ -127,7 +127,7 @@ def look_at(
     """
     where = f"workload {source.name}/{namespace}/{name}"
     found = workload_in(source, namespace, name)
-    replicas = replicas or int(found["spec"].get("replicas", 1))
+    replicas = replicas or replicas_of(found)
     if whose := owner(found):
         raise Refused(f"{whose} owns it", where=where, fix="change its place there")
     if replicas < 1:
@@ -168,7 +168,7 @@ def floor_of(deployment: Mapping[str, Any]) -> int:
     (3, 1)
     """
     spec = deployment["spec"]
-    replicas = int(spec.get("replicas", 1))
+    replicas = replicas_of(deployment)
     strategy, usual = (spec["updateStrategy"], 1) if "updateStrategy" in spec else (spec.get("strategy") or {}, "25%")
     rolling = strategy.get("rollingUpdate") or {}
     return replicas - _amount(rolling.get("maxUnavailable", usual), replicas, up=False)

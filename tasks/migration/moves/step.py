@@ -10,7 +10,7 @@ from typing import Any
 from blocks.errors import Conflict, NotFound, Unreachable
 from blocks.kubernetes import KubernetesApi
 from tasks.migration.moves import objects
-from tasks.migration.moves.closure import Object
+from tasks.migration.moves.closure import Object, replicas_of
 from tasks.migration.moves.hook import Ask, TurnedRound, ask_over_http
 from tasks.migration.moves.plan import SILENT, MovePlan, Route, digest_of
 from tasks.migration.moves.stages import DRAINED, REMOVED, SHIFTING
@@ -137,7 +137,7 @@ class Step:
             raise TurnedRound("the workload was removed by somebody else", where=self.plan.subject)
         if digest_of(there) != self.plan.digest:
             raise TurnedRound("the workload was edited by somebody else", where=self.plan.subject, fix="plan it anew")
-        self.about["want"] = max(self.want, int(there["spec"].get("replicas", 1)))
+        self.about["want"] = max(self.want, replicas_of(there))
         return there
 
     def copy(self) -> Object:
@@ -170,9 +170,9 @@ class Step:
         there = self.of(self.source)
         if there is None:
             self.about |= {"stage": REMOVED, "weight": 100, "maker": origin["intent"]}
-        elif not objects.replicas_of(there) and origin["intent"] == self.intent_id:
+        elif not replicas_of(there) and origin["intent"] == self.intent_id:
             self.about |= {"stage": SHIFTING, "weight": 100}
-        elif not objects.replicas_of(there) and objects.fence_of(there).get("intent") == origin["intent"]:
+        elif not replicas_of(there) and objects.fence_of(there).get("intent") == origin["intent"]:
             self.source.acquire_lease(
                 lease_name(self.plan), self.intent_id, self.world.pace.lease_s, self.plan.namespace
             )
@@ -191,7 +191,7 @@ class Step:
         TurnedRound: it does not.
         """
         copy = self.copy()
-        if int(copy["spec"].get("replicas", 1)) < self.want:
+        if replicas_of(copy) < self.want:
             objects.scale(self.target, copy, self.want)
         if objects.ready(self.copy()) < self.want:
             self._until_ready()
