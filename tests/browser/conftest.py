@@ -19,8 +19,8 @@ from tests.printed import first_document
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE_MS = 90_000  # a run of a deployment needs a worker's new process, on a busy machine
-# Its drawing of a run, where the run ends, or is suspended, while it is drawn.
-PREFECTS_OWN = ("reading 'position'", "setting '_parentID'")
+# What Prefect's drawing of a run throws, for one property or another, where the run ends or is suspended meanwhile.
+DRAWN_NO_MORE = ("Cannot read properties of null", "Cannot set properties of null")
 BUSY = 503  # its SQLite is being written to; its own client asks again, its UI throws an error with a bare class name
 ICONS = "/ico/"  # Prefect 3.8.8 asks for icons of a run's state that it does not bring along
 
@@ -81,7 +81,8 @@ def page(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     wrong: list[str] = []
 
     def note(error: str) -> None:
-        if not (any(each in error for each in PREFECTS_OWN) or error.isidentifier()):
+        prefects_own = error.isidentifier() or any(each in error for each in DRAWN_NO_MORE)
+        if opened.url.startswith("file:") or not prefects_own:
             wrong.append(error)
 
     def answered(answer: Any) -> None:
