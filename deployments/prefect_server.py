@@ -89,7 +89,17 @@ def prefect_server(home: Path, *, port: int = 0, more: Mapping[str, str] | None 
         "PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(port), **(more or {}),
     }  # fmt: skip
     home.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "deployments.sqlite_server",
+        "server",
+        "start",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     with Child("Prefect server", command, env=server_env, log=home / "server.log") as child:
         _wait_until_healthy(child, url)
         yield Server(url=url, env={**inherited, **client}, child=child)

@@ -90,6 +90,8 @@ def read_samples(path: Path, *, zone: str = "", pue: float | None = None) -> Sam
     machines.ravel()[taken] = np.where(np.isnan(machines.ravel()[taken]), 1.0, machines.ravel()[taken])
     samples = Samples(start_s, step_s, pools, of_row, _carried(machines), put(used),
                       None if watts is None else put(watts), None if gpu is None else put(gpu))  # fmt: skip
+    del table.table
+    pa.default_memory_pool().release_unused()
     return SamplesFile(samples, table.refused)
 
 

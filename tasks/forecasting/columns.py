@@ -44,16 +44,17 @@ class Columns:
         code: Codes = np.zeros(len(self.table), np.int32)
         found: list[tuple[str, ...]] = [()]
         for column in columns:
-            if column in self.table.column_names:
-                cells = self.table.column(column)
-                cells = cells if pa.types.is_dictionary(cells.type) else cells.cast(pa.string()).dictionary_encode()
-                text = cells.unify_dictionaries().combine_chunks()
-                text = text.chunk(0) if isinstance(text, pa.ChunkedArray) else text
-                values = [str(each or "").strip() for each in [*text.dictionary.to_pylist(), ""]]
-                mine = text.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False).astype(np.int32)
-            else:
-                values, mine = [""], np.zeros(1, np.int32)
-            both, code = _compact(code * len(values) + mine, len(found) * len(values))
+            if column not in self.table.column_names:
+                found = [(*each, "") for each in found]
+                continue
+            cells = self.table.column(column)
+            cells = cells if pa.types.is_dictionary(cells.type) else cells.cast(pa.string()).dictionary_encode()
+            text = cells.unify_dictionaries().combine_chunks()
+            text = text.chunk(0) if isinstance(text, pa.ChunkedArray) else text
+            values = [str(each or "").strip() for each in [*text.dictionary.to_pylist(), ""]]
+            code *= len(values)  # in place: a month of a fleet has ten million rows
+            code += text.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)
+            both, code = _compact(code, len(found) * len(values))
             found = [(*found[each // len(values)], values[each % len(values)]) for each in both.tolist()]
         return code, found
 

@@ -72,6 +72,11 @@ def half_error(load: Floats, watts: Floats) -> float:
     return float(np.abs(fit.power_w(load[1::2]) - watts[1::2]).mean() / watts.max())
 
 
+def least_error(load: Floats, watts: Floats) -> float:
+    """Error of a curve on the very points that it is fitted to: no curve of the load alone does much better."""
+    return float(np.abs(calibrate(load, watts).power_w(load) - watts).mean() / watts.max())
+
+
 def aws(folder: Path) -> Iterator[tuple[str, Floats, Floats]]:
     """Type, (4,) package W and (4,) W of the whole instance at 0, 10, 50 and 100 %."""
     with gzip.open(folder / "aws_instances_power.csv.gz", "rt", encoding="utf-8") as file:
@@ -119,6 +124,9 @@ def main() -> None:
                              for _, load, watts in points(folder, column, by_run=by_run)]))
         for kind, by_run in (("within a run", True), ("runs of a machine mixed", False))
     }  # fmt: skip
+    halves["runs of a machine mixed, fitted to the tested points themselves"] = float(np.mean([
+        least_error(load, watts) for column in ("tapo_power", "rapl_power") for _, load, watts in points(folder, column)
+    ]))  # fmt: skip
     own = {
         "aws_package": float(np.mean([by_own_ends(AWS_LOADS, watts) for _, watts, _ in aws(folder)])),
         "aws_instances": float(np.mean([by_own_ends(AWS_LOADS, watts) for _, _, watts in aws(folder)])),
