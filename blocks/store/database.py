@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -70,7 +71,9 @@ class Database:
         """
         from blocks.store.migrate import to_head
 
-        database = cls(connect(url or settings.store_url()))
+        engine = _engine(url or settings.store_url())
+        engine.dispose()  # what is idle may be of a file that has been put in this one's place
+        database = cls(engine)
         with database.translated():
             to_head(database.engine)
         return database
@@ -121,6 +124,12 @@ class Database:
     def is_sqlite(self) -> bool:
         """Whether this is the single-file store."""
         return self.engine.dialect.name == "sqlite"
+
+
+@lru_cache(maxsize=16)
+def _engine(url: str) -> Engine:
+    """One engine for each store and process: what SQLAlchemy compiles for an engine, its mappers keep after it."""
+    return connect(url)
 
 
 def connect(url: str) -> Engine:

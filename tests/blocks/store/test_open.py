@@ -205,6 +205,15 @@ print(store.decisions())
     assert answer.stdout == "[]\n", answer.stderr
 
 
+def test_a_store_that_is_opened_again_compiles_nothing_anew(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    first = Store.open(url)
+    first.close()
+    again = Store.open(url)
+    assert again.engine is first.engine
+    assert again.decisions() == []
+
+
 def test_a_database_shared_with_other_tables_keeps_them(new_database: Callable[[], str]) -> None:
     url = new_database()
     engine = database.connect(url)
