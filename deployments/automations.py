@@ -23,6 +23,9 @@ ALERTS_BLOCK = "continuum-alerts"  # a notification block of any type, made by a
 OURS = ResourceSpecification.model_validate(
     {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.continuum"}
 )
+_RUNS = ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*"})
+# The same run again, not a new one: it finds what it decided before, and the journal what it did.
+_AGAIN = ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="started again by Continuum")
 STARTED = ("prefect.flow-run.Running", "prefect.flow-run.Retrying")
 ENDED = ("Completed", "Failed", "TimedOut", "Crashed", "Cancelled", "Cancelling", "Suspended", "Paused")
 SILENT = timedelta(minutes=10)  # three of Prefect's heartbeats of three minutes, and a little
@@ -42,33 +45,44 @@ def wanted(alerts: UUID | None, silent: timedelta = SILENT) -> list[AutomationCo
 
     silent: after which a run without heartbeat is dead. One that a worker took and never started waits for SILENT.
     """
-    of_runs = ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*"})
-    zombies = AutomationCore(
+    always = [_died_silently(silent), _never_started(), _crashed()]
+    if alerts is None:
+        return always
+    switches = [_dead_mans_switch(silence, names, alerts) for silence, names in _by_silence().items()]
+    return [*always, _failed_or_late(alerts), *switches, _needs_a_person(alerts)]
+
+
+def _died_silently(silent: timedelta) -> AutomationCore:
+    return AutomationCore(
         name="continuum: runs that died silently",
         description="A run without a heartbeat is Crashed, so that it holds no concurrency slot.",
         trigger=EventTrigger(
             after={"prefect.flow-run.heartbeat", *STARTED},
             expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ENDED)},
-            match=of_runs, match_related=OURS, for_each={"prefect.resource.id"}, posture=Posture.Proactive,
+            match=_RUNS, match_related=OURS, for_each={"prefect.resource.id"}, posture=Posture.Proactive,
             within=silent,
         ),
         actions=[ChangeFlowRunState(state=StateType.CRASHED,
                                     message=f"no heartbeat for {silent.total_seconds():.0f} s: its process died")],
     )  # fmt: skip
-    # The same run again, not a new one: it finds what it decided before, and the journal what it did.
-    again = ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="started again by Continuum")
-    never_started = AutomationCore(
+
+
+def _never_started() -> AutomationCore:
+    return AutomationCore(
         name="continuum: runs that were taken and never started",
         description="A worker took the run and died before it could start it; another worker takes it.",
         trigger=EventTrigger(
             after={"prefect.flow-run.Submitting", "prefect.flow-run.Pending", "prefect.flow-run.InfrastructurePending"},
             expect={"prefect.flow-run.AwaitingRetry", *STARTED, *(f"prefect.flow-run.{state}" for state in ENDED)},
-            match=of_runs, match_related=OURS, for_each={"prefect.resource.id"}, posture=Posture.Proactive,
+            match=_RUNS, match_related=OURS, for_each={"prefect.resource.id"}, posture=Posture.Proactive,
             within=SILENT,
         ),
-        actions=[again],
+        actions=[_AGAIN],
     )  # fmt: skip
-    crashed = AutomationCore(
+
+
+def _crashed() -> AutomationCore:
+    return AutomationCore(
         name="continuum: crashed runs are started again",
         description="A run whose process died goes on from its journal, in another process; twice at most.",
         trigger=EventTrigger(
@@ -76,37 +90,36 @@ def wanted(alerts: UUID | None, silent: timedelta = SILENT) -> list[AutomationCo
             match=ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*",
                                                         "prefect.run-count": ONCE_MORE}),
         ),
-        actions=[again],
+        actions=[_AGAIN],
     )  # fmt: skip
-    always = [zombies, never_started, crashed]
-    if alerts is None:
-        return always
-    runs = {"prefect.flow-run.Failed", "prefect.flow-run.TimedOut", "prefect.flow-run.Crashed", "prefect.flow-run.Late"}
-    return [
-        *always,
-        AutomationCore(
-            name="continuum: runs that failed or came late",
-            description="Tells people of every run of ours that failed, crashed, or was not started in time.",
-            trigger=EventTrigger(expect=runs, match_related=OURS, posture=Posture.Reactive),
-            actions=[SendNotification(
-                block_document_id=alerts, subject="Continuum: {{ flow.name }} {{ flow_run.state.name }}",
-                body="Run {{ flow_run.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}",
-            )],
+
+
+def _failed_or_late(alerts: UUID) -> AutomationCore:
+    ends = {"prefect.flow-run.Failed", "prefect.flow-run.TimedOut", "prefect.flow-run.Crashed", "prefect.flow-run.Late"}
+    return AutomationCore(
+        name="continuum: runs that failed or came late",
+        description="Tells people of every run of ours that failed, crashed, or was not started in time.",
+        trigger=EventTrigger(expect=ends, match_related=OURS, posture=Posture.Reactive),
+        actions=[SendNotification(
+            block_document_id=alerts, subject="Continuum: {{ flow.name }} {{ flow_run.state.name }}",
+            body="Run {{ flow_run.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}",
+        )],
+    )  # fmt: skip
+
+
+def _needs_a_person(alerts: UUID) -> AutomationCore:
+    return AutomationCore(
+        name="continuum: the fleet needs a person",
+        description="Pools scaled blindly, values unlike their past, traffic taken off a site, a budget exceeded, "
+        "something critical at a site.",
+        trigger=EventTrigger(
+            expect=set(NEEDS_A_PERSON), posture=Posture.Reactive,
+            match=ResourceSpecification.model_validate({"prefect.resource.id": "continuum.fleet.*"}),
         ),
-        *(_dead_mans_switch(silence, names, alerts) for silence, names in _by_silence().items()),
-        AutomationCore(
-            name="continuum: the fleet needs a person",
-            description="Pools scaled blindly, values unlike their past, traffic taken off a site, a budget exceeded, "
-            "something critical at a site.",
-            trigger=EventTrigger(
-                expect=set(NEEDS_A_PERSON), posture=Posture.Reactive,
-                match=ResourceSpecification.model_validate({"prefect.resource.id": "continuum.fleet.*"}),
-            ),
-            actions=[SendNotification(
-                block_document_id=alerts, subject="Continuum: {{ event.event }}", body="{{ event.payload }}",
-            )],
-        ),
-    ]  # fmt: skip
+        actions=[SendNotification(
+            block_document_id=alerts, subject="Continuum: {{ event.event }}", body="{{ event.payload }}",
+        )],
+    )  # fmt: skip
 
 
 def _by_silence() -> dict[timedelta, list[str]]:

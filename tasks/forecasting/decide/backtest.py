@@ -10,16 +10,10 @@ import numpy as np
 
 from blocks.series import Calendar, Float, Series, utc
 from tasks.forecasting.decide.calibration import ORIGINS, Calibration, joined, past_origins
-from tasks.forecasting.decide.engines import (
-    GLOBAL_ENGINES,
-    SEASONAL_NAIVE,
-    Model,
-    calibrate,
-    fit_panels,
-    forecast,
-    replays,
-)
+from tasks.forecasting.decide.engines import GLOBAL_ENGINES, SEASONAL_NAIVE, fit_panels, forecast
 from tasks.forecasting.decide.history import Index, last_column, recent, steps_in_a_day
+from tasks.forecasting.decide.model import Model
+from tasks.forecasting.decide.replays import calibrate, replays
 from tasks.forecasting.decide.scores import Scores, coverage, quantile_loss, scaled_error, usual_change
 
 SCORED_SHARE = 0.25  # of a history, its newest part: the origins lie in it

@@ -8,8 +8,10 @@ from itertools import pairwise
 from blocks.series import Calendar, Forecast, Series, utc
 from tasks.forecasting.decide.backtest import moved_on
 from tasks.forecasting.decide.calibration import ORIGINS, past_origins
-from tasks.forecasting.decide.engines import GLOBAL_ENGINES, LINEAR, SEASONAL_NAIVE, Model, calibrate, fit, forecast
+from tasks.forecasting.decide.engines import GLOBAL_ENGINES, LINEAR, SEASONAL_NAIVE, fit, forecast
 from tasks.forecasting.decide.history import Index, steps_in_a_day
+from tasks.forecasting.decide.model import Model
+from tasks.forecasting.decide.replays import calibrate
 
 FIRST_FIT_DAYS = 1  # of history; until then the plain forecasts serve
 LONGEST_FIT_DAYS = 7  # a model is fitted anew whenever the history has doubled, and at least this often

@@ -83,7 +83,6 @@ def decide_moves(
     rows = np.arange(len(place))
     total = costs.total if ahead is None else costs.total + ahead
     known = np.where(np.isnan(total), np.float32(np.inf), total)
-    here = known[rows, place]
     failing = np.nan_to_num(costs.errors[rows, place]) > policy.error_limit
     _bar(known, place, failing, idle_slots * slot_s, policy, came_from, homes)
     slots = np.float32(policy.horizon_s / slot_s)
@@ -91,19 +90,10 @@ def decide_moves(
     best = known.argmin(axis=1)
     if homes is not None:
         best = np.where(goes_home, homes.site, best)
-    there = known[rows, best]
     offer = _offer(known, costs, rows, place, best)
     benefit, enough, pays = _weigh(offer, move_cost, failing, slots, policy)
-    reason = np.full(len(place), GOES, object)
-    if not policy.greedy:
-        reason[(idle_slots * slot_s < policy.cooldown_s) & ~failing] = COOLING
-        reason[~pays & ~goes_home] = DEAR
-    reason[~enough & ~goes_home] = LITTLE
-    reason[best == place] = BEST
-    reason[~np.isfinite(there)] = NOWHERE
-    reason[~np.isfinite(here)] = UNKNOWN
-    if not policy.moves:
-        reason[:] = BEST
+    cooling = (idle_slots * slot_s < policy.cooldown_s) & ~failing
+    reason = _reasons(offer, best == place, cooling, enough | goes_home, pays | goes_home, policy)
     goes = np.flatnonzero(reason == GOES)
     goes = goes[np.lexsort((-(benefit - move_cost)[goes], ~failing[goes]))]
     most = max(int(policy.cap * len(place)), 1) if policy.cap else 0
@@ -155,6 +145,18 @@ def _weigh(
     better = (1 - offer.latency > policy.latency_gain) | (1 - offer.money > policy.cost_gain)
     enough = (benefit > 0 if policy.greedy else better) & (gain >= policy.least_gain)
     return benefit, np.asarray(enough | failing), np.asarray(move_cost < policy.overhead * benefit)
+
+
+def _reasons(
+    offer: _Offer, stands_best: Bools, cooling: Bools, enough: Bools, pays: Bools, policy: Policy
+) -> NDArray[np.object_]:
+    """(W,) why each workload may not go, the first that holds; `GOES` where it may."""
+    weighed = not policy.greedy
+    why = [(UNKNOWN, ~np.isfinite(offer.here)), (NOWHERE, ~np.isfinite(offer.there)), (BEST, stands_best),
+           (LITTLE, ~enough), (DEAR, ~pays & weighed), (COOLING, cooling & weighed)]  # fmt: skip
+    if not policy.moves:
+        why = [(BEST, np.ones(len(pays), np.bool_))]
+    return np.select([holds for _, holds in why], [np.array(code, object) for code, _ in why], np.array(GOES, object))
 
 
 def _gains(
