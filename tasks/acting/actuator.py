@@ -9,13 +9,15 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from blocks.errors import Conflict, ContinuumError, OperationFailed, TimedOut
+from blocks.errors import CloudRefused, Conflict, ContinuumError, OperationFailed, Refused, TimedOut, Unauthorized
 from blocks.store.journal import Journal
 from blocks.store.tables import Intent
 
 POLL_S = (0.2, 5.0)  # first and longest wait between two looks at a subject
 PATIENCE_S = 60.0
 CALL_S = 40.0  # longer than any call's time-out: after it, a request that was cut off no longer arrives
+# Whose call has been answered, and had it been sent before, would have been answered alike: nothing is on its way.
+ANSWERS = (CloudRefused, Refused, Unauthorized)
 
 Value = dict[str, Any]
 
@@ -156,7 +158,8 @@ class SubjectActuator(ABC):
         Refused: a freeze covers it. Any other of our tree: it cannot be looked at. The intent stays started.
         """
         target, before, why = self.value(intent.do), self.value(intent.undo), f": {because}" if because else ""
-        seen = self._when_idle(journal, intent, patience_s=0 if isinstance(because, TimedOut) else None)
+        seen = self._when_idle(journal, intent, patience_s=0 if isinstance(because, TimedOut) else None,
+                               answered=isinstance(because, ANSWERS))  # fmt: skip
         if seen.value == before:
             return journal.undone(intent, f"the {self.noun} still has {self.told(before)}{why}")
         if seen.value != target and not self.resumes(before, seen.value, target):
@@ -174,13 +177,13 @@ class SubjectActuator(ABC):
             was = f"was changed to {self.told(seen.value)} by somebody else"
             raise Conflict(was, where=self.where, fix="decide anew: run the flow again")
 
-    def _when_idle(self, journal: Journal, intent: Intent, *, patience_s: float | None) -> Seen:
+    def _when_idle(self, journal: Journal, intent: Intent, *, patience_s: float | None, answered: bool) -> Seen:
         """The setting once no operation runs on it, and no call of ours can still be on its way."""
         patience_s = self.patience_s() if patience_s is None else patience_s
         operation, before, since = dict(intent.operation), self.value(intent.undo), intent.updated_at
         for _ in looks(max(patience_s, CALL_S)):
             seen = self.look()
-            answered = bool(intent.operation) or (journal.clock() - since).total_seconds() > CALL_S
+            answered = answered or bool(intent.operation) or (journal.clock() - since).total_seconds() > CALL_S
             if not seen.busy and (answered or seen.value != before):
                 return seen
             if seen.busy and operation and patience_s:
