@@ -51,7 +51,7 @@ def _power_source(accounts: Accounts) -> Any:
     kind = pd.Series(accounts.method).map(kinds).fillna(0).to_numpy(np.int64)
     names = []
     for pool in accounts.pools:
-        model = pool.assumed or POWER_SOURCE
+        model = pool.curve or pool.assumed or POWER_SOURCE
         names += [model, pool.meter or model, f"{pool.meter}; else {model}" if pool.meter else model]
     return pd.Categorical.from_codes(accounts.pool * 3 + kind, pd.Index(range(len(names)))).map(dict(enumerate(names)))
 

@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 NEEDED = ("ts", "cluster", "pool", "instance_type", "cpu_ratio")
+NUMERIC = {"ts": (0, np.inf), "cpu_ratio": (0, 1), "gpu_ratio": (0, 1), "machines": (0, 1e7), "watts": (0, 1e12),
+           "clock_ghz": (0.01, 100), "temperature_c": (-60, 200)}  # fmt: skip
 SHARES = ("ts", "cluster", "pool", "namespace", "cpu_used", "cpu_requested")
 MOST_HOURS = 366 * 24
 SOME_ROWS = 100
@@ -53,14 +55,12 @@ def read_samples(path: Path, *, zone: str = "", pue: float | None = None) -> Sam
     kind, kinds = table.names("cluster", "pool", "instance_type", "zone", "pue", "cpu_family", "threads", "memory_gib",
                               "idle_w", "full_w")  # fmt: skip
     row, rows = table.names("cluster", "pool", "node")
-    numeric = [
-        name for name in ("ts", "cpu_ratio", "gpu_ratio", "machines", "watts") if name in table.table.column_names
-    ]
+    numeric = [name for name in NUMERIC if name in table.table.column_names]
     table.table = table.table.select(numeric)  # as many bytes again are needed below
     pa.default_memory_pool().release_unused()
     time = table.times()
-    used, gpu, count, watts = (table.number(name, 0, most) for name, most in (
-        ("cpu_ratio", 1), ("gpu_ratio", 1), ("machines", 1e7), ("watts", 1e12)))  # fmt: skip
+    used, gpu, count, watts, clock, temperature = (table.number(name, *NUMERIC[name]) for name in (
+        "cpu_ratio", "gpu_ratio", "machines", "watts", "clock_ghz", "temperature_c"))  # fmt: skip
     pools, pool_of = _pools(kinds, zone, pue, table)
     good = ~table.wrong & (pool_of[kind] >= 0)
     if not good.any():
@@ -88,8 +88,8 @@ def read_samples(path: Path, *, zone: str = "", pue: float | None = None) -> Sam
 
     machines = put(count)
     machines.ravel()[taken] = np.where(np.isnan(machines.ravel()[taken]), 1.0, machines.ravel()[taken])
-    samples = Samples(start_s, step_s, pools, of_row, _carried(machines), put(used),
-                      None if watts is None else put(watts), None if gpu is None else put(gpu))  # fmt: skip
+    rest = (None if values is None else put(values) for values in (watts, gpu, clock, temperature))
+    samples = Samples(start_s, step_s, pools, of_row, _carried(machines), put(used), *rest)
     del table.table
     pa.default_memory_pool().release_unused()
     return SamplesFile(samples, table.refused)

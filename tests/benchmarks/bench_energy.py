@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,9 @@ from energy_month import write_month
 from numpy.typing import NDArray
 
 from blocks.errors import InvalidInput
+from tasks.energy.decide.calibration import calibrate, calibrate_clocked
 from tasks.energy.decide.instance_types import machine_of
-from tasks.energy.decide.power import Machine, Power, calibrate, model_power, seed_power
+from tasks.energy.decide.power import Machine, Power, model_power, seed_power
 
 Floats = NDArray[np.float64]
 MEASURED = {
@@ -72,9 +74,53 @@ def half_error(load: Floats, watts: Floats) -> float:
     return float(np.abs(fit.power_w(load[1::2]) - watts[1::2]).mean() / watts.max())
 
 
-def least_error(load: Floats, watts: Floats) -> float:
-    """Error of a curve on the very points that it is fitted to: no curve of the load alone does much better."""
-    return float(np.abs(calibrate(load, watts).power_w(load) - watts).mean() / watts.max())
+def clocked_halves(folder: Path, splits: int = 40) -> dict[str, dict[str, float]]:
+    """Error by load, clock and temperature of half of a machine's points, on the rest, by its meter, runs mixed.
+
+    Every other point by load, and the mean over `splits` halves drawn. A counter's W is its energy over the row's
+    duration: the column `rapl_power` holds the power of the row before (`stale_ratio` tells by how much each is off).
+    Two runs of the E3-1240 V2 (48 and 92 W at full load; its TDP is 69 W) read different counters: two meters.
+    """
+    found: dict[str, list[list[float]]] = defaultdict(list)
+    run, before = 0, ("", 0.0)
+    with (folder / "codecarbon_cpu_load_vs_power.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            of, at_s = row["cpu_name"], float(row["timestamp"])
+            run += of != before[0] or not 0 <= at_s - before[1] <= 300
+            before = of, at_s
+            point = [float(row["cpu_load"]) / 100, float(row["cpu_freq"]), float(row["temperature"])]
+            found[f"{of} #{run}, counter"].append([*point, float(row["rapl_energy"]) * 3.6e6 / float(row["duration"])])
+            if float(row["tapo_power"]) > 0:
+                found[f"{of} #{run}, plug"].append([*point, float(row["tapo_power"])])
+    told, rng = {}, np.random.default_rng(0)
+    for name, rows in found.items():
+        points = np.array(sorted(rows))
+        number = np.arange(len(points))
+        halves = [(number[::2], number[1::2])]
+        for _ in range(splits):
+            mixed = rng.permutation(number)
+            halves.append((mixed[::2], mixed[1::2]))
+        errors = []
+        for kept, rest in halves:
+            fit = calibrate_clocked(*points[kept].T)
+            off = fit.power_w(*points[rest, :3].T) - points[rest, 3]
+            errors.append(float(np.abs(off).mean() / points[:, 3].max()))
+        told[name] = {"every other point": errors[0], "halves drawn": float(np.mean(errors[1:]))}
+    return told
+
+
+def stale_ratio(folder: Path) -> dict[str, float]:
+    """Median distance of `rapl_power` from the counter's W of its own row, and of the row before in its run."""
+    with (folder / "codecarbon_cpu_load_vs_power.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    off = []
+    for before, row in pairwise(rows):
+        if (before["cpu_name"], before["load_type"]) == (row["cpu_name"], row["load_type"]):
+            told = float(row["rapl_power"])
+            off.append([abs(told / (float(each["rapl_energy"]) * 3.6e6 / float(each["duration"])) - 1)
+                        for each in (row, before)])  # fmt: skip
+    own, last = np.median(off, axis=0)
+    return {"own row": float(own), "row before": float(last)}
 
 
 def aws(folder: Path) -> Iterator[tuple[str, Floats, Floats]]:
@@ -122,11 +168,13 @@ def main() -> None:
     halves = {
         kind: float(np.mean([half_error(load, watts) for column in ("tapo_power", "rapl_power")
                              for _, load, watts in points(folder, column, by_run=by_run)]))
-        for kind, by_run in (("within a run", True), ("runs of a machine mixed", False))
+        for kind, by_run in (("by load alone, within a run", True), ("by load alone, runs mixed", False))
     }  # fmt: skip
-    halves["runs of a machine mixed, fitted to the tested points themselves"] = float(np.mean([
-        least_error(load, watts) for column in ("tapo_power", "rapl_power") for _, load, watts in points(folder, column)
-    ]))  # fmt: skip
+    clocked = clocked_halves(folder)
+    for meter, kept in (("counters", "counter"), ("counters and the plug", "")):
+        of = [each for name, each in clocked.items() if kept in name]
+        for split in of[0]:
+            halves[f"by load, clock and temperature, {meter}, {split}"] = float(np.mean([each[split] for each in of]))
     own = {
         "aws_package": float(np.mean([by_own_ends(AWS_LOADS, watts) for _, watts, _ in aws(folder)])),
         "aws_instances": float(np.mean([by_own_ends(AWS_LOADS, watts) for _, _, watts in aws(folder)])),
@@ -156,6 +204,8 @@ def main() -> None:
                               "ratio": float(together[:, 0].mean() / together[:, 1].mean()), "must": 1 / 3},
         "own_idle_and_full": own,
         "calibrated_on_half": {**halves, "must": 0.05},
+        "calibrated_by_load_clock_temperature": clocked,
+        "distance_of_rapl_power_from_the_counter": stale_ratio(folder),
         "within_the_mean_error": {
             "aws_instances": within / (len(types) * len(AWS_LOADS)),
             "wall": float(np.mean([inside(model_power(MEASURED[name], load), watts) / len(watts)

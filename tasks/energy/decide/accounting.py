@@ -1,8 +1,9 @@
 """Energy and carbon of every pool and hour, shared out to namespaces: whole mWh and mg, so that rows add up exactly.
 
-Power is measured where there is a meter, else modelled from the CPU's use (`power.model_power`), else, where the use is
-not known either, modelled at half load with the idle and the full machine as bounds. Idle energy is nobody's work: what
-namespaces requested of it is theirs, the rest is a row of its own.
+Power is measured where there is a meter, else told by a curve of that meter's own samples (`calibration.fill`), else
+modelled from the CPU's use (`power.model_power`), else, where the use is not known either, modelled at half load with
+the idle and the full machine as bounds. Idle energy is nobody's work: what namespaces requested of it is theirs, the
+rest is a row of its own.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from numpy.typing import NDArray
 from blocks.errors import InvalidInput
 from tasks.energy.decide.apportion import apportion
 from tasks.energy.decide.attribution import shared_rows
+from tasks.energy.decide.calibration import Filled, fill
 from tasks.energy.decide.power import Machine, model_power
 from tasks.energy.decide.samples import HOUR_S, Pool, Samples, Shares
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Method = Literal["measured", "modelled", "default", "mixed"]
+Method = Literal["measured", "calibrated", "modelled", "default", "mixed"]
 
 DEFAULT_RATIO = 0.5  # utilisation where none is known: Cloud Carbon Footprint's default
 LIFE_H = 4 * 8760.0  # hours over which a server's making is counted: Cloud Carbon Footprint's 4 years
@@ -122,7 +124,7 @@ def account(
     contract = energy / 1e6 * by_contract[at_pool]
     litres = np.array([(wue or {}).get(each.cluster, np.nan) for each in samples.pools])
     return Accounts(
-        pools=samples.pools, start_s=samples.start_s, hours=samples.hours,
+        pools=hourly.pools, start_s=samples.start_s, hours=samples.hours,
         pool=at_pool, namespace=rows.namespace, hour=at_hour, busy_mwh=busy, idle_mwh=idle,
         overhead_mwh=np.rint(energy * (1 - 1 / pue[at_pool])).astype(np.int64), low_mwh=low, high_mwh=high,
         location_mg=np.rint(grams * 1000).astype(np.int64),
@@ -151,6 +153,7 @@ def water_ul(energy_mwh: Ints, pue: Floats, litres_per_kwh: Floats | float) -> I
 class _Hourly:
     """(P, H) by pool and hour: Wh at the building's meter, machine-hours, and how they are known."""
 
+    pools: tuple[Pool, ...]
     busy_wh: Floats
     idle_wh: Floats
     low_wh: Floats
@@ -165,12 +168,14 @@ class _Hourly:
 def _hourly(samples: Samples) -> _Hourly:
     shape = len(samples.pools), samples.hours
     sums = {name: np.zeros(shape) for name in ("busy", "idle", "low", "high", "machines", "known", "metered", "cores")}
-    counted = np.zeros(shape, bool)
+    counted, pools = np.zeros(shape, bool), list(samples.pools)
     for number, pool in enumerate(samples.pools):
         rows = np.flatnonzero(samples.pool == number)
         for name, values in _of_pool(samples, pool, rows).items():
             if name == "counted":
                 counted[number] = values
+            elif name == "curve":
+                pools[number] = replace(pool, curve=values)
             else:
                 sums[name][number] = values
     machines = sums["machines"]
@@ -179,11 +184,11 @@ def _hourly(samples: Samples) -> _Hourly:
         metered = np.where(machines > 0, sums["metered"] / machines, 0.0)
     method = np.full(shape, "mixed", object)
     method[(coverage >= 1) & (metered <= 0)] = "modelled"
+    method[(method == "modelled") & np.array([bool(pool.curve) for pool in pools])[:, None]] = "calibrated"
     method[metered >= 1] = "measured"
     method[coverage <= 0] = "default"
-    return _Hourly(
-        sums["busy"], sums["idle"], sums["low"], sums["high"], machines, coverage, method, sums["cores"], counted
-    )
+    return _Hourly(tuple(pools), sums["busy"], sums["idle"], sums["low"], sums["high"], machines, coverage, method,
+                   sums["cores"], counted)  # fmt: skip
 
 
 def _of_pool(samples: Samples, pool: Pool, rows: Ints) -> dict[str, Any]:
@@ -204,10 +209,15 @@ def _of_pool(samples: Samples, pool: Pool, rows: Ints) -> dict[str, Any]:
     idle = np.minimum(power.idle * count, watts)
     low = np.where(unsure, idle, power.low * count)
     high = np.where(unsure, full * count, power.high * count)
-    metered = np.zeros(used.shape, bool)
+    metered, curve = np.zeros(used.shape, bool), ""
     if samples.metered_w is not None:
         meter = samples.metered_w[rows]
         metered = np.isfinite(meter) & (count > 0)
+        if (own := _own(samples, machine, rows, used, filled, np.where(metered, meter, np.nan))) is not None:
+            watts, idle = own.watts * count, np.minimum(own.idle, own.watts) * count
+            low = np.where(unsure, idle, watts * (1 - own.error))
+            high = np.where(unsure, np.maximum(own.full * count, watts), watts * (1 + own.error))
+            curve = f"a curve of {own.samples} of its samples, {own.error:.1%} off those held out"
         watts, low, high = (np.where(metered, meter, each) for each in (watts, low, high))
         idle = np.minimum(idle, watts)
     hours = samples.step_s / HOUR_S
@@ -217,7 +227,19 @@ def _of_pool(samples: Samples, pool: Pool, rows: Ints) -> dict[str, Any]:
              "machines": count * hours, "known": count * known * hours, "metered": count * metered * hours}  # fmt: skip
     parts["cores"] = filled * count * machine.threads * hours
     told: dict[str, Any] = {name: _by_hour(values.sum(axis=0), samples) for name, values in parts.items()}
-    return told | {"counted": _by_hour(there.any(axis=0).astype(np.float64), samples) > 0}
+    return told | {"counted": _by_hour(there.any(axis=0).astype(np.float64), samples) > 0, "curve": curve}
+
+
+def _own(samples: Samples, machine: Machine, rows: Ints, used: Floats, filled: Floats, meter: Floats) -> Filled | None:
+    """What the meter of some of the samples tells of the others; None where it is silent nowhere, or of no help."""
+    count = samples.machines[rows]
+    if np.isfinite(meter[count > 0]).all():
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each_w = np.where(np.isfinite(used), meter / count, np.nan)
+    clock, temperature = (None if values is None else values[rows]
+                          for values in (samples.clock_ghz, samples.temperature_c))  # fmt: skip
+    return fill(machine, filled, each_w, clock, temperature)
 
 
 def _usual(used: Floats, samples: Samples) -> Floats:

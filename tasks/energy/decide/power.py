@@ -1,4 +1,4 @@
-"""Watts of machines from their utilisation: by the medians of their CPU family, or by a curve fitted to a meter.
+"""Watts of machines from their utilisation, by the medians of their CPU family.
 
 P = T w(u) + 0.392 M + sum of GPUs, times PUE: T hardware threads, w the family's median W a thread at CPU utilisation u
 (11 measured loads, linear between them), M GiB of memory. A machine's own idle and full W, with the mean shape of such
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import isotonic_regression
 
 from blocks.errors import InvalidInput
 from blocks.tables import watts_per_thread
@@ -25,7 +24,6 @@ OWN_ERROR = 0.072  # the same, by a machine's own idle and full W
 # Share of the way from idle to full W at loads of 0, 0.1 ... 1: mean of SPECpower_ssj2008 results of 2017 and later.
 SHAPE = np.array([0.0, 0.182, 0.250, 0.315, 0.379, 0.447, 0.526, 0.615, 0.726, 0.857, 1.0])
 SEED_IDLE_W, SEED_CPU_W, SEED_MEMORY_W = 150.0, 100.0, 50.0  # of any machine, whatever its size
-FEWEST_SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def model_power(machine: Machine, utilisation: ArrayLike, gpu_utilisation: Array
     >>> power.central.round(1).tolist(), power.idle.round(1).tolist()
     ([19.1, 27.8, 43.7], [19.1, 19.1, 19.1])
     """
-    used, gpu_used = np.broadcast_arrays(_ratio(utilisation, "utilisation"), _ratio(gpu_utilisation, "GPU utilisation"))
+    used, gpu_used = np.broadcast_arrays(ratio(utilisation, "utilisation"), ratio(gpu_utilisation, "GPU utilisation"))
     if machine.idle_w is not None and machine.full_w is not None:
         shape = np.where(np.isnan(used), np.nan, np.interp(used, np.linspace(0, 1, len(SHAPE)), SHAPE))
         cpu = machine.pue * (machine.idle_w + (machine.full_w - machine.idle_w) * shape)
@@ -121,53 +119,12 @@ def seed_power(cpu_ratio: ArrayLike, memory_ratio: ArrayLike = 0.0) -> Floats:
     >>> seed_power(0.5, 0.5).item()
     225.0
     """
-    used, memory = _ratio(cpu_ratio, "utilisation"), _ratio(memory_ratio, "memory utilisation")
+    used, memory = ratio(cpu_ratio, "utilisation"), ratio(memory_ratio, "memory utilisation")
     return np.asarray(SEED_IDLE_W + SEED_CPU_W * used + SEED_MEMORY_W * memory)
 
 
-@dataclass(frozen=True)
-class Calibrated:
-    """A machine's own curve: knots of utilisation and W, both rising; `samples` it was fitted to."""
-
-    knots: Floats
-    watts: Floats
-    samples: int
-
-    def power_w(self, utilisation: ArrayLike) -> Floats:
-        """W at utilisations of 0-1, linear between the knots, level beyond them."""
-        return np.asarray(np.interp(_ratio(utilisation, "utilisation"), self.knots, self.watts))
-
-
-def calibrate(utilisation: ArrayLike, watts: ArrayLike) -> Calibrated:
-    """Fit a curve that never falls to metered samples (least squares, pool adjacent violators).
-
-    Parameters
-    ----------
-    utilisation, watts: (N,) samples; those with a NaN are left out.
-
-    Raises
-    ------
-    InvalidInput: fewer than four samples, all at one utilisation, or watts below 0.
-
-    >>> calibrate([0, 0.5, 0.4, 1], [50, 90, 94, 130]).watts.tolist()
-    [50.0, 92.0, 92.0, 130.0]
-    """
-    used, metered = _ratio(utilisation, "utilisation").ravel(), np.asarray(watts, np.float64).ravel()
-    if used.shape != metered.shape:
-        raise InvalidInput(f"{used.size} utilisations and {metered.size} watts", where="calibration", fix="give pairs")
-    known = np.isfinite(used) & np.isfinite(metered)
-    used, metered = used[known], metered[known]
-    if len(used) < FEWEST_SAMPLES or used.min() == used.max():
-        raise InvalidInput(f"{len(used)} usable samples at {len(np.unique(used))} utilisations", where="calibration",
-                           fix=f"give {FEWEST_SAMPLES} at least, at different utilisations")  # fmt: skip
-    if (metered < 0).any():
-        raise InvalidInput(f"{metered.min():g} W were metered", where="calibration", fix="give watts of 0 or more")
-    knots, place, counts = np.unique(used, return_inverse=True, return_counts=True)
-    means = np.bincount(place, weights=metered) / counts
-    return Calibrated(knots, np.asarray(isotonic_regression(means, weights=counts).x), len(used))
-
-
-def _ratio(given: ArrayLike, what: str) -> Floats:
+def ratio(given: ArrayLike, what: str) -> Floats:
+    """Shares of 0-1 as an array; NaN where not known. InvalidInput: one is below 0 or above 1."""
     values = np.asarray(given, np.float64)
     if ((values < 0) | (values > 1)).any():
         wrong = values[(values < 0) | (values > 1)].flat[0]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ class Pool:
     zone: electricity grid zone. pue, pue_source: W at the building's meter for each W of IT, and who says so.
     assumed: what about the machine is a guess, for the report; "" where its type is known.
     meter: what measures its power, for the report; "" where nothing does.
+    curve: what stands in where that meter is silent, for the report; "" where the model does.
     """
 
     cluster: str
@@ -36,6 +38,7 @@ class Pool:
     pue_source: str
     assumed: str = ""
     meter: str = ""
+    curve: str = ""
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.pue) and self.pue >= 1):
@@ -52,7 +55,7 @@ class Samples:
     machines: how many machines the row stands for; 0 where it was not there, NaN where that is not known.
     cpu_ratio: CPU in use, 0-1 of what the machines have; NaN where not known.
     metered_w: W of all the row's machines by a meter of IT alone; NaN where there is none. None: no meters at all.
-    gpu_ratio: the same of GPUs. None: not known anywhere.
+    gpu_ratio: the same of GPUs. clock_ghz, temperature_c: of the CPUs, mean. None: not known anywhere.
     """
 
     start_s: int
@@ -63,6 +66,8 @@ class Samples:
     cpu_ratio: Floats
     metered_w: Floats | None = None
     gpu_ratio: Floats | None = None
+    clock_ghz: Floats | None = None
+    temperature_c: Floats | None = None
 
     @property
     def hours(self) -> int:
@@ -76,8 +81,7 @@ class Samples:
         return replace(
             self, pools=tuple(self.pools[each] for each in kept), pool=place[self.pool[rows]],
             machines=self.machines[rows], cpu_ratio=self.cpu_ratio[rows],
-            metered_w=None if self.metered_w is None else self.metered_w[rows],
-            gpu_ratio=None if self.gpu_ratio is None else self.gpu_ratio[rows],
+            **self._measured(lambda values: values[rows]),
         )  # fmt: skip
 
     def span(self, start_s: int, end_s: int) -> Samples:
@@ -87,9 +91,13 @@ class Samples:
         return replace(
             self, start_s=start_s, machines=_window(self.machines, first, last),
             cpu_ratio=_window(self.cpu_ratio, first, last),
-            metered_w=None if self.metered_w is None else _window(self.metered_w, first, last),
-            gpu_ratio=None if self.gpu_ratio is None else _window(self.gpu_ratio, first, last),
+            **self._measured(lambda values: _window(values, first, last)),
         )  # fmt: skip
+
+    def _measured(self, cut: Callable[[Floats], Floats]) -> dict[str, Any]:
+        """What is not known of all samples, cut: by name."""
+        names = ("metered_w", "gpu_ratio", "clock_ghz", "temperature_c")
+        return {name: cut(getattr(self, name)) for name in names if getattr(self, name) is not None}
 
 
 @dataclass(frozen=True)

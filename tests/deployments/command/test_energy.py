@@ -69,6 +69,22 @@ class TestReport:
         assert (told.exit_code != 0) == fails, told.output
         return told
 
+    def test_a_meters_gaps_are_told_by_its_own_samples(self, tmp_path: Path) -> None:
+        path = tmp_path / "metered.csv"
+        lines = [f"2026-03-01T{hour:02d}:{minute:02d}Z,eu,web,m6i.large,DE,{(load := (7 * hour + minute) % 60 / 60)},"
+                 f"{3 - hour % 3},{40 + hour % 3},{'' if hour > 11 else 200 + 90 * load * (1 - hour % 3 / 3) ** 3}"
+                 for hour in range(24) for minute in range(0, 60, 5)]  # fmt: skip
+        head = "ts,cluster,pool,instance_type,zone,cpu_ratio,clock_ghz,temperature_c,watts"
+        path.write_text("\n".join([head, *lines]) + "\n")
+        told = json.loads(self.report("--samples", path, "--out", tmp_path / "out", "--json").stdout)
+        (rows,) = (Path(each) for each in told["files"] if each.endswith(".csv"))
+        with rows.open() as file:
+            found = [(row["method"], row["power_source"]) for row in csv.DictReader(file)]
+        half = len(found) // 2
+        assert [method for method, _ in found] == ["measured"] * half + ["calibrated"] * half
+        assert found[-1][1].startswith("a curve of 144 of its samples, ")
+        assert float(found[-1][1].split(", ")[1].split("%")[0]) < 1
+
     def test_rows_of_the_file_add_up_to_the_totals_on_the_terminal(self, samples: Path, tmp_path: Path) -> None:
         told = json.loads(self.report("--samples", samples, "--out", tmp_path / "out", "--json").stdout)
         (path,) = (Path(each) for each in told["files"] if each.endswith(".csv"))

@@ -159,3 +159,31 @@ def test_causes_add_up_to_the_change(before: Period, after: Period) -> None:
 def test_a_cleaner_grid_alone_is_told_as_intensity() -> None:
     change = explain_change(Period(100, 10, 4000), Period(100, 10, 3000))
     assert (round(change.load), round(change.efficiency), round(change.intensity)) == (0, 0, -1000)
+
+
+def test_a_meters_own_samples_stand_in_where_it_is_silent() -> None:
+    used = np.tile(np.linspace(0.1, 0.9, 12), (2, 1))
+    meter = np.full((2, 12), np.nan)
+    meter[0] = 400 + 100 * used[0]  # far above what the model says of 8 threads
+    twice = replace(samples(0.5, 2.0), cpu_ratio=np.vstack([used, used]), pool=np.array([0, 0]),
+                    metered_w=2 * meter)  # fmt: skip
+    found = account(twice, GRID)
+    metered = account(replace(twice, machines=np.array([[2.0] * 12, [0.0] * 12])), GRID)
+    assert kwh(found) == pytest.approx(2 * kwh(metered), rel=0.01)
+    assert set(found.method) == {"mixed"}
+    assert found.pools[0].curve.startswith("a curve of 12 of its samples, ")
+    silent = replace(twice, metered_w=np.hstack([2 * meter[:, :8], np.full((2, 4), np.nan)]))
+    told = account(silent, GRID)
+    assert told.pools[0].curve == ""  # eight samples are too few
+
+
+def test_an_hour_that_only_the_curve_tells_is_calibrated_within_its_error() -> None:
+    seen = samples(np.tile(np.linspace(0.1, 0.9, 36), (2, 1)), 1.0, step_s=300)
+    meter = np.full((2, 36), np.nan)
+    meter[0, :24] = 300 + 50 * seen.cpu_ratio[0, :24]
+    found = account(replace(seen, metered_w=meter), GRID)
+    last = (found.pool == 0) & (found.hour == 2)
+    assert set(found.method[last]) == {"calibrated"}
+    assert kwh(found, last) == pytest.approx((300 + 50 * 0.78) * 1.2 / 1000, rel=0.05)
+    assert (found.high_mwh - found.low_mwh)[last].sum() < 0.02 * found.energy_mwh[last].sum()
+    assert set(found.method[found.pool == 1]) == {"modelled"}

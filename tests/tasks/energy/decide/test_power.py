@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from blocks.errors import InvalidInput, NotFound
 from blocks.tables import cpu_families
+from tasks.energy.decide.calibration import calibrate
 from tasks.energy.decide.instance_types import machine_of
-from tasks.energy.decide.power import Machine, calibrate, model_power, seed_power
+from tasks.energy.decide.power import Machine, model_power, seed_power
 
 MACHINE = Machine("icelake", 8, memory_gib=32, gpus=2, gpu_tdp_w=300, pue=1.2)
 RATIO = st.floats(0, 1)
