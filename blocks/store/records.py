@@ -136,10 +136,10 @@ class Store(Database):
                 chunk = update(Decision).where(col(Decision.id).in_(ids[begin : begin + _CHUNK]))
                 session.execute(chunk.values(expires_at=until))
 
-    def expire_proposals(self, at: datetime) -> int:
-        """Expire the proposals and approvals whose time is over; returns how many."""
+    def expire_proposals(self, at: datetime, *, fleet: str) -> int:
+        """Expire a fleet's proposals and approvals whose time is over by that fleet's clock; returns how many."""
         due = update(Decision).where(col(Decision.state).in_((Verdict.PROPOSED, Verdict.APPROVED)),
-                                     col(Decision.expires_at) <= at)  # fmt: skip
+                                     col(Decision.expires_at) <= at, _about(fleet))  # fmt: skip
         with self.write() as session:
             return int(session.execute(due.values(state=Verdict.EXPIRED)).rowcount)  # type: ignore[attr-defined]
 

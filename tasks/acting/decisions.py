@@ -29,7 +29,7 @@ def keep_decisions(
     ttl_s: seconds after which a change is too old to be made. changes: the actions that change the world.
     held_back: whether a change is, in act mode, kept as shadow keeps it; a person may approve it all the same.
     """
-    run.store.expire_proposals(as_of)
+    run.store.expire_proposals(as_of, fleet=run.fleet_name)
     rows = []
     for ordinal, entry in enumerate(entries):
         change = entry["action"] in changes

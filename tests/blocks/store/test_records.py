@@ -99,9 +99,16 @@ def test_find_gives_an_intent_or_a_decision(store: Store, journal: Journal) -> N
 def test_a_proposal_expires_at_its_time_and_then_never_changes(store: Store) -> None:
     due, later = (decision(state=Verdict.PROPOSED, expires_at=AS_OF + timedelta(hours=hours)) for hours in (1, 2))
     store.record_decisions([due, later])
-    assert store.expire_proposals(AS_OF + timedelta(hours=1)) == 1
+    assert store.expire_proposals(AS_OF + timedelta(hours=1), fleet="demo") == 1
     assert store.settle([due, later], Verdict.APPROVED) == 1
     assert (store.decision(due.id).state, store.decision(later.id).state) == (Verdict.EXPIRED, Verdict.APPROVED)
+
+
+def test_no_fleets_clock_expires_the_proposals_of_another(store: Store) -> None:
+    ours, theirs = (decision(fleet=fleet, state=Verdict.PROPOSED, expires_at=AS_OF) for fleet in ("a", "b"))
+    store.record_decisions([ours, theirs])
+    assert store.expire_proposals(AS_OF + timedelta(days=300), fleet="a") == 1
+    assert store.decision(theirs.id).state == Verdict.PROPOSED
 
 
 def test_settling_without_a_detail_keeps_the_one_that_is_there(store: Store) -> None:
