@@ -21,6 +21,7 @@ from flows.demand_forecasting import ForecastRequest, demand_forecasting
 from flows.resource_plan import PlanRequest, resource_plan
 from tasks.resource_plan.record import newest_plan
 from tests.flows.conftest import START
+from tests.flows.shortcuts import asked_for
 
 pytestmark = pytest.mark.server
 
@@ -44,9 +45,9 @@ def codes(pool: dict) -> set[str]:
 
 def test_a_day_is_planned_for_every_pool_and_nothing_is_touched(fleet: Fleet, simulation: Simulation) -> None:
     demand_forecasting(DAY)
-    log = simulation.operations()
+    before = asked_for(simulation)
     told = resource_plan()
-    assert simulation.operations() == log
+    assert asked_for(simulation) == before
     assert Journal(Store.open()).intents() == []
     assert Store.open().decisions() == []
     assert set(by_pool(told)) == {f"{cluster.name}/{pool.name}" for cluster, pool in fleet.pools()}
