@@ -37,6 +37,10 @@ up: venv ## simulated fleet, Prefect server, worker and schedules, until Ctrl-C
 test: venv ## every test
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+.PHONY: test-quick
+test-quick: venv ## every test that starts no Prefect server: about one in four minutes of them all
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not server' --ignore tests/faults
+
 .PHONY: test-faults
 test-faults: venv ## 500 faults against moves of workloads: a table, and build/faults.json
 	@CONTINUUM_MOVE_FAULTS=$${CONTINUUM_MOVE_FAULTS:-500} $(BIN)/pytest -s --show-capture=no tests/faults/test_move_campaign.py tests/flows/test_workload_migration.py

@@ -214,7 +214,7 @@ def _of_pool(samples: Samples, pool: Pool, rows: Ints) -> dict[str, Any]:
         meter = samples.metered_w[rows]
         metered = np.isfinite(meter) & (count > 0)
         if (own := _own(samples, machine, rows, used, filled, np.where(metered, meter, np.nan))) is not None:
-            watts, idle = own.watts * count, np.minimum(own.idle, own.watts) * count
+            watts, idle = own.watts * count, np.fmin(own.idle, own.watts) * count
             low = np.where(unsure, idle, watts * (1 - own.error))
             high = np.where(unsure, np.maximum(own.full * count, watts), watts * (1 + own.error))
             curve = f"a curve of {own.samples} of its samples, {own.error:.1%} off those held out"

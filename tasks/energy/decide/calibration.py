@@ -104,7 +104,8 @@ class Filled:
 
     Attributes
     ----------
-    watts: W of one machine, of the shape of the utilisation. idle: W without work. full: W at full load.
+    watts: W of one machine, of the shape of the utilisation; NaN where the meter tells.
+    idle, full: W without work, and at full load.
     error: mean absolute error of samples held out, as a share of their mean W. samples: it was fitted to.
     """
 
@@ -138,9 +139,14 @@ def fill(
         return None
     modelled = float(np.abs(model_power(machine, load).central - watts).mean())
     off = _held_out(lambda kept, rest: calibrate(load[kept], watts[kept]).power_w(load[rest]), watts)
-    curve = calibrate(load, watts)
-    ends = np.clip(used, load[0], load[-1])
-    found = curve.power_w(ends) + model_power(machine, used).central - model_power(machine, ends).central
+    curve, silent = calibrate(load, watts), ~np.isfinite(metered_w)
+
+    def beyond(loads: Floats) -> Floats:
+        ends = np.clip(loads, load[0], load[-1])
+        return curve.power_w(ends) + model_power(machine, loads).central - model_power(machine, ends).central
+
+    found = np.full(used.shape, np.nan)
+    found[silent] = beyond(used[silent])
     if clock is not None and temperature is not None:
         warm = np.isfinite(clock) & np.isfinite(temperature)
         if warm.flat[known].all():
@@ -151,12 +157,12 @@ def fill(
             if nearer < off:
                 off = nearer
                 fit = calibrate_clocked(load, hertz, degrees, watts)
+                warm &= silent
                 found[warm] = fit.power_w(used[warm], clock[warm], temperature[warm])
     if not off < modelled:
         return None
-    idle, full = (curve.power_w(end) + model_power(machine, each).central - model_power(machine, end).central
-                  for each, end in ((0.0, load[0]), (1.0, load[-1])))  # fmt: skip
-    return Filled(np.maximum(found, 0.0), max(float(idle), 0.0), float(full), off / float(watts.mean()), len(known))
+    idle, full = np.maximum(beyond(np.array([0.0, 1.0])), 0.0)
+    return Filled(np.maximum(found, 0.0), float(idle), float(full), off / float(watts.mean()), len(known))
 
 
 def _held_out(predict, watts: Floats) -> float:  # type: ignore[no-untyped-def]

@@ -73,12 +73,17 @@ def test_beyond_the_loads_that_were_metered_the_models_slope_goes_on() -> None:
     assert found.watts[0, 0] == pytest.approx(found.idle)
 
 
-@given(st.lists(st.tuples(RATIO, st.floats(0, 1e4)), min_size=12, max_size=60))
-def test_what_fills_a_gap_is_never_negative_nor_worse_than_the_model(samples: list[tuple[float, float]]) -> None:
+@given(st.lists(st.tuples(RATIO, st.floats(0, 1e4)), min_size=12, max_size=60), st.lists(RATIO, min_size=1))
+def test_what_fills_a_gap_is_never_negative_nor_worse_than_the_model(
+    samples: list[tuple[float, float]], silent: list[float]
+) -> None:
     used, watts = np.array(samples).T
     assume(used.min() < used.max())
-    if (found := fill(MACHINE, used[None, :], watts[None, :])) is not None:
-        assert (found.watts >= 0).all()
+    gaps = np.full(len(silent), np.nan)
+    if (found := fill(MACHINE, np.r_[used, silent][None, :], np.r_[watts, gaps][None, :])) is not None:
+        assert np.isnan(found.watts[0, : len(used)]).all()  # there the meter tells
+        assert (found.watts[0, len(used) :] >= 0).all()
+        assert found.idle >= 0
         modelled = np.abs(model_power(MACHINE, used).central - watts).mean()
         assert found.error * watts.mean() < modelled
 
@@ -94,4 +99,4 @@ def test_clock_and_temperature_are_used_where_all_metered_samples_have_them() ->
     part = np.where(np.arange(200) == 3, np.nan, CLOCK)[None, :]
     without = fill(MACHINE, LOAD[None, :], silent, part, WARM[None, :])
     assert without is not None
-    assert without.watts.tolist() == by_load.watts.tolist()
+    assert without.watts[0, 150:].tolist() == by_load.watts[0, 150:].tolist()
