@@ -38,7 +38,7 @@ test: venv ## every test
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-quick
-test-quick: venv ## every test that starts no Prefect server: about one in four minutes of them all
+test-quick: venv ## every test but those that start a Prefect server, a browser or faults
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not server' --ignore tests/faults
 
 .PHONY: test-faults
