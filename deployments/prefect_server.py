@@ -17,6 +17,7 @@ from blocks.http import retry_policy, session
 from deployments.children import Child
 
 START_TIMEOUT_S = 120.0
+SLOT_WAIT_S = 5  # until a run asks again for its deployment's only slot; Prefect's 30 keep people waiting
 
 # Nothing phones home, and nothing is fetched (Prefect's own settings; see its settings reference).
 QUIET = {
@@ -86,7 +87,8 @@ def prefect_server(home: Path, *, port: int = 0, more: Mapping[str, str] | None 
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     server_env = {
         **inherited, **QUIET, "PREFECT_HOME": str(home), "PREFECT_SERVER_UI_API_URL": f"{url}/api",
-        "PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(port), **(more or {}),
+        "PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": str(SLOT_WAIT_S), **(more or {}),
     }  # fmt: skip
     home.mkdir(parents=True, exist_ok=True)
     command = [
