@@ -111,7 +111,7 @@ HOURS ?= 24
 soak: venv ## all schedules of `continuum up` for 60 real minutes (MINUTES=n): crashed, late, locked
 	@$(BIN)/python tests/benchmarks/soak.py --minutes $(MINUTES)
 soak-day: venv ## every scheduled flow over 24 simulated hours in one process (HOURS=n): failures, memory
-	@$(BIN)/python tests/benchmarks/soak_day.py --hours $(HOURS)
+	@MALLOC_ARENA_MAX=2 $(BIN)/python tests/benchmarks/soak_day.py --hours $(HOURS)
 
 .PHONY: screenshots
 screenshots: venv ## what the browser tests see, as pictures in build/screenshots (needs Chromium)

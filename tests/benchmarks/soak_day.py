@@ -2,6 +2,7 @@
 
 `make soak-day HOURS=24`. The flows and their intervals are those of prefect.yaml (nightly ones come at their hour);
 besides, a workload is placed every six hours. Prints a table by flow, memory by the hour, and its growth. Linux only.
+make sets MALLOC_ARENA_MAX=2, as the image does: with more arenas glibc keeps free pieces that it cannot give back.
 """
 
 from __future__ import annotations
