@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 
+from deployments.prefect_server import SLOT_WAIT_S
 from tests.printed import first_document
 
 pytestmark = pytest.mark.server
@@ -101,6 +102,11 @@ def test_a_workload_that_somebody_announces_is_placed_in_the_mode_of_the_deploym
     assert [run["state_name"] for run in mine] == ["Completed"]
     assert mine[0]["parameters"]["workloads"] == payload["workloads"]
     assert "request" not in mine[0]["parameters"]
+
+
+def test_a_run_looks_again_within_seconds_whether_the_slot_that_it_waits_for_is_free(running) -> None:
+    settings = requests.get(f"{running[1]['prefect_api_url']}/admin/settings", timeout=10).json()
+    assert settings["server"]["deployments"]["concurrency_slot_wait_seconds"] == SLOT_WAIT_S
 
 
 def test_status_and_logs_tell_what_ran_and_what_comes(running) -> None:
