@@ -26,3 +26,7 @@ def train_first() -> State[dict[str, Any]]:
 
     state: State[dict[str, Any]] = forecast_training(TrainingRequest.model_validate(QUICK), return_state=True)
     return state
+
+
+if __name__ == "__main__":
+    train_first()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from blocks.fleet_file import load_fleet
 from blocks.store import Store
 from deployments.children import Child
 from deployments.deploy import PREFECT, WORK_POOL, deploy
-from deployments.first_training import has_models, train_first
+from deployments.first_training import has_models
 from deployments.metrics import running_metrics
 from deployments.own_home import own_home
 from deployments.prefect_server import prefect_server
@@ -73,16 +74,20 @@ def up(*, port: int, speed: float, seed: int, progress: Progress) -> Iterator[Ru
         from blocks.inventory import save_fleet
 
         save_fleet(load_fleet(simulation.fleet_file), "default")
-        progress("deploying the flows")
-        deploy()
+        env = server.env | {"CONTINUUM_HOME": str(home)}
+        if has_models():
+            progress("deploying the flows")
+            deploy()
+        else:
+            progress("deploying the flows, and training the forecast engine on 30 days of demand")
+            command = [sys.executable, "-m", "deployments.first_training"]
+            with Child("first training", command, env=env, log=home / "training.log") as training:
+                deploy()
+                training.wait()
         worker = stack.enter_context(
             Child("worker", [*PREFECT, "worker", "start", "--pool", WORK_POOL, "--type", "process"],
-                  env=server.env | {"CONTINUUM_HOME": str(home), "PREFECT_LOGGING_LEVEL": "INFO"},
-                  log=home / "worker.log")
+                  env=env | {"PREFECT_LOGGING_LEVEL": "INFO"}, log=home / "worker.log")
         )  # fmt: skip
-        if not has_models():
-            progress("training the forecast engine on 30 days of demand")
-            train_first()
         pause = timedelta(seconds=max(LEAST_PAUSE_S, SCALING_AFTER_FORECAST_S / speed))
         asyncio.run(anchor_schedules(datetime.now(UTC) + FIRST_RUN_IN, pause))
         metrics_url = stack.enter_context(running_metrics(Store.open()))
