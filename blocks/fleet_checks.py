@@ -74,9 +74,9 @@ def _nearest(word: str, known: tuple[str, ...]) -> list[str]:
 def all_findings(data: object) -> Iterator[Finding]:
     """Everything that one field alone cannot show."""
     yield from identity_findings(data)
-    yield from bounds_findings(data)
-    yield from access_findings(data)
-    yield from pool_reference_findings(data)
+    yield from _bounds_findings(data)
+    yield from _access_findings(data)
+    yield from _pool_reference_findings(data)
 
 
 def identity_findings(data: object) -> Iterator[Finding]:
@@ -90,7 +90,7 @@ def identity_findings(data: object) -> Iterator[Finding]:
     yield from _unknown(data, "workloads", "cluster", "clusters")
 
 
-def bounds_findings(data: object) -> Iterator[Finding]:
+def _bounds_findings(data: object) -> Iterator[Finding]:
     """Node pools whose lower bound is above the upper one."""
     for path, cluster in _items(data, "clusters"):
         for at, pool in _items(cluster, "node_pools", path):
@@ -100,7 +100,7 @@ def bounds_findings(data: object) -> Iterator[Finding]:
                 yield Finding((*at, "min_nodes"), f"min_nodes {low} is above max_nodes {high}", fix)
 
 
-def pool_reference_findings(data: object) -> Iterator[Finding]:
+def _pool_reference_findings(data: object) -> Iterator[Finding]:
     """Fallbacks and workloads that name a node pool which their cluster does not have."""
     pools: dict[str, list[str]] = {}
     for path, cluster in _items(data, "clusters"):
@@ -120,7 +120,7 @@ def pool_reference_findings(data: object) -> Iterator[Finding]:
             yield Finding((*path, "node_pool"), f"its cluster has no node pool `{name}`", fix)
 
 
-def access_findings(data: object) -> Iterator[Finding]:
+def _access_findings(data: object) -> Iterator[Finding]:
     """Access that cannot work, is shared by two clusters, or shows a secret in the file."""
     if isinstance(data, Mapping):
         yield from _metrics(data.get("metrics"), ("metrics",))

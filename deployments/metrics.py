@@ -88,7 +88,7 @@ def _gauge(name: str, words: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"continuum_{name}", words, labels=labels)
 
 
-def metrics_app(store: Store, token: str | None) -> Starlette:
+def _metrics_app(store: Store, token: str | None) -> Starlette:
     """`GET /metrics`, to whoever shows the token; to everybody where there is none."""
     registry = CollectorRegistry()
     registry.register(StoreMetrics(store))
@@ -117,7 +117,7 @@ def metrics_server(store: Store, *, host: str, token: str | None) -> uvicorn.Con
     if host not in LOOPBACK and token is None:
         raise NotConfigured("everybody could read them", where=f"--host {host}",
                             fix="export CONTINUUM_METRICS_TOKEN=..., and give it to Prometheus")  # fmt: skip
-    return configured(metrics_app(store, token), most_connections=MOST_CONNECTIONS)
+    return configured(_metrics_app(store, token), most_connections=MOST_CONNECTIONS)
 
 
 @contextmanager

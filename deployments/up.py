@@ -89,13 +89,13 @@ def up(*, port: int, speed: float, seed: int, progress: Progress) -> Iterator[Ru
                   env=env | {"PREFECT_LOGGING_LEVEL": "INFO"}, log=home / "worker.log")
         )  # fmt: skip
         pause = timedelta(seconds=max(LEAST_PAUSE_S, SCALING_AFTER_FORECAST_S / speed))
-        asyncio.run(anchor_schedules(datetime.now(UTC) + FIRST_RUN_IN, pause))
+        asyncio.run(_anchor_schedules(datetime.now(UTC) + FIRST_RUN_IN, pause))
         metrics_url = stack.enter_context(running_metrics(Store.open()))
         yield Running(server.url, f"{server.url}/api", simulation.url, str(simulation.fleet_file), str(home),
                       metrics_url, (simulated, server.child, worker))  # fmt: skip
 
 
-async def anchor_schedules(first: datetime, pause: timedelta) -> None:
+async def _anchor_schedules(first: datetime, pause: timedelta) -> None:
     """Let the first forecast be due at `first`, and each scaling pass `pause` after a forecast.
 
     Their next runs are asked for here: Prefect's own look for changed schedules comes too late on a busy machine.

@@ -13,7 +13,7 @@ from sqlmodel import Field, SQLModel
 from blocks.store.columns import UtcDateTime
 
 
-def new_id() -> str:
+def _new_id() -> str:
     """A random id of 32 hex digits; people type a unique prefix of it."""
     return uuid4().hex
 
@@ -76,7 +76,7 @@ class Decision(Row, table=True):
         Index(None, "state", "expires_at"),
     )
 
-    id: str = Field(default_factory=new_id, primary_key=True)
+    id: str = Field(default_factory=_new_id, primary_key=True)
     flow_run_id: str
     flow: str
     subject: str
@@ -125,7 +125,7 @@ class Scorecard(Row, table=True):
     __tablename__ = "scorecard"
     __table_args__ = (UniqueConstraint("flow", "subject", "method", "period_start", "period_end"),)
 
-    id: str = Field(default_factory=new_id, primary_key=True)
+    id: str = Field(default_factory=_new_id, primary_key=True)
     flow: str
     subject: str
     method: str
@@ -141,7 +141,7 @@ class Section(Row, table=True):
     __tablename__ = "section"
     __table_args__ = (UniqueConstraint("flow_run_id", "subject", "ordinal"), Index(None, "flow", "created_at"))
 
-    id: str = Field(default_factory=new_id, primary_key=True)
+    id: str = Field(default_factory=_new_id, primary_key=True)
     flow_run_id: str
     flow: str
     subject: str
@@ -157,7 +157,7 @@ class ForecastRecord(Row, table=True):
     __tablename__ = "forecast"
     __table_args__ = (UniqueConstraint("metric", "as_of", "shard"),)
 
-    id: str = Field(default_factory=new_id, primary_key=True)
+    id: str = Field(default_factory=_new_id, primary_key=True)
     flow_run_id: str
     metric: str
     shard: str = "0"
@@ -185,7 +185,7 @@ class Intent(Row, table=True):
         Index(None, "created_at"),
     )  # fmt: skip
 
-    id: str = Field(default_factory=new_id, primary_key=True)
+    id: str = Field(default_factory=_new_id, primary_key=True)
     key: str = Field(unique=True)
     decision_id: str | None = Field(default=None, index=True)
     undoes: str | None = Field(default=None, index=True, foreign_key="intent.id")
@@ -238,7 +238,7 @@ class Reservation(Row, table=True):
     __tablename__ = "reservation"
     __table_args__ = (Index(None, "scope", "unit"),)
 
-    id: str = Field(default_factory=new_id, primary_key=True)
+    id: str = Field(default_factory=_new_id, primary_key=True)
     scope: str
     unit: str
     amount: float
@@ -270,7 +270,7 @@ class Disruption(Row, table=True):
 
     __tablename__ = "disruption"
 
-    id: str = Field(default_factory=new_id, primary_key=True)
+    id: str = Field(default_factory=_new_id, primary_key=True)
     scope: str
     nodes: int
     owner: str
@@ -306,7 +306,7 @@ class Approval(Row, table=True):
 
     __tablename__ = "approval"
 
-    id: str = Field(default_factory=new_id, primary_key=True)
+    id: str = Field(default_factory=_new_id, primary_key=True)
     flow_run_id: str = Field(index=True)
     person: str
     verified: bool
@@ -389,7 +389,7 @@ class Rollout(Row, table=True):
     __tablename__ = "rollout"
     __table_args__ = (Index(None, "model", "created_at"),)
 
-    id: str = Field(default_factory=new_id, primary_key=True)
+    id: str = Field(default_factory=_new_id, primary_key=True)
     model: str
     digest: str
     state: str = "running"
@@ -409,7 +409,7 @@ class TrainingRound(Row, table=True):
     __tablename__ = "training_round"
     __table_args__ = (UniqueConstraint("model", "number"), Index(None, "state"))
 
-    id: str = Field(default_factory=new_id, primary_key=True)
+    id: str = Field(default_factory=_new_id, primary_key=True)
     model: str
     number: int
     state: str = "open"

@@ -76,7 +76,7 @@ def carry_out(journal: Journal, intents: Sequence[Intent], appliers: Mapping[str
     return finished
 
 
-def superseded_by(journal: Journal, act: Intent) -> Intent | None:
+def _superseded_by(journal: Journal, act: Intent) -> Intent | None:
     """The latest done intent that changed the act's subject after it. An act and its own undo cancel out."""
     query = select(Intent).where(
         Intent.subject == act.subject, Intent.state == State.DONE, col(Intent.finished_step) > _order(act)
@@ -98,7 +98,7 @@ def _refuse(journal: Journal, act: Intent, *, force: bool) -> None:
     where = f"intent {act.id[:8]} of {act.subject}"
     if not act.undo:
         raise Refused(f"{act.kind} cannot be undone: it left no undo", where=where, fix="mend it by hand")
-    later = None if force else superseded_by(journal, act)
+    later = None if force else _superseded_by(journal, act)
     if later is not None:
         raise Refused(
             f"intent {later.id[:8]} ({later.kind}) has changed it since, {later.updated_at:%Y-%m-%d %H:%M} UTC",

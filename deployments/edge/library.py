@@ -85,7 +85,7 @@ class Library:
         """The folder in which a version is put together; what an earlier try has left of it is still there."""
         staged = self._incoming / digest
         staged.mkdir(exist_ok=True)
-        write_through(staged / MANIFEST, document)
+        _write_through(staged / MANIFEST, document)
         return staged
 
     def admit(self, digest: str, manifest: Manifest) -> None:
@@ -163,7 +163,7 @@ class Library:
         now = self.pointers().get(name, Pointer(""))
         if now.current != digest:
             body = json.dumps(Pointer(digest, now.current)._asdict()).encode()
-            write_through(self._models / f"{name}.json", body)
+            _write_through(self._models / f"{name}.json", body)
 
     def forget(self, name: str) -> None:
         """A model is no longer wanted: its versions may go when room is needed."""
@@ -175,7 +175,7 @@ class Library:
         return {digest for pointer in self.pointers().values() for digest in pointer if digest}
 
 
-def write_through(path: Path, body: bytes) -> None:
+def _write_through(path: Path, body: bytes) -> None:
     """Put a file in its place whole: beside it, to the disk, then renamed."""
     beside = path.with_name(f".{path.name}.new")
     with beside.open("wb") as file:

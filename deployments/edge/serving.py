@@ -149,7 +149,7 @@ def open_model(manifest: Manifest, digest: str, folder: Path, providers: Sequenc
     except Exception as error:  # noqa: BLE001  as above
         raise _of_onnx(error, where) from None
     served = Served(manifest, digest, session)
-    try_canary(served, folder / CANARY)
+    _try_canary(served, folder / CANARY)
     return served
 
 
@@ -165,7 +165,7 @@ def told_apart(outputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
     return None
 
 
-def try_canary(served: Served, path: Path) -> None:
+def _try_canary(served: Served, path: Path) -> None:
     """Compare the answers of a model with those that its version brings along; without any, one row must pass.
 
     Raises

@@ -241,7 +241,7 @@ def plan(
     if gated:
         takes_new = np.array([arm.takes_new for arm in ARMS])
         verdict, regional = (each.gate.verdict if each else np.zeros(0, np.int64) for each in gated)
-        caches = Caches(budget * share_of(verdict), caches.region, shared * share_of(regional), takes_new[verdict],
+        caches = Caches(budget * _share_of(verdict), caches.region, shared * _share_of(regional), takes_new[verdict],
                         takes_new[regional])  # fmt: skip
     begin = time.process_time()
     newborn = decide_newborn(requests, catalogue, horizon_s, float(requests.ts_s[-1])) if catalogue else NOBODY
@@ -250,7 +250,7 @@ def plan(
     return made, time.process_time() - begin
 
 
-def share_of(verdict: Ints) -> Floats:
+def _share_of(verdict: Ints) -> Floats:
     """(sites,) the share of a budget that each verdict fills."""
     return np.array([max(arm.pinned, arm.warmed) for arm in ARMS])[verdict]
 

@@ -29,7 +29,7 @@ class Peer:
         return LEAST_BYTES <= self._capacity >= self._size[item] and bool(self._cache.get(self._request))
 
 
-def is_installed() -> bool:
+def _is_installed() -> bool:
     """Whether the extra is there."""
     return importlib.util.find_spec("libcachesim") is not None
 
@@ -46,10 +46,10 @@ def policies_of(text: str) -> dict[str, Made]:
         if name not in PEERS and name not in ALWAYS:
             raise InvalidInput(f"no policy is called `{name:.40}`", where="--policy",
                                fix=f"use some of {', '.join((*ALWAYS, *PEERS))}")  # fmt: skip
-        if name in PEERS and not is_installed():
+        if name in PEERS and not _is_installed():
             raise NotConfigured(f"{name} is played by libcachesim, which is not installed", where="--policy",
                                 fix="pip install 'continuum-fleet[cache]'")  # fmt: skip
-    wanted: Iterable[str] = named or (PEERS if is_installed() else ())
+    wanted: Iterable[str] = named or (PEERS if _is_installed() else ())
     return dict(REACTIVE) | {name: _maker(PEERS[name]) for name in wanted if name in PEERS}
 
 

@@ -56,7 +56,7 @@ def forecast_of(
         try:
             told = provider.forecast(zone)
             told = _from(replace(told, issued_at=told.issued_at or as_of), int(as_of.timestamp()))
-            keep_forecast(store, provider.kind, told, flow_run_id)
+            _keep_forecast(store, provider.kind, told, flow_run_id)
         except ContinuumError as error:
             told = kept_forecast(store, provider, zone, as_of)
             trouble.append(str(error) + ("; what it told before counts" if told else ""))
@@ -78,7 +78,7 @@ def _from(told: CarbonSeries, now_s: int) -> CarbonSeries:
     return replace(told, start_s=told.start_s - gap * told.step_s, g_per_kwh=values)
 
 
-def keep_forecast(store: Store, provider: str, told: CarbonSeries, flow_run_id: str, metric: str = "") -> None:
+def _keep_forecast(store: Store, provider: str, told: CarbonSeries, flow_run_id: str, metric: str = "") -> None:
     """Write a forecast down under its issue time; the same one again replaces itself. metric: see `metric_of`."""
     if told.issued_at is None:
         return
@@ -95,7 +95,7 @@ def kept_forecast(store: Store, provider: Provider, zone: str, not_after: dateti
 
 def keep_announced(store: Store, told: CarbonSeries, flow_run_id: str) -> None:
     """Write down what later forecasts of this source and zone are held against, see `watch_forecasts`."""
-    keep_forecast(store, told.source, told, flow_run_id, _announced(told))
+    _keep_forecast(store, told.source, told, flow_run_id, _announced(told))
 
 
 def announced_forecast(store: Store, told: CarbonSeries, not_after: datetime) -> CarbonSeries | None:

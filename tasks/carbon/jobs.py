@@ -40,10 +40,10 @@ def flexible_jobs(fleet: Fleet) -> tuple[list[FlexibleRun], list[str]]:
             return [], [str(error)]
         found, trouble = list[FlexibleRun](), list[str]()
         for job in jobs:
-            if start_of_job(job) is None:
+            if _start_of_job(job) is None:
                 continue
             try:
-                found.append(flexible_job(cluster.name, job, zones[cluster.site]))
+                found.append(_flexible_job(cluster.name, job, zones[cluster.site]))
             except ContinuumError as error:
                 trouble.append(f"{error}; it stays suspended")
         return found, trouble
@@ -52,7 +52,7 @@ def flexible_jobs(fleet: Fleet) -> tuple[list[FlexibleRun], list[str]]:
     return [each for found, _ in answers for each in found], [line for _, lines in answers for line in lines]
 
 
-def flexible_job(cluster: str, job: Mapping[str, Any], default_zone: str) -> FlexibleRun:
+def _flexible_job(cluster: str, job: Mapping[str, Any], default_zone: str) -> FlexibleRun:
     """What a suspended Job's annotations say of it.
 
     Raises
@@ -74,14 +74,14 @@ def flexible_job(cluster: str, job: Mapping[str, Any], default_zone: str) -> Fle
         raise InvalidInput(
             "nothing says in which grid zone it runs", where=f"job {name}", fix=f"annotate it {ZONE}: DE"
         )
-    planned = start_of_job(job) or arrival
+    planned = _start_of_job(job) or arrival
     kw = kw_of(told.get(KW, "1"), f"job {name}, annotation {KW}")
     times = int(arrival.timestamp()), int(planned.timestamp()), takes, until_s
     subject = f"{cluster}{JOBS}{about['namespace']}/{about['name']}"
     return FlexibleRun(subject, name, zone, *times, kw, waits=True)
 
 
-def start_of_job(job: Mapping[str, Any]) -> datetime | None:
+def _start_of_job(job: Mapping[str, Any]) -> datetime | None:
     """When a suspended Job is to start as things are; None where it is not suspended."""
     if not job["spec"].get("suspend"):
         return None
@@ -120,7 +120,7 @@ class StartJob(SubjectActuator):
             job = self._api.get("jobs", self._name, self._namespace)
         except NotFound:
             return Seen({"start": "", "suspend": False})
-        start = start_of_job(job)
+        start = _start_of_job(job)
         value = {"start": start.isoformat() if start else "", "suspend": start is not None}
         return Seen(value, job["metadata"]["resourceVersion"])
 

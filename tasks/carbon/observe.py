@@ -75,7 +75,7 @@ def observe_runs(
         scheduled = _scheduled(client, as_of + AHEAD)
     for each in scheduled:
         try:
-            found.append(flexible_run(each, default_zone))
+            found.append(_flexible_run(each, default_zone))
         except ContinuumError as error:
             trouble.append(f"{error}; it is left as it is")
     if jobs:
@@ -124,7 +124,7 @@ def _scheduled(client: SyncPrefectClient, before: datetime) -> list[FlowRun]:
     return found
 
 
-def flexible_run(run: FlowRun, default_zone: str = "") -> FlexibleRun:
+def _flexible_run(run: FlowRun, default_zone: str = "") -> FlexibleRun:
     """What a run's tags and parameters say of it.
 
     Raises

@@ -164,7 +164,7 @@ def act_on(run: Run, approved: Sequence[Decision], view: View, wish: Wish, *, pu
         try:
             run.journal.acquire(lease, LEASE_S)
             with run.journal.holding():
-                words = train_rounds(run, view, wish, decision, publish=publish)
+                words = _train_rounds(run, view, wish, decision, publish=publish)
             run.store.settle([decision], Verdict.ACTED, detail=words)
             results.append(Result(decision.id, decision.subject, State.DONE, words))
         except ContinuumError as error:
@@ -175,7 +175,7 @@ def act_on(run: Run, approved: Sequence[Decision], view: View, wish: Wish, *, pu
     return results
 
 
-def train_rounds(run: Run, view: View, wish: Wish, decision: Decision, *, publish: bool) -> str:
+def _train_rounds(run: Run, view: View, wish: Wish, decision: Decision, *, publish: bool) -> str:
     """Round after round; one that a killed run has left is finished first. In words, what came of them."""
     registry, held = Registry.open(run.store), view.held
 
@@ -198,7 +198,7 @@ def train_rounds(run: Run, view: View, wish: Wish, decision: Decision, *, publis
     accepted = sum(each.record["accepted"] for each in closed)
     words = f"{len(closed)} rounds, {accepted} accepted, score {closed[-1].after['score']:.1%} on the gate's rows"
     if publish:
-        words += f"; published as {publish_standing(registry, view, wish).version}"
+        words += f"; published as {_publish_standing(registry, view, wish).version}"
     return words
 
 
@@ -266,7 +266,7 @@ def canary(shape: Shape, vector: Vector, held: World) -> bytes:
     return json.dumps(document | {"tolerance": 1e-3}).encode()
 
 
-def publish_standing(registry: Registry, view: View, wish: Wish) -> Manifest:
+def _publish_standing(registry: Registry, view: View, wish: Wish) -> Manifest:
     """Publish the model that stands as a version for edges to load; the same model again is the same version."""
     last = next(each for each in rounds(registry.store, wish.model) if each.state == CLOSED)
     held = view.held

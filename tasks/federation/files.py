@@ -57,7 +57,7 @@ def read_dataset(name: str, label: str, refused: list[str]) -> Dataset:
     if not Path(name).suffix and not Path(name).exists():
         raise InvalidInput(f"no data set is named {name!r}", where="--dataset",
                            fix=f"use {', '.join(PUBLIC)} or a file")  # fmt: skip
-    return read_file(Path(name), label, refused)
+    return _read_file(Path(name), label, refused)
 
 
 def _digits() -> Dataset:
@@ -102,7 +102,7 @@ def _frame(name: str, place: tuple[str, str]) -> pd.DataFrame:
 PUBLIC = {"digits": _digits, "ai4i": _ai4i, "cmapss": _cmapss}
 
 
-def read_file(path: Path, label: str, refused: list[str]) -> Dataset:
+def _read_file(path: Path, label: str, refused: list[str]) -> Dataset:
     """A CSV or Parquet of numbers and a label; a row with an empty or odd cell is left out and named in `refused`.
 
     Raises

@@ -142,7 +142,7 @@ def train_engine(lesson: Lesson, engine: str, advance: Callable[[], None]) -> st
     return shelf_of(SeriesStore.open(), lesson.fleet_name, lesson.plan).save(to_arrays(model)) if model else None
 
 
-def scored_span(lesson: Lesson) -> tuple[datetime, datetime]:
+def _scored_span(lesson: Lesson) -> tuple[datetime, datetime]:
     """From the first origin that is scored until now."""
     panels = lesson.panels(lesson.scored)
     first = [moments[0] for panel in panels if (moments := rolling_origins(panel, lesson.plan.horizon, lesson.origins))]
@@ -152,7 +152,7 @@ def scored_span(lesson: Lesson) -> tuple[datetime, datetime]:
 def _keep(run: Run, training: Training) -> None:
     """Scorecards into the store; beside the models, a manifest that says what serves from now on."""
     lesson = training.lesson
-    start, end = scored_span(lesson)
+    start, end = _scored_span(lesson)
     run.store.save_scorecards([
         Scorecard(flow=SCORED_BY, subject=f"{run.fleet_name}/{lesson.plan_name}/{kind}", method=engine,
                   period_start=start, period_end=end, scores=row)

@@ -26,7 +26,7 @@ def act_on(run: Run, approved: Sequence[Decision], manifest: Manifest) -> list[R
     results = []
     for decision in approved if run.mode is not Mode.SHADOW else ():
         try:
-            made = Registry.open(run.store).publish_manifest(with_threshold(manifest, decision.content))
+            made = Registry.open(run.store).publish_manifest(_with_threshold(manifest, decision.content))
             words = f"published as {made.model} {made.version}"
             run.store.settle([decision], Verdict.ACTED, detail=words)
             results.append(Result(decision.id, decision.subject, State.DONE, words))
@@ -36,7 +36,7 @@ def act_on(run: Run, approved: Sequence[Decision], manifest: Manifest) -> list[R
     return results
 
 
-def with_threshold(manifest: Manifest, found: dict[str, object]) -> Manifest:
+def _with_threshold(manifest: Manifest, found: dict[str, object]) -> Manifest:
     """The same files with a decision's threshold and the deciles of the confidences that it was learnt on."""
     learnt = {name: found[name] for name in ("threshold", "deciles")}
     mark = hashlib.sha256(json.dumps(learnt, sort_keys=True).encode()).hexdigest()[:8]

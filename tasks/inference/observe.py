@@ -59,11 +59,11 @@ def observe_predictions(
 def told_of(registry: Registry, manifest: Manifest, told: Sequence[OutboxItem]) -> list[OutboxItem]:
     """Items about this version's model, of versions that answer as it does."""
     mine = [each for each in told if each.body.get("model") == manifest.model]
-    alike = same_files(registry, manifest, {str(each.body.get("digest", "")) for each in mine})
+    alike = _same_files(registry, manifest, {str(each.body.get("digest", "")) for each in mine})
     return [each for each in mine if each.body.get("digest", "") in alike]
 
 
-def same_files(registry: Registry, manifest: Manifest, digests: Collection[str]) -> set[str]:
+def _same_files(registry: Registry, manifest: Manifest, digests: Collection[str]) -> set[str]:
     """Those of the digests whose versions answer as this one does: the same files, perhaps under another threshold.
     "" (not told) counts as such.
     """

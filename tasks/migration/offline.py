@@ -47,7 +47,7 @@ def replay(
     if unknown:
         raise InvalidInput(f"there is no policy {unknown[0]!r}", where="--policy", fix=f"give {', '.join(POLICIES)}")
     begin = time.perf_counter()
-    trace, refused = (made_up(seed), []) if path is None else read_trace(path)
+    trace, refused = (made_up(seed), []) if path is None else _read_trace(path)
     course = course_of(trace)
     places = first_places(course)
     if optimum(course, places) <= 0:
@@ -59,7 +59,7 @@ def replay(
     return Replayed(scores, workloads, sites, slots, trace.slot_s, time.perf_counter() - begin, refused)
 
 
-def read_trace(path: Path) -> tuple[Trace, list[str]]:
+def _read_trace(path: Path) -> tuple[Trace, list[str]]:
     """A trace of `ts, workload, site, latency_ms, cost_usd, error_ratio, moved_bytes`; and what of it was refused.
 
     A row is what a workload had, or would have had, at a site in a slot: both what a policy sees (in later slots) and

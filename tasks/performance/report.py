@@ -40,7 +40,7 @@ def publish_review(run: Run, view: View, review: Review) -> dict[str, Any]:
         "flow_run_id": run.id, "as_of": view.week.as_of.isoformat(), "days": view.week.demand.shape[2],
         "summary": summary(view, review), "trouble": list(view.trouble), "known_ratio": review.known_ratio,
         "bottlenecks": [asdict(each) | {"words": words_of(each)} for each in review.bottlenecks],
-        "advice": [asdict(each) | {"words": advice_words(each)} for each in review.advice],
+        "advice": [asdict(each) | {"words": _advice_words(each)} for each in review.advice],
         "trends": [asdict(each) for each in review.trends], "breaches": [asdict(each) for each in review.breaches],
     }  # fmt: skip
 
@@ -62,7 +62,7 @@ def sections(view: View, review: Review) -> list[dict[str, Any]]:
         section(
             "Performance review: what to do", ["Effects a day, by playing the week again. Nothing acts on this."],
             ("pool", "what to do", "bad minutes", "node-hours", "USD"),
-            [[each.pool, advice_words(each), f"{each.minutes_before:.0f} -> {each.minutes_after:.0f}",
+            [[each.pool, _advice_words(each), f"{each.minutes_before:.0f} -> {each.minutes_after:.0f}",
               f"{each.node_hours:+.1f}", "no price" if each.usd is None else f"{each.usd:+.2f}"]
              for each in review.advice[:ROWS]], meta=meta,
         ),
@@ -100,7 +100,7 @@ def words_of(each: Bottleneck) -> str:
     return RULES[each.rule] + ("" if each.counted_ratio >= 0.5 else ", at its present size")
 
 
-def advice_words(each: Advice) -> str:
+def _advice_words(each: Advice) -> str:
     """What to do."""
     return STEPS[each.step].format(each.from_nodes, each.nodes)
 

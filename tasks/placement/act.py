@@ -108,7 +108,7 @@ class DeployWorkload(SubjectActuator):
             return None
 
 
-def open_workload(fleet: Fleet, subject: str, kind: str) -> SubjectActuator:
+def _open_workload(fleet: Fleet, subject: str, kind: str) -> SubjectActuator:
     """The actuator of `cluster/namespace/name`.
 
     Raises
@@ -124,7 +124,7 @@ def open_workload(fleet: Fleet, subject: str, kind: str) -> SubjectActuator:
                        fix="see `continuum fleet show`")  # fmt: skip
 
 
-APPLIERS = {DeployWorkload.kind: undo_with(open_workload)}
+APPLIERS = {DeployWorkload.kind: undo_with(_open_workload)}
 
 
 @task(name="deploy workloads", cache_policy=NO_CACHE, persist_result=False)
@@ -133,7 +133,7 @@ def deploy(run: Run, approved: Sequence[Decision], workloads: Sequence[NewWorklo
     by_key = {each.key: each for each in workloads}
 
     def change_of(decision: Decision) -> tuple[SubjectActuator, Planned]:
-        actuator = open_workload(run.fleet, decision.subject, DeployWorkload.kind)
+        actuator = _open_workload(run.fleet, decision.subject, DeployWorkload.kind)
         seen = actuator.look()
         if seen.value["digest"]:
             raise Conflict("is there already", where=actuator.where, fix="the next run sees it")
@@ -147,4 +147,4 @@ def deploy(run: Run, approved: Sequence[Decision], workloads: Sequence[NewWorklo
 @task(name="finish left-over deployments", cache_policy=NO_CACHE, persist_result=False)
 def finish_left_over(run: Run) -> list[Result]:
     """See `settle_left_over`."""
-    return settle_left_over(run, APPLIERS, open_workload)
+    return settle_left_over(run, APPLIERS, _open_workload)

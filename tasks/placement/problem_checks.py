@@ -33,7 +33,7 @@ def parse_problem(data: Any, source: str = "problem") -> Problem:
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise _refusal([_translate(detail) for detail in details[:AT_ONCE]], len(details), source) from None
-    findings = list(findings_of(problem))
+    findings = list(_findings_of(problem))
     if findings:
         raise _refusal(findings, len(findings), source)
     return problem
@@ -101,7 +101,7 @@ _PARTS: dict[str, type[Part]] = {
 }
 
 
-def findings_of(problem: Problem) -> Iterator[Finding]:
+def _findings_of(problem: Problem) -> Iterator[Finding]:
     """What does not hold between the parts: names, references, affinities, replicas, coordinates."""
     for check in _CHECKS:
         yield from check(problem)

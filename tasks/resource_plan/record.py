@@ -38,12 +38,12 @@ def document_of(run: Run, view: PlanView, plan: ResourcePlan, policy: PlanPolicy
         "total": plan.total(),
         "timeline": plan.timeline(),
         "pools": list(plan.to_records()),
-        "inputs": inputs_of(view.pools),
+        "inputs": _inputs_of(view.pools),
         "trouble": list(view.trouble),
     }
 
 
-def inputs_of(pools: PlanPools) -> dict[str, dict[str, Any]]:
+def _inputs_of(pools: PlanPools) -> dict[str, dict[str, Any]]:
     """By pool, what a plan rests on beside its forecast; None where it is not known."""
     sizes = pools.node_sizes.tolist()
     return {

@@ -47,7 +47,7 @@ def sections(document: Document) -> list[dict[str, Any]]:
     found = [
         section(
             "Resource plan: actions", [*summary(document), *document["trouble"], *_more(len(todo))],
-            _ACTIONS, [action_row(pool) for pool in todo[:ROWS]],
+            _ACTIONS, [_action_row(pool) for pool in todo[:ROWS]],
             [_fleet_plot(document), *(_pool_plot(document, pool) for pool in todo[:PICTURES])] if planned else [],
             meta=f"as of {document['as_of'][:16].replace('T', ' ')} UTC, {document['total']['hours']:g} h in steps "
                  f"of {document['step_s'] // 60} min",
@@ -128,7 +128,7 @@ def fleet_chart(document: Document) -> str:
     return f"nodes of the fleet as planned, {first} to {last} UTC; the line: as it is now\n{drawn}"
 
 
-def action_row(pool: Document) -> list[Any]:
+def _action_row(pool: Document) -> list[Any]:
     """One pool in the table of actions."""
     usd, hours = pool["usd_saved"], pool["node_hours_saved"]
     changes = [f"{change['to']} at {change['at'][11:16]}" for change in pool["changes"]]

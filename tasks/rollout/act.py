@@ -73,7 +73,7 @@ class SetWanted(SubjectActuator):
                          for each in dict.fromkeys(digests)) or "no edge is left"  # fmt: skip
 
 
-def subject_of(decision: Decision, wave: int) -> str:
+def _subject_of(decision: Decision, wave: int) -> str:
     """Name of a wave in the journal: `continuum freeze MODEL` covers it."""
     return f"{decision.subject}/{decision.id[:16]}-{wave}"
 
@@ -163,7 +163,7 @@ def _ask(run: Run, decision: Decision, number: int, names: Sequence[str]) -> Res
     actuator = SetWanted(run.store, model, names)
     before = actuator.look().value
     wanted = {"digests": dict.fromkeys(before["digests"], digest)}
-    subject = subject_of(decision, number)
+    subject = _subject_of(decision, number)
     return carry_out(run, actuator, Planned({"value": wanted}, {"value": before}), subject=subject,
                      key=f"{decision.id}/{subject}/{actuator.kind}", decision_id=decision.id)  # fmt: skip
 

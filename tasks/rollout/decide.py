@@ -90,13 +90,13 @@ def decide_rollout(
     elif not left and state != "running":
         action, reasons = "hold", [{"code": "all-on-it"}]
     awake = [edge for edge in left if not _late(edge, pace)]
-    waves = decide_waves(awake, len(edges), pace, begun=len(left) < len(edges))
+    waves = _decide_waves(awake, len(edges), pace, begun=len(left) < len(edges))
     waves += [{"name": LATE, "edges": sorted(edge.name for edge in late)}] if late else []
     return {"unique_id": model, "action": action, "model": model, "version": version, "digest": digest,
             "edges": len(edges), "waves": waves if action == "roll-out" else [], "reasons": reasons}  # fmt: skip
 
 
-def decide_waves(edges: Sequence[EdgeSeen], many: int, pace: Pace, *, begun: bool) -> list[dict[str, Any]]:
+def _decide_waves(edges: Sequence[EdgeSeen], many: int, pace: Pace, *, begun: bool) -> list[dict[str, Any]]:
     """Each edge in exactly one wave: a canary spread over tiers and regions, then by tier and region.
 
     many: edges of the fleet, which the canary is a share of. begun: some run the version, so there was a canary.

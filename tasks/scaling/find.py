@@ -52,7 +52,7 @@ def find_actuators(fleet: Fleet, held: Sequence[Hold], readings: Sequence[PoolRe
     return actuators, lines
 
 
-def facts_of(reading: PoolReading, workloads: int = 0) -> PoolFacts:
+def _facts_of(reading: PoolReading, workloads: int = 0) -> PoolFacts:
     """What the reading of a pool tells about who sizes it."""
     state, pool = reading.state, reading.pool
     autoscaler = pool.autoscaler
@@ -75,12 +75,12 @@ def _find(fleet: Fleet, reading: PoolReading, holds: dict[tuple[str, str], Hold]
     """One pool; a setting that cannot be read is told, and the pool then keeps the size that it has."""
     size = reading.state.desired if reading.state else 0
     as_it_is = Setting(size, size, told({"desired": size}))
-    choice = choose(facts_of(reading))
+    choice = choose(_facts_of(reading))
     try:
         if reading.pool.actuator is Actuator.WORKLOAD and reading.state is not None:
             access = open_pool(fleet, reading.subject)
             mates = scaled_workloads(access.api, access.cluster, access.pool, access.workloads)
-            choice = choose(facts_of(reading, len(mates)))
+            choice = choose(_facts_of(reading, len(mates)))
         if reading.state is None or choice.actuator not in _READ:
             return choice, Setting(size, 0, as_it_is.seen), ""
         kind = BY_ACTUATOR[choice.actuator].kind

@@ -88,13 +88,13 @@ def weights_told(weights: Mapping[str, int]) -> str:
     return ", ".join(f"{backend} {weight}" for backend, weight in sorted(weights.items()))
 
 
-def open_weights(fleet: Fleet, subject: str, kind: str) -> SubjectActuator:
+def _open_weights(fleet: Fleet, subject: str, kind: str) -> SubjectActuator:
     """The actuator of a route; see `open_route` for subjects and what is raised."""
     del kind
     return SetWeights(open_route(fleet, subject))
 
 
-APPLIERS = {SetWeights.kind: undo_with(open_weights)}
+APPLIERS = {SetWeights.kind: undo_with(_open_weights)}
 
 
 @task(name="write weights", cache_policy=NO_CACHE, persist_result=False)
@@ -102,7 +102,7 @@ def act_on(run: Run, approved: Sequence[Decision]) -> list[Result]:
     """Write what was decided, where weights and session are still those that it was decided on."""
 
     def change_of(decision: Decision) -> tuple[SubjectActuator, Planned]:
-        actuator, wanted = open_weights(run.fleet, decision.subject, SetWeights.kind), decision.content
+        actuator, wanted = _open_weights(run.fleet, decision.subject, SetWeights.kind), decision.content
         seen = actuator.look()
         session = seen.value.get("session")
         if seen.value != route_value(wanted["seen"], wanted.get("seen_session")):
@@ -118,4 +118,4 @@ def act_on(run: Run, approved: Sequence[Decision]) -> list[Result]:
 @task(name="finish left-over weights", cache_policy=NO_CACHE, persist_result=False)
 def finish_left_over(run: Run) -> list[Result]:
     """See `settle_left_over`."""
-    return settle_left_over(run, APPLIERS, open_weights)
+    return settle_left_over(run, APPLIERS, _open_weights)

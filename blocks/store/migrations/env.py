@@ -12,7 +12,7 @@ from blocks.store.migrate import VERSION_TABLE
 from blocks.store.tables import Row
 
 
-def plain_type(kind: str, item: object, _context: object) -> str | Literal[False]:
+def _plain_type(kind: str, item: object, _context: object) -> str | Literal[False]:
     """How a revision spells our column types: revisions must not change when our classes do."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
@@ -22,7 +22,7 @@ def plain_type(kind: str, item: object, _context: object) -> str | Literal[False
 def run() -> None:
     """Run the asked revisions inside the caller's transaction."""
     context.configure(connection=context.config.attributes["connection"], target_metadata=Row.metadata,
-                      version_table=VERSION_TABLE, render_as_batch=True, render_item=plain_type)  # fmt: skip
+                      version_table=VERSION_TABLE, render_as_batch=True, render_item=_plain_type)  # fmt: skip
     with context.begin_transaction():
         context.run_migrations()
 

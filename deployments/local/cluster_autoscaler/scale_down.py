@@ -54,7 +54,7 @@ def to_move(pods: Iterable[Stored]) -> list[Stored]:
     return [pod for pod in pods if not of_daemon_set(pod.obj)]
 
 
-def holds_back(pod: Json, budgets: Budgets) -> bool:
+def _holds_back(pod: Json, budgets: Budgets) -> bool:
     """Whether a pod keeps its node: it would be lost, or somebody said so."""
     metadata = pod["metadata"]
     safe = metadata.get("annotations", {}).get(SAFE_TO_EVICT)
@@ -81,7 +81,7 @@ def unneeded(view: View, pools: Iterable[Pool], budgets: Budgets, known: dict[st
     found = []
     for name in candidates:
         pods = to_move(view.pods[name])
-        if spare[homes[name].id] < 1 or any(holds_back(pod.obj, budgets) for pod in pods):
+        if spare[homes[name].id] < 1 or any(_holds_back(pod.obj, budgets) for pod in pods):
             continue
         others = [other for other in open_to_pods if other != name]
         if _move(view, pods, others) and budgets.spend(pods):

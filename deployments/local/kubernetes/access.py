@@ -67,7 +67,7 @@ class User(NamedTuple):
     groups: tuple[str, ...] = ()
 
 
-def service_account(namespace: str, name: str) -> User:
+def _service_account(namespace: str, name: str) -> User:
     """A ServiceAccount as a user."""
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
     return User(f"{_ACCOUNT}{namespace}:{name}", groups)
@@ -132,7 +132,7 @@ class Access:
             if not self.allows(user, request):
                 raise denied(user, request, Kind("", "v1", request.resource, ""))
         if account:
-            return service_account(namespace, name)
+            return _service_account(namespace, name)
         return User(impersonate, groups if AUTHENTICATED in groups else (*groups, AUTHENTICATED))
 
     def _sender(self, authorization: str) -> User:
@@ -151,7 +151,7 @@ class Access:
         if role is not None:
             return User(f"continuum:{role}", (MASTERS if role == "admin" else f"continuum:{role}", AUTHENTICATED))
         if token.count(".") == 2 and (holder := tokens.holder(self._backend, token)) is not None:
-            return service_account(*holder)
+            return _service_account(*holder)
         raise status.unauthorized()
 
     def allows(self, user: User, request: Request) -> bool:

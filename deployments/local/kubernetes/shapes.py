@@ -35,7 +35,7 @@ def shaped(kind: Kind, body: Json, options: Options, *, filled: bool = True) -> 
     """
     if not isinstance(body, dict):
         raise DecodeError("the object provided is no JSON object")
-    check_type(kind, body)
+    _check_type(kind, body)
     body = conversion.stored(kind, {key: value for key, value in body.items() if key not in ("kind", "apiVersion")})
     unknown: list[str] = []
     if kind.custom is not None:
@@ -51,7 +51,7 @@ def shaped(kind: Kind, body: Json, options: Options, *, filled: bool = True) -> 
     return dict(obj)
 
 
-def check_type(kind: Kind, body: Json) -> None:
+def _check_type(kind: Kind, body: Json) -> None:
     """A body's `kind` and `apiVersion`, if it has them, must be the path's."""
     got_kind, got_version = body.get("kind", kind.kind), body.get("apiVersion", kind.api_version)
     if (got_kind or kind.kind) != kind.kind or (got_version or kind.api_version) != kind.api_version:

@@ -59,7 +59,7 @@ class Stand:
     hostile: int = 0
 
 
-def clipped_mean(updates: UpdateRows, stand: Stand) -> Vector:
+def _clipped_mean(updates: UpdateRows, stand: Stand) -> Vector:
     """Weighted mean of updates no longer than the median: u_i * min(1, c / |u_i|), c the median of |u_i|.
 
     One model in memory beside the row that is read.
@@ -77,7 +77,7 @@ def mean(updates: UpdateRows, weights: Floats, total: float) -> Vector:
     return out
 
 
-def multi_krum(updates: UpdateRows, stand: Stand) -> Vector:
+def _multi_krum(updates: UpdateRows, stand: Stand) -> Vector:
     """Mean of the n - f updates that lie closest to their n - f - 2 nearest (Blanchard et al. 2017), clipped.
 
     Without weights: how many rows it has is a device's own word. f is cut to (n - 3) / 2, beyond which the rule
@@ -89,10 +89,10 @@ def multi_krum(updates: UpdateRows, stand: Stand) -> Vector:
     if count > 2:
         near = np.sort(_distances(updates), axis=1)[:, 1 : count - hostile - 1]  # column 0 is the update itself
         kept = np.sort(np.argsort(near.sum(axis=1), kind="stable")[: count - hostile])
-    return clipped_mean(Picked(updates, kept.tolist()), Stand(np.ones(len(kept)), stand.norms[kept]))
+    return _clipped_mean(Picked(updates, kept.tolist()), Stand(np.ones(len(kept)), stand.norms[kept]))
 
 
-def trimmed_mean(updates: UpdateRows, stand: Stand) -> Vector:
+def _trimmed_mean(updates: UpdateRows, stand: Stand) -> Vector:
     """Mean of each coordinate without its f lowest and f highest values (Yin et al. 2018); f is cut to (n - 1) / 2."""
     cut = min(stand.hostile, (len(updates) - 1) // 2)
     return _trimmed(updates, cut)
@@ -104,9 +104,9 @@ def median(updates: UpdateRows, _: Stand) -> Vector:
 
 
 RULES: dict[str, Callable[[UpdateRows, Stand], Vector]] = {
-    "mean": clipped_mean,  # nobody is thought hostile; a long update cannot outweigh the others
-    "multi-krum": multi_krum,  # a hostile share is assumed
-    "trimmed-mean": trimmed_mean,
+    "mean": _clipped_mean,  # nobody is thought hostile; a long update cannot outweigh the others
+    "multi-krum": _multi_krum,  # a hostile share is assumed
+    "trimmed-mean": _trimmed_mean,
     "median": median,
 }
 

@@ -104,7 +104,7 @@ def ring_of(step_s: int) -> int:
     return max(RING_DAYS * steps_in_a_day(step_s), RING_LEAST)
 
 
-def refractory_of(step_s: int) -> int:
+def _refractory_of(step_s: int) -> int:
     """Steps that an episode must be quiet for before the next alert."""
     return max(1, REFRACTORY_HOURS * 3600 // step_s)
 
@@ -118,7 +118,7 @@ def reach_of(step_s: int) -> int:
     hour = hour_of(step_s)
     apart = 2 * RANKS[Cause.DAY].apart_hours * hour  # those that look two days back have the longest reach
     behind = max(REACH_DAYS * steps_in_a_day(step_s) + (AVERAGED_HOURS + 1) * hour, SLOW[1] + hour)
-    return refractory_of(step_s) + 2 * ring_of(step_s) + apart + behind
+    return _refractory_of(step_s) + 2 * ring_of(step_s) + apart + behind
 
 
 def detect(history: Series, judged: int) -> Anomalies:
@@ -151,20 +151,20 @@ def detect(history: Series, judged: int) -> Anomalies:
 def _detect(block: Matrix, judged: int, step_s: int) -> tuple[Bool, Float, Float, NDArray[np.int8], NDArray[np.int8]]:
     """The five fields of `Anomalies` for some rows."""
     told = _judge(block, judged, step_s)
-    counter = counting(block, ring_of(step_s), judged + refractory_of(step_s))
+    counter = counting(block, ring_of(step_s), judged + _refractory_of(step_s))
     rows = np.flatnonzero(counter.any(axis=1))
     if rows.size:
         for whole, part in zip(told, _judge(increments(block[rows]), judged, step_s), strict=True):
             whole[rows] = np.where(counter[rows, -whole.shape[1] :], part, whole[rows])
     hot, score, expected, direction, cause = told
-    recent = lag(trailing_count(hot, refractory_of(step_s)), 1, 0.0)
+    recent = lag(trailing_count(hot, _refractory_of(step_s)), 1, 0.0)
     return (hot & (recent == 0))[:, -judged:], score, expected, direction.astype(np.int8), cause.astype(np.int8)
 
 
 def _judge(block: Matrix, judged: int, step_s: int) -> tuple[Bool, Matrix, Matrix, Matrix, Matrix]:
     """(N, J + refractory) hot steps; (N, J) score, expected, direction and cause; of rows as they are."""
     made = residuals(block, step_s)
-    hot = np.zeros((len(block), min(judged + refractory_of(step_s), block.shape[1])), dtype=bool)
+    hot = np.zeros((len(block), min(judged + _refractory_of(step_s), block.shape[1])), dtype=bool)
     scores = np.empty((len(CAUSES), len(block), judged), np.float32)
     for place, cause in enumerate(CAUSES):
         hot_here, scores[place] = _rank(made.sizes[cause], RANKS[cause], judged, step_s)
@@ -184,7 +184,7 @@ def _rank(sizes: Float, rank: Rank, judged: int, step_s: int) -> tuple[Bool, Flo
     score = log(p) / log(1 / (n + 1)), p = (1 + k) / (n + 1), where k of the n in the ring reach the shrunk
     residual; the same as 1 - log(1 + k) / log(n + 1).
     """
-    ring, away, tail = ring_of(step_s), 1 + rank.apart_hours * hour_of(step_s), judged + refractory_of(step_s)
+    ring, away, tail = ring_of(step_s), 1 + rank.apart_hours * hour_of(step_s), judged + _refractory_of(step_s)
     least, wanted = max(PROBATION, steps_in_a_day(step_s)), tail + 2 * (away + ring)
     missing = max(0, wanted - sizes.shape[1])
     padded = np.concatenate([np.full((len(sizes), missing), np.nan, np.float32), sizes[:, -wanted:]], axis=1)

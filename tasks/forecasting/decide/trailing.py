@@ -85,7 +85,7 @@ def sliding_extreme(values: Matrix, width: int, pick: np.ufunc) -> Matrix:
     return values
 
 
-def since_measured(observed: Bool) -> NDArray[np.int32]:
+def _since_measured(observed: Bool) -> NDArray[np.int32]:
     """(N, T) steps since the last measured one, that one counted as 0; T and more before the first."""
     steps = observed.shape[1]
     columns = np.arange(steps, dtype=np.int32)
@@ -98,7 +98,7 @@ def previous(values: Matrix, observed: Bool) -> tuple[Matrix, NDArray[np.int32]]
     >>> previous(np.array([[5.0, np.nan, 7.0]]), np.array([[True, False, True]]))[0]
     array([[nan,  5.,  5.]])
     """
-    gap = lag(since_measured(observed), 1, observed.shape[1]) + 1
+    gap = lag(_since_measured(observed), 1, observed.shape[1]) + 1
     source = np.arange(observed.shape[1], dtype=np.int32) - gap
     known = np.where(observed, values, np.nan)
     before = np.where(source >= 0, np.take_along_axis(known, np.maximum(source, 0), axis=1), np.nan)

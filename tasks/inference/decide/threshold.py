@@ -54,7 +54,7 @@ def decide_threshold(rows: Predictions, target_drop: float) -> Threshold:
     order = np.argsort(-rows.confidence, kind="stable")
     sure = rows.confidence[order]
     ends = np.flatnonzero(np.append(sure[1:] != sure[:-1], True))  # equal confidences are kept together
-    bounds = drop_bounds(sure, rows.edge_correct[order], rows.cloud_correct[order])[ends]
+    bounds = _drop_bounds(sure, rows.edge_correct[order], rows.cloud_correct[order])[ends]
     failing = np.flatnonzero(bounds > target_drop)
     kept = int(failing[0]) if len(failing) else len(ends)
     if not kept:
@@ -63,7 +63,7 @@ def decide_threshold(rows: Predictions, target_drop: float) -> Threshold:
     return _outcome(rows, threshold, float(bounds[kept - 1]))
 
 
-def drop_bounds(confidence: Floats, edge_correct: Bools, cloud_correct: Bools) -> Floats:
+def _drop_bounds(confidence: Floats, edge_correct: Bools, cloud_correct: Bools) -> Floats:
     """(N,) upper bounds of how far the accuracy lies under the cloud's if the edge keeps the first 1 ... N rows.
 
     The larger of the count, (only the cloud right - only the edge right) / N, and the upper bound of the fitted

@@ -69,7 +69,7 @@ def course_of(trace: Trace) -> Course:
                   (data + DISRUPTION + COORDINATION).astype(np.float32), trace.slot_s)  # fmt: skip
 
 
-def first_slots(course: Course) -> Ints:
+def _first_slots(course: Course) -> Ints:
     """(W,) when each workload is first measured anywhere; it costs nobody anything before."""
     known = (~np.isnan(course.truth)).any(axis=2)
     return np.asarray(np.where(known.any(axis=0), known.argmax(axis=0), len(course.truth)), np.int64)
@@ -77,7 +77,7 @@ def first_slots(course: Course) -> Ints:
 
 def first_places(course: Course) -> Ints:
     """Where each begins: where it cost least in its first slot, as a scheduler would have placed it then."""
-    slot = np.minimum(first_slots(course), len(course.truth) - 1)
+    slot = np.minimum(_first_slots(course), len(course.truth) - 1)
     truth = course.truth[slot, np.arange(len(slot))]
     return np.asarray(np.where(np.isnan(truth), np.inf, truth).argmin(axis=1), np.int64)
 
@@ -88,7 +88,7 @@ def optimum(course: Course, begin: Ints) -> float:
     V_t(j) = c_t(j) + min(V_t-1(j), min_i V_t-1(i) + move). Capacity is in no policy's way either, and neither it nor a
     cap could make the optimum cheaper: the ratio to it flatters nobody.
     """
-    rows, first = np.arange(len(begin)), first_slots(course)
+    rows, first = np.arange(len(begin)), _first_slots(course)
     value = np.full(course.truth.shape[1:], np.inf)
     value[rows, begin] = 0.0
     for number, slot in enumerate(course.truth):
@@ -121,7 +121,7 @@ def play(course: Course, policy: Policy, begin: Ints, told: Callable[[int], None
         total += float(np.nan_to_num(course.truth[slot, rows, place], nan=0.0).sum())
         if told:
             told(slot)
-    days = float((slots - first_slots(course)).sum()) * course.slot_s / DAY_S
+    days = float((slots - _first_slots(course)).sum()) * course.slot_s / DAY_S
     return Score(total / optimum(course, begin), moved / days, flips / moved if moved else 0.0, peak)
 
 

@@ -30,7 +30,7 @@ _DONE = "done"
 AtOnce = Callable[[Callable[[Intent], Intent | None], list[Intent]], list[Intent | None]]
 
 
-def one_by_one(work: Callable[[Intent], Intent | None], moves: list[Intent]) -> list[Intent | None]:
+def _one_by_one(work: Callable[[Intent], Intent | None], moves: list[Intent]) -> list[Intent | None]:
     """Each in its turn."""
     return [work(each) for each in moves]
 
@@ -179,7 +179,7 @@ class Mover:
                           fix=f"continuum thaw '{frozen.scope}'")  # fmt: skip
 
 
-def settle_left_over(mover: Mover, fleet: str = "default", at_once: AtOnce = one_by_one) -> list[Intent]:
+def settle_left_over(mover: Mover, fleet: str = "default", at_once: AtOnce = _one_by_one) -> list[Intent]:
     """Take up every move whose owner is gone, and carry it to its end, unless another run was quicker.
 
     at_once: does a piece of work for each of many; a move waits for minutes, and the others need not wait for it.

@@ -27,7 +27,7 @@ def found(api: KubernetesApi, resource: str, name: str, namespace: str) -> Objec
         return None
 
 
-def resource_of(workload: Mapping[str, Any]) -> str:
+def _resource_of(workload: Mapping[str, Any]) -> str:
     """`deployments` or `statefulsets`, by an object's kind."""
     return WORKLOADS[workload["kind"]]
 
@@ -86,7 +86,7 @@ def set_origin(api: KubernetesApi, copy: Object, origin: Mapping[str, Any]) -> N
 def _mark(api: KubernetesApi, deployment: Object, annotation: str, told: Mapping[str, Any] | None) -> None:
     metadata = deployment["metadata"]
     body = {"metadata": {"annotations": {annotation: json.dumps(dict(told), sort_keys=True) if told else None}}}
-    api.patch(resource_of(deployment), metadata["name"], body, metadata["namespace"],
+    api.patch(_resource_of(deployment), metadata["name"], body, metadata["namespace"],
               resource_version=metadata["resourceVersion"])  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def remove_ours(api: KubernetesApi, resource: str, name: str, namespace: str, in
 def scale(api: KubernetesApi, deployment: Object, replicas: int) -> None:
     """Set the number of pods; `Conflict` where somebody wrote the workload since it was read."""
     metadata = deployment["metadata"]
-    api.patch(resource_of(deployment), metadata["name"], {"spec": {"replicas": replicas}}, metadata["namespace"],
+    api.patch(_resource_of(deployment), metadata["name"], {"spec": {"replicas": replicas}}, metadata["namespace"],
               resource_version=metadata["resourceVersion"])  # fmt: skip
 
 
@@ -189,5 +189,5 @@ def delete(api: KubernetesApi, deployment: Object) -> None:
     """Remove a workload as it was read; one that is gone counts as removed."""
     metadata = deployment["metadata"]
     with suppress(NotFound):
-        api.delete_at(path_of(resource_of(deployment), namespace=metadata["namespace"]), metadata["name"],
+        api.delete_at(path_of(_resource_of(deployment), namespace=metadata["namespace"]), metadata["name"],
                       resource_version=metadata["resourceVersion"])  # fmt: skip

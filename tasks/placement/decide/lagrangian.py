@@ -36,13 +36,13 @@ def priced(problem: Compiled, price: Float) -> Float:
     return total
 
 
-def bound_at(problem: Compiled, price: Float) -> float:
+def _bound_at(problem: Compiled, price: Float) -> float:
     """The bound that prices prove; also for the sites that were left out of the candidates, whose prices are >= 0."""
-    least = least_priced(priced(problem, price).min(axis=1), problem.floor)
+    least = _least_priced(priced(problem, price).min(axis=1), problem.floor)
     return float(least.sum() - (price * problem.capacity).sum())
 
 
-def least_priced(total: Float, floor: Float) -> Float:
+def _least_priced(total: Float, floor: Float) -> Float:
     """(W,) least priced cost of each unit; 0 for one that may stand nowhere, of which prices say nothing."""
     least = np.minimum(total, floor)
     return np.where(np.isfinite(least), least, 0.0)
@@ -61,7 +61,7 @@ def find_prices(problem: Compiled, start: Float | None = None, passes: int | Non
     sites, resources = problem.capacity.shape
     price = np.zeros((sites, resources)) if start is None else start.copy()
     if not len(problem.members) or not resources:
-        return Prices(price, bound_at(problem, price))
+        return Prices(price, _bound_at(problem, price))
     scale = np.maximum(problem.requests.mean(axis=0), 1e-12)  # resources are made alike for the search
     requests, capacity = problem.requests / scale, problem.capacity / scale
     price = price * scale
@@ -73,7 +73,7 @@ def find_prices(problem: Compiled, start: Float | None = None, passes: int | Non
         for column in range(resources):
             total += price[:, column][problem.site] * requests[:, column, None]
         pick = total.argmin(axis=1)
-        least = least_priced(total[rows, pick], problem.floor)
+        least = _least_priced(total[rows, pick], problem.floor)
         value = float(least.sum() - (price * capacity).sum())
         if value > best:
             since = 0 if value > best + 1e-5 * abs(best) else since + 1
@@ -91,7 +91,7 @@ def find_prices(problem: Compiled, start: Float | None = None, passes: int | Non
             break
         aim = best + TARGET_ABOVE * max(abs(best), 1e-9)
         price = np.maximum(price + theta * (aim - value) / norm * direction, 0.0)
-    return Prices(best_price / scale, bound_at(problem, best_price / scale))
+    return Prices(best_price / scale, _bound_at(problem, best_price / scale))
 
 
 def _loads(at: Int, requests: Float, sites: int) -> Float:

@@ -103,7 +103,7 @@ def assign(
     if exact is not None and _rank(compiled, exact.picks) <= _rank(compiled, picks):
         picks, engine = exact.picks, "exact-time-limit"
     left = compiled.left_out(picks)
-    bound = partial_bound(compiled, found.price, left)
+    bound = _partial_bound(compiled, found.price, left)
     if exact is not None and left == compiled.left_out(exact.picks):
         bound = max(bound, exact.bound)
     return picks, bound, engine
@@ -176,7 +176,7 @@ def _replanned(
     return picks
 
 
-def partial_bound(problem: Compiled, price: Float, unplaced: int) -> float:
+def _partial_bound(problem: Compiled, price: Float, unplaced: int) -> float:
     """What any placement that leaves out so many replicas costs at least: the dearest may be those left out."""
     least = np.sort(np.minimum(priced(problem, price).min(axis=1), problem.floor))
     unplaced = min(unplaced, len(least))

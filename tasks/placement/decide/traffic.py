@@ -117,7 +117,7 @@ def decide_traffic(
     _known(traffic.demand, "demand", traffic.zones, traffic.functions)
     _known(traffic.capacity, "capacity", traffic.functions, traffic.sites)
     alive = np.ones(traffic.capacity.shape, dtype=np.bool_) if traffic.alive is None else traffic.alive
-    cost = unit_cost(traffic, strategy)
+    cost = _unit_cost(traffic, strategy)
     limit = np.where(alive, FILL_RATIO * traffic.capacity, 0.0)
     room = np.full(len(traffic.sites), np.inf) if traffic.site_capacity is None else FILL_RATIO * traffic.site_capacity
     flow = cheapest_flow(traffic.demand, cost, limit, room, known, optimum)
@@ -147,7 +147,7 @@ def _known(values: Floats, what: str, rows: tuple[str, ...], columns: tuple[str,
                            where=f"{rows[row]} {columns[column]}", fix="give requests per second")  # fmt: skip
 
 
-def unit_cost(traffic: Traffic, strategy: str) -> Floats:
+def _unit_cost(traffic: Traffic, strategy: str) -> Floats:
     """(U, S) cost of a request, inf where a zone does not reach a site.
 
     Raises

@@ -45,11 +45,11 @@ def object_name(pool: str) -> str:
 def busy_nodes(nodes: Iterable[Object], pods: Iterable[Object]) -> int:
     """How many of the nodes hold at least one pod of somebody's work: no daemon, no pause pod."""
     names = {node["metadata"]["name"] for node in nodes}
-    working = {pod["spec"].get("nodeName") for pod in pods if must_leave(pod) and not is_headroom(pod)}
+    working = {pod["spec"].get("nodeName") for pod in pods if must_leave(pod) and not _is_headroom(pod)}
     return len(names & working)
 
 
-def is_headroom(pod: Object) -> bool:
+def _is_headroom(pod: Object) -> bool:
     """Whether it is a pause pod of ours."""
     return HEADROOM_LABEL in (pod["metadata"].get("labels") or {})
 

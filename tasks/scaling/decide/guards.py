@@ -14,7 +14,7 @@ from tasks.scaling.decide.surroundings import change_freeze, other_demands, pods
 Guard = Callable[[Draft], None]
 
 
-def unseen_usage(draft: Draft) -> None:
+def _unseen_usage(draft: Draft) -> None:
     """A pool whose usage is not known never gets fewer nodes. Why it is not known was logged when it was read."""
     blind = draft.needs.unseen.any(axis=1) & (draft.want < draft.current)
     draft.want = np.where(blind, draft.current, draft.want)
@@ -40,7 +40,7 @@ def bounds(draft: Draft) -> None:
     log.add(ReasonCode.ABOVE_MAX, current > high, max_nodes=high, over_nodes=current - high)
 
 
-def fixed_size(draft: Draft) -> None:
+def _fixed_size(draft: Draft) -> None:
     """Edge hardware keeps its number of nodes; demand beyond it is reported as unmet."""
     fixed, unmet = draft.pools.fixed, draft.want - draft.current
     draft.settle(fixed)
@@ -49,7 +49,7 @@ def fixed_size(draft: Draft) -> None:
     draft.log.add(ReasonCode.FIXED_AT_CAPACITY, fixed & (unmet > 0), unmet_nodes=unmet)
 
 
-def undisturbed(draft: Draft) -> None:
+def _undisturbed(draft: Draft) -> None:
     """Pools that do not answer or are being changed rest; when too much of the fleet does not answer, all rest."""
     lost, limit = ~draft.observed.reachable, draft.policy.unreachable_limit_ratio
     share = float(lost.mean()) if lost.size else 0.0
@@ -63,7 +63,7 @@ def undisturbed(draft: Draft) -> None:
     draft.log.add(ReasonCode.BUSY, busy)
 
 
-def forecast_needed(draft: Draft) -> None:
+def _forecast_needed(draft: Draft) -> None:
     """No shrinking on a forecast that is missing, stale or has gaps."""
     blind = draft.shrinking & draft.needs.unforeseen.any(axis=1)
     if np.isnan(draft.needs.forecast_age_s) and draft.policy.lowers_without_forecast:
@@ -101,7 +101,7 @@ def cooldown(draft: Draft) -> None:
     draft.log.add(ReasonCode.COOLDOWN, early, since_up_s=since_s, limit_s=draft.policy.no_down_after_up_s)
 
 
-def down_stabilisation(draft: Draft) -> None:
+def _down_stabilisation(draft: Draft) -> None:
     """Shrink only to the most that was wanted lately: demand that dips for minutes comes back."""
     window_s = draft.policy.down_stabilisation_s
     recent = np.clip(np.nan_to_num(draft.observed.recent_want, nan=0.0), 0, draft.current).astype(np.int64)
@@ -110,7 +110,7 @@ def down_stabilisation(draft: Draft) -> None:
     draft.log.add(ReasonCode.DOWN_STABILISATION, lifted, recent_want_nodes=recent, window_s=window_s)
 
 
-def step_limit(draft: Draft) -> None:
+def _step_limit(draft: Draft) -> None:
     """At most one step a pass, except up to the minimum and down to the maximum; a whole group is never too much."""
     policy, current, high = draft.policy, draft.current, draft.pools.max_nodes
     group = group_nodes(draft.pools)
@@ -131,7 +131,7 @@ def step_limit(draft: Draft) -> None:
     draft.log.add(ReasonCode.STEP_LIMIT, limited, wanted_change_nodes=np.abs(wished - current), limit_nodes=step)
 
 
-def in_multiples(draft: Draft) -> None:
+def _in_multiples(draft: Draft) -> None:
     """Whole groups of nodes, rounded up; growth that would pass the maximum is rounded down."""
     group, current, wished = group_nodes(draft.pools), draft.current, draft.target
     more = -(-wished // group) * group
@@ -143,7 +143,7 @@ def in_multiples(draft: Draft) -> None:
     draft.log.add(ReasonCode.MULTIPLE, changed, wished_nodes=wished, multiple_nodes=group)
 
 
-def within_max(draft: Draft) -> None:
+def _within_max(draft: Draft) -> None:
     """A scale-down that a guard stopped above the maximum is left: a size out of bounds is never asked for."""
     still_above = (draft.target < draft.current) & (draft.target > draft.pools.max_nodes)
     draft.stay(still_above)
@@ -199,22 +199,22 @@ def disruption_budget(draft: Draft) -> None:
 # in order: what is not known, what else is wanted, what is allowed, what rests, when and how fast to shrink, whose it
 # is, the whole fleet
 GUARDS: tuple[Guard, ...] = (
-    unseen_usage,
+    _unseen_usage,
     other_demands,
     bounds,
-    fixed_size,
-    undisturbed,
-    forecast_needed,
+    _fixed_size,
+    _undisturbed,
+    _forecast_needed,
     nodes_ready,
     scale_out_only,
     cooldown,
-    down_stabilisation,
+    _down_stabilisation,
     pods_fit,
     change_freeze,
-    step_limit,
-    in_multiples,
+    _step_limit,
+    _in_multiples,
     quota,
-    within_max,
+    _within_max,
     ownership,
     disruption_budget,
 )

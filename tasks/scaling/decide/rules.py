@@ -33,7 +33,7 @@ def hybrid(observed: Observed, needs: Needs, policy: Policy, log: ReasonLog) -> 
     return _and_requested(observed, needs, np.maximum(now, later), log)
 
 
-def target_tracking(observed: Observed, needs: Needs, policy: Policy, log: ReasonLog) -> Int:
+def _target_tracking(observed: Observed, needs: Needs, policy: Policy, log: ReasonLog) -> Int:
     """The Horizontal Pod Autoscaler's formula on nodes: ceil(nodes * utilisation / target), left alone near the target.
 
     Utilisation is over the nodes asked for, so nodes still booting are not bought twice. Within `tolerance_ratio` of
@@ -102,7 +102,7 @@ def thresholds(observed: Observed, needs: Needs, policy: Policy, log: ReasonLog)
 RULES: dict[Rule, RuleFunction] = {
     Rule.HYBRID: hybrid,
     Rule.THRESHOLDS: thresholds,
-    Rule.TARGET_TRACKING: target_tracking,
+    Rule.TARGET_TRACKING: _target_tracking,
     Rule.SCHEDULE: schedule,
 }
 

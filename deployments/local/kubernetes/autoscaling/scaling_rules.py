@@ -129,17 +129,17 @@ def _rate_limit(
     history: History, behavior: Json, present: int, wanted: int, bounds: Bounds, now_s: float
 ) -> tuple[int, Reason]:
     if wanted > present:
-        fastest = max(up_limit(history, behavior["scaleUp"], present, now_s), present)
+        fastest = max(_up_limit(history, behavior["scaleUp"], present, now_s), present)
         ceiling, reason = (fastest, UP_LIMIT) if bounds.high > fastest else (bounds.high, TOO_MANY)
         return (ceiling, reason) if wanted > ceiling else (wanted, WITHIN)
     if wanted < present:
-        fastest = min(down_limit(history, behavior["scaleDown"], present, now_s), present)
+        fastest = min(_down_limit(history, behavior["scaleDown"], present, now_s), present)
         floor, reason = (fastest, DOWN_LIMIT) if bounds.low < fastest else (bounds.low, TOO_FEW)
         return (floor, reason) if wanted < floor else (wanted, WITHIN)
     return wanted, WITHIN
 
 
-def up_limit(history: History, rules: Json, present: int, now_s: float) -> int:
+def _up_limit(history: History, rules: Json, present: int, now_s: float) -> int:
     """Most replicas that the policies of scaleUp allow now."""
 
     def allowed(policy: Json, start: int) -> int:
@@ -150,7 +150,7 @@ def up_limit(history: History, rules: Json, present: int, now_s: float) -> int:
     return _chosen(history, rules, present, now_s, allowed, {"Max": max, "Min": min})
 
 
-def down_limit(history: History, rules: Json, present: int, now_s: float) -> int:
+def _down_limit(history: History, rules: Json, present: int, now_s: float) -> int:
     """Fewest replicas that the policies of scaleDown allow now; `Min`, the smallest change, is the largest count."""
 
     def allowed(policy: Json, start: int) -> int:

@@ -29,7 +29,7 @@ def tolerates(toleration: Json, taint: Json) -> bool:
     return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
 
 
-def tolerated_s(tolerations: list[Json], taints: list[Json]) -> float | None:
+def _tolerated_s(tolerations: list[Json], taints: list[Json]) -> float | None:
     """Seconds that a pod may stay under NoExecute taints: None for ever, 0 when one is not tolerated."""
     limits: list[float] = []
     for taint in taints:
@@ -73,7 +73,7 @@ class TaintEvictions(Controller):
             return
         since = max(self._since.setdefault((name, taint["key"], taint.get("value", "")), now) for taint in taints)
         for pod in self.store.pods_on(name):
-            limit = tolerated_s(pod.obj["spec"].get("tolerations", []), taints)
+            limit = _tolerated_s(pod.obj["spec"].get("tolerations", []), taints)
             if limit is None or "deletionTimestamp" in pod.obj["metadata"]:
                 continue
             if now >= since + limit:

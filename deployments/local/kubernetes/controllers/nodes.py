@@ -33,7 +33,7 @@ _OURS = (*_LOST.values(), UNSCHEDULABLE, *PRESSURES.values())
 _EVICT = "evict"
 
 
-def wanted_taints(node: Json) -> list[Taint]:
+def _wanted_taints(node: Json) -> list[Taint]:
     """Taints that keep pods away from a node in its state.
 
     A node that never reported anything keeps the one taint it was admitted with: nobody plays it.
@@ -47,7 +47,7 @@ def wanted_taints(node: Json) -> list[Taint]:
     return [(key, "NoSchedule") for key in keys]
 
 
-def evicting_taint(node: Json) -> Taint | None:
+def _evicting_taint(node: Json) -> Taint | None:
     """The taint that makes the pods of a lost node leave; None for a node that is well, or never said anything."""
     ready = condition(node, "Ready")
     lost = _LOST.get(ready["status"]) if ready is not None else None
@@ -85,11 +85,11 @@ class NodeTaints(Controller):
             return
         node = self.store.get("nodes", "", str(key))
         if node is not None:
-            self._set(node, [*wanted_taints(node.obj), *self._kept(node)])
+            self._set(node, [*_wanted_taints(node.obj), *self._kept(node)])
 
     def _kept(self, node: Stored) -> list[Taint]:
         """A node that is being evicted goes on to be, also when the reason has changed."""
-        wanted = evicting_taint(node.obj)
+        wanted = _evicting_taint(node.obj)
         return [wanted] if wanted is not None and _is_evicted(node) else []
 
     def _set(self, node: Stored, wanted: list[Taint]) -> None:
@@ -107,10 +107,10 @@ class NodeTaints(Controller):
         """Taint the next lost node of each zone; take all such taints back when every node of every zone is lost."""
         nodes = self.store.sorted("nodes")
         rates = zones.rates(zones.by_zone([node.obj for node in nodes]))
-        lost = [node for node in nodes if evicting_taint(node.obj) is not None]
+        lost = [node for node in nodes if _evicting_taint(node.obj) is not None]
         if rates is None:
             for node in lost:
-                self._set(node, wanted_taints(node.obj))
+                self._set(node, _wanted_taints(node.obj))
             return
         for zone, rate in sorted(rates.items()):
             waiting = [node for node in lost if zones.zone_of(node.obj) == zone and not _is_evicted(node)]
@@ -121,8 +121,8 @@ class NodeTaints(Controller):
         now_s = self.backend.now_s()
         if now_s >= self._next_s.get(zone, now_s):
             node = waiting.pop(0)
-            wanted = evicting_taint(node.obj)
-            self._set(node, [*wanted_taints(node.obj), *([wanted] if wanted is not None else [])])
+            wanted = _evicting_taint(node.obj)
+            self._set(node, [*_wanted_taints(node.obj), *([wanted] if wanted is not None else [])])
             self._next_s[zone] = now_s + 1 / rate
         if waiting:
             self.again_at(self._next_s[zone], (_EVICT, ""))

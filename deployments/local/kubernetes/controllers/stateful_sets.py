@@ -27,7 +27,7 @@ def ordinal(owner: Stored, pod: Stored) -> int | None:
     return int(match[2]) if match is not None and match[1] == owner.key[1] else None
 
 
-def has_come(pod: Stored) -> bool:
+def _has_come(pod: Stored) -> bool:
     """Whether a pod runs and is Ready."""
     return pod.obj["status"].get("phase") == "Running" and is_true(pod.obj, "Ready")
 
@@ -98,7 +98,7 @@ class StatefulSets(PodOwner):
                 self.note(owner, self.kind, self.api_version, reason="RecreatingFailedPod", message=why, warning=True)
                 self.end_pod(owner, pod)
             return False
-        return not is_going(pod) and has_come(pod) and self.is_available(owner, pod)
+        return not is_going(pod) and _has_come(pod) and self.is_available(owner, pod)
 
     def _create(self, owner: Stored, number: int, revision: Stored) -> None:
         metadata, spec = from_template(template_of(revision))
@@ -131,7 +131,7 @@ class StatefulSets(PodOwner):
             elif pod.obj["metadata"]["labels"].get(HASH) != update.key[1]:
                 self.end_pod(owner, pod)
                 left -= 1
-            elif not has_come(pod) or not self.is_available(owner, pod):
+            elif not _has_come(pod) or not self.is_available(owner, pod):
                 left -= 1
 
     def _report(self, owner: Stored, current: Stored, update: Stored) -> None:
@@ -139,7 +139,7 @@ class StatefulSets(PodOwner):
         if entry is None:
             return
         pods = [pod for pod in self.store.owned_objects(owner.uid, "pods") if ordinal(owner, pod) is not None]
-        come = [pod for pod in pods if has_come(pod) and not is_going(pod)]
+        come = [pod for pod in pods if _has_come(pod) and not is_going(pod)]
         revisions = [pod.obj["metadata"]["labels"].get(HASH) for pod in pods if not is_going(pod)]
         status = {
             "observedGeneration": entry.obj["metadata"].get("generation", 1), "replicas": len(pods),
@@ -168,7 +168,7 @@ def _needs_current(owner: Stored, number: int) -> bool:
 
 
 def _is_well(pod: Stored) -> bool:
-    return has_come(pod) and not is_going(pod)
+    return _has_come(pod) and not is_going(pod)
 
 
 def _without_zeros(status: Json) -> Json:

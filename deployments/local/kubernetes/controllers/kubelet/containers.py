@@ -188,7 +188,7 @@ def _started(turn: Turn, container: Json, status: Json) -> Json:
 
 def _running(turn: Turn, container: Json, role: Role, status: Json) -> Json:
     started_s = epoch_s(status["state"]["running"]["startedAt"])
-    lasts = lifetime(turn, role)
+    lasts = _lifetime(turn, role)
     if lasts is not None and turn.reached(started_s + lasts[0]):
         return ended(status, lasts[1], turn.now)
     name, startup = container["name"], probe_of(container, STARTUP)
@@ -219,7 +219,7 @@ def _ready(turn: Turn, container: Json, started_s: float, answers_s: float, *, w
     return streak.passes if probe is None or turn.reached(verdict_s(probe, started_s, streak)) else was
 
 
-def lifetime(turn: Turn, role: Role) -> tuple[float, int] | None:
+def _lifetime(turn: Turn, role: Role) -> tuple[float, int] | None:
     """Seconds that a container runs, and with what it exits; None when it runs on."""
     if role.init:
         return INIT_S, 1 if marks.fails(turn.pod, "init") else 0

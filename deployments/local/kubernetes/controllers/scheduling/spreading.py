@@ -22,7 +22,7 @@ _UNLABELLED = Refusal(
 )
 
 
-def by_default(selector: Sequence[Requirement]) -> tuple[Spread, ...]:
+def _by_default(selector: Sequence[Requirement]) -> tuple[Spread, ...]:
     """The constraints of pods that have none, for what their owner and Services select (systemDefaultConstraints)."""
     if not selector:
         return ()
@@ -105,7 +105,7 @@ class Spreading:
         hard = [entry for entry in info.spreads if entry.hard]
         soft = [entry for entry in info.spreads if not entry.hard]
         self._strict = bool(info.spreads)
-        rules = soft if self._strict else by_default(selector)
+        rules = soft if self._strict else _by_default(selector)
         self._soft_keys = [entry.key for entry in rules]
         self.hard = [Domains(entry, info, cache, _having([entry.key for entry in hard])) for entry in hard]
         needed = _having(self._soft_keys if self._strict else ())
