@@ -11,12 +11,15 @@ from collections.abc import Callable
 from blocks.errors import InvalidInput, Refused
 
 Callback = Callable[[], object]
+LONGEST_PASS_S = 0.5  # of wall time
 
 
 class SimulatedClock:
     """Time of the simulated fleet, and the one queue of what happens in it.
 
-    now = start + speed * (wall time since then); `advance` adds to it. Two clocks with the same start that are
+    now = start + speed * (wall time since then); `advance` adds to it. Where firing what is due takes longer than
+    LONGEST_PASS_S, time waits for the rest of it: on a machine that cannot keep the speed the fleet slows down, and
+    does not fall ever further behind. Two clocks with the same start that are
     advanced alike fire the same callbacks in the same order: by due time, then key, then order of registration.
     It belongs to one thread: no lock guards the queue.
 
@@ -102,7 +105,7 @@ class SimulatedClock:
         return simulated_s + (self._wall() - wall_s) * self._speed
 
     def _fire_until(self, horizon_s: float) -> int:
-        fired = 0
+        fired, begun_s = 0, self._wall()
         try:
             while self._due and self._due[0][0] <= horizon_s:
                 self._callback_time_s, _, _, callback = heapq.heappop(self._due)
@@ -110,6 +113,8 @@ class SimulatedClock:
                 fired += 1
         finally:
             self._callback_time_s = None
+        if (ended_s := self._wall()) - begun_s > LONGEST_PASS_S:
+            self._base = (horizon_s + LONGEST_PASS_S * self._speed, ended_s)
         return fired
 
 

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blocks.errors import InvalidInput, Refused
-from deployments.local.clock import SimulatedClock
+from deployments.local.clock import LONGEST_PASS_S, SimulatedClock
 
 
 class Wall:
@@ -23,6 +23,23 @@ def test_time_flows_at_the_set_speed():
     clock = SimulatedClock(1000.0, speed=60, wall=wall)
     wall.s += 2
     assert clock.now() == 1120.0
+
+
+def test_time_waits_for_a_fleet_that_cannot_keep_the_speed():
+    wall = Wall()
+    clock = SimulatedClock(0.0, speed=60, wall=wall)
+
+    def slow():  # a simulated second takes a fortieth of a second: at this speed it would fall ever further behind
+        wall.s += 1 / 40
+        clock.at(clock.now() + 1, "slow", slow)
+
+    clock.at(1.0, "slow", slow)
+    wall.s += 1
+    for _ in range(20):
+        begun_s = wall.s
+        clock.run_due()
+    assert wall.s - begun_s == pytest.approx(60 * LONGEST_PASS_S / 40, abs=0.05)
+    assert clock.now() <= 40 * wall.s + 60
 
 
 def test_a_change_of_speed_moves_no_time():
