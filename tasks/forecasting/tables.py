@@ -76,7 +76,6 @@ def _load_parquet(path: Path) -> tuple[pa.Table, NDArray[np.int64]]:
 
 def _load_csv(path: Path, refused: list[str]) -> tuple[pa.Table, NDArray[np.int64]]:
     uneven: list[int] = []
-    _refuse_bytes(path)
 
     def skip(row: pa_csv.InvalidRow) -> str:
         uneven.append(row.number)
@@ -85,6 +84,7 @@ def _load_csv(path: Path, refused: list[str]) -> tuple[pa.Table, NDArray[np.int6
         return "skip"
 
     try:
+        _refuse_bytes(path)
         table = pa_csv.read_csv(
             path,
             read_options=pa_csv.ReadOptions(use_threads=False),  # line numbers are only known in one thread
@@ -106,7 +106,7 @@ def _refuse_bytes(path: Path) -> None:
     InvalidInput: a byte that UTF-8 does not know, and where.
     """
     decoder, place = codecs.getincrementaldecoder("utf-8")(), 0
-    with path.open("rb") as file:
+    with pa.input_stream(path, compression="detect") as file:  # .csv.gz and its like, as Arrow reads them
         while chunk := file.read(1 << 20):
             try:
                 decoder.decode(chunk)

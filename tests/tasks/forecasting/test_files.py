@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,14 @@ def test_parquet_reads_as_csv_does(read, tmp_path):
     parquet = read_history(path)
     np.testing.assert_array_equal(parquet.history.values, csv.history.values)
     assert parquet.history.start_s == csv.history.start_s
+
+
+def test_a_compressed_csv_reads_as_it_would_unpacked(read, tmp_path):
+    csv, path = read(HEAD + GOOD), tmp_path / "history.csv.gz"
+    path.write_bytes(gzip.compress((HEAD + GOOD).encode()))
+    packed = read_history(path)
+    np.testing.assert_array_equal(packed.history.values, csv.history.values)
+    assert packed.history.start_s == csv.history.start_s
 
 
 def test_times_with_an_offset_are_moved_to_utc(read):
