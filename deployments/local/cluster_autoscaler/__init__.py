@@ -20,7 +20,7 @@ from deployments.local.cluster_autoscaler.state import SCAN_S, State
 from deployments.local.cluster_autoscaler.view import View
 from deployments.local.kubernetes import SimulatedCluster
 from deployments.local.kubernetes.eviction import BUDGETS
-from deployments.local.kubernetes.store import Event
+from deployments.local.kubernetes.store import Event, Store
 from deployments.local.kubernetes.trees import epoch_s
 from deployments.local.node_pools import NodePools
 from deployments.local.nodes import group_name, is_ready
@@ -46,6 +46,7 @@ class ClusterAutoscaler:
     ) -> None:
         self._description, self._cluster, self._pools, self._clock = description, cluster, pools, clock
         self._armed_s = math.inf
+        self._seen: tuple[Store, int, View] | None = None
         self.state = State()
         cluster.backend.store.listen(self._heard)
         pools.listen(lambda name: self._arm(0) if name == description.name else None)
@@ -78,22 +79,28 @@ class ClusterAutoscaler:
     def _mine(self) -> list[Pool]:
         return [pool for pool in self._pools.pools_of(self._description.name) if pool.autoscaled]
 
+    def _view(self) -> View:
+        """The cluster as it is now; made anew where something was written since the last one."""
+        store = self._cluster.backend.store
+        if self._seen is None or self._seen[:2] != (store, store.version):
+            self._seen = store, store.version, View(store)
+        return self._seen[2].copy()
+
     def _look(self) -> None:
         pools, now_s = self._mine(), self._clock.now()
         if not pools or self._cluster.backend.outages.halted:
             self._arm(now_s)
             return
         self._cluster.step()
-        store = self._cluster.backend.store
         self._end_scale_ups(now_s)
-        healthy = _healthy(View(store))
+        healthy = _healthy(self._view())
         if healthy and not self._grow(pools, now_s):
             self._shrink(pools, now_s)
         self._cluster.step()
         groups = {group_name(self._description, self._pools.described(pool)): pool for pool in pools}
-        told = status.content(View(store), groups, self.state, healthy=healthy, now_s=now_s)
+        told = status.content(self._view(), groups, self.state, healthy=healthy, now_s=now_s)
         status.write(self._cluster, told, now_s)
-        self._sleep(View(store), now_s)
+        self._sleep(self._view(), now_s)
 
     def _end_scale_ups(self, now_s: float) -> None:
         state = self.state
@@ -108,7 +115,7 @@ class ClusterAutoscaler:
 
     def _grow(self, pools: list[Pool], now_s: float) -> bool:
         """Help pods that find no node; whether a pool grew."""
-        view = View(self._cluster.backend.store)
+        view = self._view()
         every = self._pools.pools_of(self._description.name)
         templates = {pool.name: scale_up.template_of(self._description, self._pools.described(pool), pool, view)
                      for pool in every} if view.waiting else {}  # fmt: skip
@@ -142,8 +149,8 @@ class ClusterAutoscaler:
     def _shrink(self, pools: list[Pool], now_s: float) -> None:
         """Go on with drains, see which nodes are unneeded, and begin to remove those that were for long enough."""
         drains, store = Drains(self._cluster, self._pools, self.state), self._cluster.backend.store
-        drains.go_on(View(store), now_s)
-        view = View(store)
+        drains.go_on(self._view(), now_s)
+        view = self._view()
         found = unneeded(view, pools, Budgets(store), self.state.unneeded)
         self.state.unneeded = {name: self.state.unneeded.get(name, now_s) for name in found}
         if now_s < self._cool_s():

@@ -65,6 +65,14 @@ class View:
             elif _unschedulable(pod.obj):
                 self.waiting.append(pod)
 
+    def copy(self) -> View:
+        """One of the same state, to place and take pods on."""
+        other = object.__new__(View)
+        other.nodes, other.waiting = dict(self.nodes), list(self.waiting)
+        other.pods = {name: list(pods) for name, pods in self.pods.items()}
+        other.used = {name: dict(used) for name, used in self.used.items()}
+        return other
+
     def utilisation(self, name: str) -> float:
         """Requested share of a node's CPU or memory, whichever is larger."""
         room = self.nodes[name]["status"].get("allocatable", {})

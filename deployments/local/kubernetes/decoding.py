@@ -73,7 +73,9 @@ def _list(value: Any, schema: Schema, path: str, unknown: list[str] | None) -> A
     if not isinstance(value, list):
         raise _wrong(value, path, "list")
     items = schema.items
-    found = [decode(entry, items, f"{path}[{index}]", unknown) for index, entry in enumerate(value)]
+    nothing: Any = {} if items.form in ("struct", "map") else ""  # null among others is an empty one, as in Go
+    found = [decode(nothing if entry is None else entry, items, f"{path}[{index}]", unknown)
+             for index, entry in enumerate(value)]  # fmt: skip
     return found or ([] if schema.kept else None)
 
 

@@ -29,7 +29,7 @@ class Requirement(NamedTuple):
         """Whether the labels meet it; NotIn also holds where the key is missing."""
         value = labels.get(self.key)
         if self.operator == "In":
-            return value is not None and value in self.values
+            return value in self.values
         if self.operator == "NotIn":
             return value is None or value not in self.values
         if self.operator == "Exists":
@@ -48,7 +48,10 @@ def matches(requirements: Iterable[Requirement], labels: dict[str, str]) -> bool
     >>> matches(parse_labels("tier in (gold,silver),zone!=z1"), {"tier": "gold"})
     True
     """
-    return all(requirement.holds(labels) for requirement in requirements)
+    for requirement in requirements:  # noqa: SIM110 - a generator for all() takes twice as long, and every pod is asked
+        if not requirement.holds(labels):
+            return False
+    return True
 
 
 def parse_labels(text: str) -> list[Requirement]:

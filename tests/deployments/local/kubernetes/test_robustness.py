@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deployments.local.kubernetes.schemas import TYPES, Schema, parse
@@ -101,6 +101,7 @@ def test_a_body_of_any_shape_gets_a_status(body: Any, method: str) -> None:
                              "/spec/replicas/x"]),
 }, optional={"value": JUNK, "from": st.sampled_from(["", "/spec", "/spec/replicas", "/metadata", "/nothing"])}),
     max_size=4))  # fmt: skip
+@example([{"op": "add", "path": "/spec/template/spec/containers/0", "value": None}])
 def test_a_json_patch_of_any_operations_gets_a_status(operations: list[Json]) -> None:
     root = "/apis/apps/v1/namespaces/default/deployments"
     API("POST", root, {"metadata": {"name": "web"}, "spec": LEAST["deployments"]["spec"]})

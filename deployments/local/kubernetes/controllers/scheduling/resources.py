@@ -8,7 +8,6 @@ from collections import Counter
 from typing import Any
 
 from deployments.local.kubernetes.decoding import quantity
-from deployments.local.kubernetes.trees import dig
 
 Json = dict[str, Any]
 Items = tuple[tuple[str, str], ...]
@@ -33,7 +32,7 @@ def requests(spec: Json) -> dict[str, float]:
 
 
 def _items(container: Json) -> Items:
-    return tuple(sorted(dig(container, "resources", "requests", default={}).items()))
+    return tuple((container.get("resources") or {}).get("requests", {}).items())
 
 
 @functools.lru_cache(maxsize=2048)
