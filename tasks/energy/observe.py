@@ -20,7 +20,7 @@ from blocks.store.tables import now
 from tasks.energy.decide.instance_types import machine_of
 from tasks.energy.decide.lines import Usage
 from tasks.energy.decide.power import Machine
-from tasks.energy.decide.samples import HOUR_S, Floats, Pool, Samples, Shares
+from tasks.energy.decide.samples import HOUR_S, Pool, Samples, Shares, hourly_means
 from tasks.energy.meters import read_bmcs
 from tasks.energy.usage import QUERIES, usage_of_series
 from tasks.forecasting.observe import demand_queries
@@ -128,17 +128,10 @@ def _shares(files: SeriesStore, fleet_name: str, begin_s: int, end_s: int, pools
         values = np.full((len(names), hours), np.nan)
         for number, name in enumerate(names):
             if name in row_of:
-                values[number] = _hourly_mean(part.values[row_of[name]].astype(np.float64), hours)
+                values[number] = hourly_means(part.values[row_of[name]].astype(np.float64), part.step_s)
         found.append(values)
     owner = np.array([place[name.rpartition("/")[0]] for name in names], np.int64)
     return Shares(owner, tuple(name.rpartition("/")[2] for name in names), *found)
-
-
-def _hourly_mean(values: Floats, hours: int) -> Floats:
-    by_hour = values.reshape(hours, -1)
-    there = np.isfinite(by_hour)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(there, by_hour, 0.0).sum(axis=1) / there.sum(axis=1))
 
 
 def _pool(cluster: Cluster, pool: NodePool, site: Site, meter: str) -> Pool:

@@ -10,7 +10,7 @@ import numpy as np
 from blocks.errors import InvalidInput
 from blocks.series import Series
 from tasks.energy.decide.lines import LINES, Usage
-from tasks.energy.decide.samples import HOUR_S
+from tasks.energy.decide.samples import HOUR_S, hourly_means
 from tasks.forecasting.columns import Columns
 
 NEEDED = ("ts", "cluster", "kind", "amount")
@@ -59,20 +59,12 @@ def read_usage(path: Path) -> tuple[Usage, list[str]]:
 
 
 def usage_of_series(series: Mapping[str, Series]) -> Usage | None:
-    """Of series named `cluster/namespace`, by field of `Metrics`; None where there are none.
-
-    An hour of which only a part was sampled is as its samples in the mean.
-    """
+    """Of series named `cluster/namespace`, by field of `Metrics`; None where there are none."""
     rows = [(kind, name, each.values[row].astype(np.float64) * scale, each)
             for field, (kind, scale) in QUERIES.items() for each in [series[field]]
             for row, name in enumerate(each.unique_id)]  # fmt: skip
     if not rows:
         return None
-    amounts = []
-    for _, _, values, each in rows:
-        by_hour = values.reshape(-1, HOUR_S // each.step_s)
-        there = np.isfinite(by_hour)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            amounts.append(np.where(there, by_hour, 0.0).sum(axis=1) / there.sum(axis=1))
+    amounts = [hourly_means(values, each.step_s) for _, _, values, each in rows]
     cluster, namespace = (tuple(name.split("/", 1)[place] for _, name, _, _ in rows) for place in range(2))
     return Usage(rows[0][3].start_s, cluster, tuple(kind for kind, *_ in rows), namespace, np.stack(amounts))

@@ -18,6 +18,18 @@ Ints = NDArray[np.int64]
 HOUR_S = 3600
 
 
+def hourly_means(values: Floats, step_s: int) -> Floats:
+    """(T,) values by hour: the mean of an hour's samples, however few; NaN where it has none.
+
+    >>> hourly_means(np.array([1.0, 3.0, np.nan, 5.0, np.nan, np.nan]), 1800).tolist()
+    [2.0, 5.0, nan]
+    """
+    by_hour = values.reshape(-1, HOUR_S // step_s)
+    there = np.isfinite(by_hour)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(there, by_hour, 0.0).sum(axis=1) / there.sum(axis=1))
+
+
 @dataclass(frozen=True)
 class Pool:
     """Machines of one kind in one place.
