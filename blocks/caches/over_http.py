@@ -117,7 +117,10 @@ class HttpCache:
         try:
             path, more = _addressed(item)
             request = self._http.build_request(method, path, headers={**more, **headers}, extensions=self._extensions)
-            answer = await self._http.send(request, stream=True)
+            try:
+                answer = await self._http.send(request, stream=True)
+            except httpx.ConnectTimeout:  # a packet was lost, or we were late ourselves: nothing has been asked yet
+                answer = await self._http.send(request, stream=True)
             try:
                 async for part in answer.aiter_raw():
                     size += len(part)

@@ -58,8 +58,8 @@ def condition(obj: Json, kind: str) -> Json | None:
 
 def is_true(obj: Json, kind: str) -> bool:
     """Whether the condition of that type is True."""
-    found = condition(obj, kind)
-    return found is not None and found.get("status") == "True"
+    entries = dig(obj, "status", "conditions", default=())
+    return any(entry.get("status") == "True" for entry in entries if entry.get("type") == kind)
 
 
 def with_condition(conditions: list[Json], entry: Json, now: str, *, updates: bool = False) -> list[Json]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpcore
 import pytest
 
 from blocks.caches import is_hit, unwarmable
@@ -120,6 +121,34 @@ def test_a_cookie_is_not_kept_for_the_next_request(server: Server) -> None:
 
     asyncio.run(go())
     assert server.cookies == [None, None]
+
+
+@pytest.mark.parametrize(("lost", "told"), [(1, "200"), (2, "no connection")])
+def test_a_connection_that_does_not_come_up_is_tried_once_more(
+    server: Server, monkeypatch: pytest.MonkeyPatch, lost: int, told: str
+) -> None:
+    server.bodies["/a"] = b"1"
+    connect, attempts = httpcore.AnyIOBackend.connect_tcp, []
+
+    async def lossy(self, *args, **named):
+        attempts.append(args)
+        if len(attempts) <= lost:
+            raise httpcore.ConnectTimeout
+        return await connect(self, *args, **named)
+
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", lossy)
+
+    async def asked() -> str:
+        cache = HttpCache("a", "nginx", server.url)
+        try:
+            return str((await cache.fetch("a", 60)).status)
+        except Unreachable as error:
+            return str(error)
+        finally:
+            await cache.close()
+
+    assert told in asyncio.run(asked())
+    assert len(server.asked) == 2 - lost
 
 
 def test_bad_urls_and_kinds_are_refused() -> None:

@@ -98,9 +98,8 @@ class DisruptionBudgets(Controller):
     def _scale(self, pods: list[Stored]) -> int:
         """Replicas that the controllers of these pods ask for."""
         scales: dict[str, int] = {}
-        for pod in pods:
-            owner = controller_of(pod.obj)
-            place = self.store.place(owner["uid"]) if owner is not None else None
+        for uid in {owner["uid"] for pod in pods if (owner := controller_of(pod.obj)) is not None}:
+            place = self.store.place(uid)
             entry = self.store.get(place[0], *place[1]) if place is not None else None
             above = controller_of(entry.obj) if entry is not None else None
             if above is not None and (place := self.store.place(above["uid"])) is not None:
