@@ -157,6 +157,7 @@ def test_reasons_are_the_same_in_every_unit(seed, power):
 @pytest.mark.parametrize("engine", ENGINES)
 @settings(max_examples=5)
 @given(seed=st.integers(0, 10_000))
+@pytest.mark.usefixtures("few_trees")
 def test_the_engines_own_forecasts_of_ordinary_series_have_no_reason(engine, seed):
     rng = np.random.default_rng(seed)
     steps = np.arange(2 * LENGTH)

@@ -48,6 +48,7 @@ def test_every_engine_serves_a_whole_series_and_names_itself(make_fleet, engine)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.usefixtures("few_trees")
 def test_values_after_as_of_never_change_the_result(make_fleet, engine):
     history = make_fleet()
     as_of = utc(history.end_s - 40 * history.step_s)

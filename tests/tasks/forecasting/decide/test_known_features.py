@@ -38,6 +38,7 @@ def now(history: Series, ahead: int = 0) -> datetime:
     return utc(history.end_s - (1 + ahead) * STEP_S)
 
 
+@pytest.mark.usefixtures("few_trees")
 @pytest.mark.parametrize(("engine", "origins"), [("linear", 24), ("trees", 6)])
 def test_demand_that_rises_while_an_event_lasts_is_forecast_far_better_with_the_event(make_fleet, engine, origins):
     history, calendar = flagged(make_fleet, days=20)
