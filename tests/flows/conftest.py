@@ -42,12 +42,23 @@ def speed() -> float:
     return 60
 
 
+@pytest.fixture(autouse=True)
+def _time_stands_still_between_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A fleet that nobody looks at costs a twentieth of a core."""
+    if "simulation" not in request.fixturenames:
+        yield
+        return
+    simulation: Simulation = request.getfixturevalue("simulation")
+    simulation.set_speed(request.getfixturevalue("speed"))
+    yield
+    simulation.set_speed(0)
+
+
 @pytest.fixture
-def fleet(simulation: Simulation, prefect: None, speed: float) -> Fleet:
+def fleet(simulation: Simulation, prefect: None) -> Fleet:
     """The simulated fleet, saved as the inventory block `default`."""
     from blocks.inventory import save_fleet
 
-    simulation.set_speed(speed)
     fleet = load_fleet(simulation.fleet_file)
     save_fleet(fleet, "default")
     return fleet
