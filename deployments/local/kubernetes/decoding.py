@@ -73,7 +73,8 @@ def _list(value: Any, schema: Schema, path: str, unknown: list[str] | None) -> A
     if not isinstance(value, list):
         raise _wrong(value, path, "list")
     items = schema.items
-    nothing: Any = {} if items.form in ("struct", "map") else ""  # null among others is an empty one, as in Go
+    # null among others is an empty one, as in Go; only where anything may stand is it a value
+    nothing: Any = {} if items.form in ("struct", "map") else None if items.form == "*" else ""
     found = [decode(nothing if entry is None else entry, items, f"{path}[{index}]", unknown)
              for index, entry in enumerate(value)]  # fmt: skip
     return found or ([] if schema.kept else None)
