@@ -12,6 +12,7 @@ from blocks.series import Float
 from tasks.forecasting.decide.combination import Opinions, unproven, weights
 from tasks.forecasting.decide.conformal import FARTHEST, split_conformal, track
 from tasks.forecasting.decide.history import Bool, Index
+from tasks.forecasting.decide.quantiles import ascending, highest_so_far, windows_first
 
 ORIGINS = 96
 GAP_DAYS = 13 / 144  # 2 h 10 min: no multiple of it is a day, so that all times of the day are met
@@ -42,7 +43,8 @@ class Offsets:
 
     def shift(self, group: Index) -> Float:
         """(S, H, Q) in the series' own unit, for series of these groups."""
-        return np.asarray(self.own[:, None, :] + self.unit[:, None, None] * self.group[group], dtype=np.float32)
+        asked = self.group.transpose(1, 2, 0).take(group, axis=2)  # an index would leave the windows outermost
+        return windows_first(np.asarray(self.own.T + self.unit * asked, dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,11 @@ class Calibration:
     def applied(self, said: Opinions) -> tuple[Float, Float]:
         """(N, H, Q) quantiles of each step, and of the peak from the first step until it; both ascending along Q."""
         steps = said.mixed(self.weight)
-        peaks = np.maximum.accumulate(steps, axis=1)
-        steps += self.steps.shift(self.group)
-        steps.sort(axis=2)
-        peaks += self.peaks.shift(self.group)
-        peaks.sort(axis=2)
+        peaks = highest_so_far(steps)
+        steps = ascending(steps + self.steps.shift(self.group))
+        peaks = ascending(peaks + self.peaks.shift(self.group))
         # P(peak <= x) <= P(step <= x): no quantile of the peak lies below that of a step it spans
-        return steps, np.maximum.accumulate(np.maximum(peaks, steps), axis=1)
+        return steps, highest_so_far(np.maximum(peaks, steps))
 
 
 def neutral(names: tuple[str, ...], levels: tuple[float, ...], horizon: int) -> Calibration:

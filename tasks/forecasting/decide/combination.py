@@ -51,7 +51,9 @@ class Opinions:
     def mixed(self, weights: Float) -> Float:
         """(N, H, Q) weighted mean of the quantiles; weights (N, E) sum to 1. Ascending along Q."""
         medians = self.model[:, :, self.middle]
-        centre = weights[:, :1] * medians + np.einsum("ne,enh->nh", weights[:, 1:-1], self.points)
+        centre = weights[:, :1] * medians
+        for place, point in enumerate(self.points):
+            centre += weights[:, 1 + place, None] * point
         today = weights[:, -1:]
         answer = (self.model - medians[:, :, None]) * (1 - today)[:, :, None]
         answer += centre[:, :, None]
@@ -97,15 +99,15 @@ class Opinions:
 def opinions(windows: Design, shares: Float, levels: tuple[float, ...], floor: Float) -> Opinions:
     """The model's quantiles beside the plain forecasts, in the series' own units."""
     scale, centre = windows.scale, windows.centre
-    last, yesterday = windows.feature("last")[:, None], windows.target[0].T
+    last, yesterday = windows.feature("last"), windows.target[0]
     moved = windows.feature("mean of an hour") - windows.feature("same hour yesterday")
     steps = yesterday.shape
     points = np.stack([
         yesterday,
         np.broadcast_to(last, steps),
-        np.broadcast_to(windows.feature("mean of 3 hours")[:, None], steps),
-        (yesterday + moved[:, None] + last) / 2,
-    ])  # fmt: skip
+        np.broadcast_to(windows.feature("mean of 3 hours"), steps),
+        (yesterday + moved + last) / 2,
+    ]).transpose(0, 2, 1)  # fmt: skip
     return Opinions(
         shares * scale[:, None, None] + centre[:, None, None],
         points * scale[:, None] + centre[:, None],

@@ -19,6 +19,7 @@ from tasks.forecasting.decide.known_features import known_features
 from tasks.forecasting.decide.linear import TRAINING_WINDOWS, fit_linear
 from tasks.forecasting.decide.model import Model, checked, floor_of, opinions_of
 from tasks.forecasting.decide.naive import predict_last_value, predict_seasonal_naive
+from tasks.forecasting.decide.quantiles import highest_so_far
 from tasks.forecasting.decide.replays import calibrate
 from tasks.forecasting.decide.trees import fit_trees
 from tasks.forecasting.decide.windows import ROWS_AT_ONCE, Examples, eligible, examples, pooled
@@ -219,12 +220,15 @@ class _Served:
     def by_baselines(self, view: Past, rows: Index, names: Sequence[str]) -> None:
         """Fill in the rows that are still open, trying the baselines in order."""
         for name in names:
-            waiting = (self.method[rows] == NONE) & BASELINES[name].serves(view)
-            if not waiting.any():
+            waiting = np.flatnonzero(self.method[rows] == NONE)
+            if not len(waiting):
+                return
+            waiting = waiting[BASELINES[name].serves(view.rows(waiting))]
+            if not len(waiting):
                 continue
             with np.errstate(over="ignore", invalid="ignore"):
                 found = BASELINES[name].predict(view.rows(waiting), self.values.shape[1], self.levels)
-            self._fill(rows[waiting], found, np.maximum.accumulate(found, axis=1), name)
+            self._fill(rows[waiting], found, highest_so_far(found), name)
 
     def _fill(self, rows: Index, steps: Float, peaks: Float, name: str) -> None:
         """Keep what is finite throughout."""

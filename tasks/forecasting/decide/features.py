@@ -108,16 +108,17 @@ def design(view: Past, horizon: int) -> Design:
     centre = 0.5 * raw[:, -day:].mean(axis=1) + 0.3 * raw.mean(axis=1) + 0.2 * raw[:, -hour:].mean(axis=1)
     moved = raw - centre[:, None]
     local = by_local_day(moved, view.ahead, day)
-    daily = np.abs(local[:, day:] - local[:, :-day]).mean(axis=1)
-    week = _std(moved)
-    scale = 0.5 * _std(moved[:, -day:]) + 0.3 * week + 0.2 * daily + 0.1 * np.abs(centre)
+    daily = _mean_size(local[:, day:] - local[:, :-day])
+    week, day_std = _std(moved), _std(moved[:, -day:])
+    scale = 0.5 * day_std + 0.3 * week + 0.2 * daily + 0.1 * np.abs(centre)
     flat = week <= FLAT * np.abs(centre)
     centre, scale = np.where(flat, raw[:, -1], centre), np.where(flat, 0, scale).astype(np.float32)
     divisor = np.where(flat, 1, scale).astype(np.float32)
-    stepwise = np.abs(np.diff(moved[:, -2 * day :], axis=1)).mean(axis=1) if day > 1 else daily
+    stepwise = _mean_size(np.diff(moved[:, -2 * day :], axis=1)) if day > 1 else daily
     today = np.sort(moved[:, -day:], axis=1)
     common = (
-        np.stack([*_common(moved, local, day, hour), *order_statistics(today, DAY_LEVELS).T, daily, stepwise]) / divisor
+        np.stack([*_common(moved, local, day_std, day, hour), *order_statistics(today, DAY_LEVELS).T, daily, stepwise])
+        / divisor
     )
     shared = np.clip(np.concatenate([common, np.ones((1, len(raw)), np.float32)]), -BOUND, BOUND)
     slot = by_clock(moved, view.ahead, day, lambda columns: _target(columns, horizon, day)) / divisor
@@ -148,23 +149,29 @@ def _std(moved: Float) -> Float:
     return np.asarray(np.sqrt(np.maximum(square - moved.mean(axis=1) ** 2, 0)), dtype=np.float32)
 
 
-def _common(moved: Float, local: Float, day: int, hour: int) -> list[Float]:
+def _mean_size(change: Float, axis: int = 1) -> Float:
+    """Mean of |change|, which is overwritten."""
+    return np.asarray(np.abs(change, out=change).mean(axis=axis), dtype=np.float32)
+
+
+def _common(moved: Float, local: Float, day_std: Float, day: int, hour: int) -> list[Float]:
     """Features that do not depend on the step ahead: recent values, means, spreads, extremes, slope.
 
-    `local` is `moved` in columns of which a day before is the same local time.
+    `local` is `moved` in columns of which a day before is the same local time, `day_std` its deviation of the last day.
     """
-    width = moved.shape[1]
-    today, evening, last_hour = moved[:, -day:], moved[:, -3 * hour :], moved[:, -hour - 1 :]
-    ramp = np.linspace(-1, 1, last_hour.shape[1], dtype=np.float32)
+    width, today = moved.shape[1], moved[:, -day:]
+    evening = np.ascontiguousarray(moved[:, -3 * hour :].T)  # windows side by side: short rows cost a loop each
+    last_hour, since = evening[-hour:], evening[-hour - 1 :]
+    ramp = np.linspace(-1, 1, len(since), dtype=np.float32)
     found = [moved[:, -min(lag, width)] for lag in (1, 2, 3, 6, 12)]
-    spans = (max(1, hour // 4), hour, 3 * hour, max(1, day // 2), day)
-    found += [moved[:, -span:].mean(axis=1) for span in spans]
-    found += [moved[:, -hour:].std(axis=1), _std(today), evening.max(axis=1), evening.min(axis=1), today.max(axis=1)]
-    found.append(np.abs(np.diff(last_hour, axis=1)).mean(axis=1))
-    found.append(np.abs(local[:, -day:] - local[:, -2 * day : -day]).mean(axis=1))
+    found += [evening[-span:].mean(axis=0) for span in (max(1, hour // 4), hour, 3 * hour)]
+    found += [moved[:, -span:].mean(axis=1) for span in (max(1, day // 2), day)]
+    found += [last_hour.std(axis=0), day_std, evening.max(axis=0), evening.min(axis=0), today.max(axis=1)]
+    found.append(_mean_size(np.diff(since, axis=0), axis=0))
+    found.append(_mean_size(local[:, -day:] - local[:, -2 * day : -day]))
     found.append(moved[:, -1] - local[:, -1 - day])
-    found.append(last_hour @ (ramp / np.abs(ramp).sum()))
-    found += [np.median(moved[:, -hour:], axis=1), moved[:, -hour:].min(axis=1), moved[:, -hour:].max(axis=1)]
+    found.append((ramp / np.abs(ramp).sum()) @ since)
+    found += [np.median(moved[:, -hour:], axis=1), last_hour.min(axis=0), last_hour.max(axis=0)]
     found.append(local[:, -day - hour : -day].mean(axis=1))
     return found
 
@@ -185,10 +192,11 @@ def _target(moved: Float, horizon: int, day: int) -> Float:
 
     Where the target lies more than a day ahead, days are counted back from the latest known one.
     """
-    at = slots(min(horizon, day), day)
-    steps = np.arange(horizon) % day
-    around = np.stack([np.minimum(at + shift, -1) for shift in (-1, 0, 1)])
-    back = np.arange(READ_DAYS) * day
-    profile = moved[:, (around[:, :, None] - back).transpose(1, 0, 2).reshape(len(at), -1)].mean(axis=2)
-    columns = [moved[:, at - (days - 1) * day] for days in SLOT_DAYS]
-    return np.ascontiguousarray(np.stack([*columns, profile]).transpose(0, 2, 1)[:, steps])
+    width, begin = min(horizon, day), moved.shape[1] - day  # of the target slots, a day before
+    end = min(begin + width + 1, moved.shape[1])
+    week = np.mean([moved[:, begin - 1 - back : end - back] for back in range(0, READ_DAYS * day, day)], axis=0)
+    after = np.minimum(np.arange(2, width + 2), week.shape[1] - 1)  # a target of a day ahead has no neighbour after it
+    profile = (week[:, :width] + week[:, 1 : width + 1] + week[:, after]) / 3
+    columns = [moved[:, begin - back : begin - back + width] for back in ((days - 1) * day for days in SLOT_DAYS)]
+    found = np.stack([part.T for part in (*columns, profile)])
+    return found if horizon <= day else found.take(np.arange(horizon) % day, axis=1)

@@ -52,17 +52,19 @@ class Past:
 
     def staleness(self) -> Index:
         """(N,) steps from the last measured value to the origin, W where there is none."""
-        if self.observed[:, -1].all():
-            return np.zeros(len(self.observed), np.int64)
-        found = self.observed[:, ::-1].argmax(axis=1)
-        return np.asarray(np.where(self.observed.any(axis=1), found, self.observed.shape[1]))
+        answer = np.zeros(len(self.observed), np.int64)
+        stale = np.flatnonzero(~self.observed[:, -1])
+        answer[stale] = first_observed(self.observed[stale, ::-1])
+        return answer
 
 
 def first_observed(observed: Bool) -> Index:
     """(N,) column of the first measured value, the width where there is none."""
-    if observed[:, 0].all():
-        return np.zeros(len(observed), np.int64)
-    return np.asarray(np.where(observed.any(axis=1), observed.argmax(axis=1), observed.shape[1]))
+    answer = np.zeros(len(observed), np.int64)
+    late = np.flatnonzero(~observed[:, 0])
+    found = observed[late]
+    answer[late] = np.where(found.any(axis=1), found.argmax(axis=1), observed.shape[1])
+    return answer
 
 
 def steps_in_a_day(step_s: int) -> int:
@@ -119,13 +121,9 @@ def past(block: Float, day: int, ahead: Ahead | None = None) -> Past:
     """
     hour = max(1, day // 24)
     observed = np.abs(block) <= LARGEST
-    whole = observed.all(axis=1)
-    if whole.all():
+    if observed.all():
         return Past(block, observed, day, hour, ahead)
-    values = block.copy()
-    holed = observed[~whole]
-    filled = fill(block[~whole], holed, day, hour)
-    values[~whole] = extend_backwards(filled, first_observed(holed), day)
+    values = extend_backwards(fill(block, observed, day, hour), first_observed(observed), day)
     return Past(values, observed, day, hour, ahead)
 
 
@@ -145,18 +143,22 @@ def fill(block: Float, observed: Bool, day: int, hour: int) -> Float:
     >>> fill(np.array([[np.nan, 3, 4, np.nan, np.nan]], np.float32), np.array([[0, 1, 1, 0, 0]], bool), 2, 1)
     array([[nan,  3.,  4.,  4.,  4.]], dtype=float32)
     """
-    steps = block.shape[1]
-    columns = np.arange(steps)
-    source = np.maximum.accumulate(np.where(observed, columns, -1), axis=1)
-    carried = np.take_along_axis(block, np.maximum(source, 0), axis=1)
-    values = np.where((source >= 0) & (columns - source <= hour), carried, np.float32(np.nan))
-    for start in range(0, steps, day):
-        now = slice(start, min(start + day, steps))
-        width = now.stop - now.start
-        before = values[:, start - day : start - day + width] if start else np.full_like(values[:, now], np.nan)
-        replacement = np.where(np.isnan(before), np.where(source[:, now] >= 0, carried[:, now], np.nan), before)
-        values[:, now] = np.where(np.isnan(values[:, now]), replacement, values[:, now])
-    return values.astype(np.float32, copy=False)
+    values = np.ascontiguousarray(np.where(observed, block, np.float32(np.nan)), dtype=np.float32)
+    began = np.arange(block.shape[1]) > first_observed(observed)[:, None]
+    holes = np.flatnonzero(began & ~observed)
+    if not len(holes):
+        return values
+    starts = np.flatnonzero(np.diff(holes, prepend=-1) != 1)  # of runs of holes; none reaches into the next row
+    source = np.repeat(holes[starts] - 1, np.diff(starts, append=len(holes)))
+    flat = values.reshape(-1)
+    flat[holes] = flat[source]
+    late = holes[holes - source > hour]
+    turn = late % block.shape[1] // day
+    for one in range(1, -(-block.shape[1] // day)):  # a day may take from the one before it, filled already
+        at = late[turn == one]
+        before = flat[at - day]
+        flat[at] = np.where(np.isnan(before), flat[at], before)
+    return values
 
 
 def extend_backwards(values: Float, first: Index, day: int) -> Float:
@@ -175,10 +177,10 @@ def extend_backwards(values: Float, first: Index, day: int) -> Float:
     if not len(late):
         return values
     answer = values.copy()
-    begin = first[late, None]
-    columns = np.arange(width)
-    period = np.minimum(width - begin, day)
-    answer[late] = np.take_along_axis(
-        values[late], np.where(columns < begin, begin + (columns - begin) % period, columns), axis=1
-    )
+    for row, begin in zip(late.tolist(), first[late].tolist(), strict=True):
+        series, known = answer[row], min(width - begin, day)  # the period, then a multiple of it
+        while begin:
+            more = min(known, begin)
+            series[begin - more : begin] = series[begin + known - more : begin + known]
+            begin, known = begin - more, known + more
     return answer

@@ -12,6 +12,7 @@ from tasks.forecasting.decide.history import Index
 from tasks.forecasting.decide.known_features import Known
 from tasks.forecasting.decide.products import in_blocks
 from tasks.forecasting.decide.quantile_regression import fit_quantiles
+from tasks.forecasting.decide.quantiles import ascending, windows_first
 from tasks.forecasting.decide.windows import Examples
 
 TRAINING_WINDOWS = 24_000
@@ -54,15 +55,13 @@ class LinearModel:
     def shares(self, windows: Design) -> Float:
         """(N, H, Q) quantiles as shares of each window's scale above its centre, ascending along Q."""
         regime = self.served[_regime(windows)]
-        answer = np.empty((len(regime), self.horizon, len(self.levels)), np.float32)
+        answer = np.empty((self.horizon, len(self.levels), len(regime)), np.float32)
         for g in np.unique(regime):
             rows = np.flatnonzero(regime == g)
-            guess = in_blocks(windows.common[:, rows].T, self.common[g]).reshape(len(rows), self.horizon, -1)
-            for feature, weights in zip(windows.target[:, :, rows], self.target[g], strict=True):
-                guess += feature.T[:, :, None] * weights
-            answer[rows] = guess
-        answer.sort(axis=2)
-        return answer
+            guess = in_blocks(self.common[g].T, windows.common.take(rows, axis=1)).reshape(*answer.shape[:2], -1)
+            guess += self.target[g].transpose(1, 2, 0) @ windows.target.take(rows, axis=2).transpose(1, 0, 2)
+            answer[:, :, rows] = guess
+        return ascending(windows_first(answer))
 
 
 def _regime(windows: Design) -> Index:

@@ -162,8 +162,10 @@ def eligible(view: Past) -> Bool:
     Three hours of life, a value measured within the last hour, and measured values for half of its life or half a day
     in the week, whichever is less.
     """
-    if view.observed.all():
-        return np.full(len(view.values), view.values.shape[1] >= _warm_up(view.day))
-    age = view.age()
-    enough = view.observed.sum(axis=1) * 2 >= np.minimum(age, view.day)
-    return np.asarray((age >= _warm_up(view.day)) & (view.staleness() <= view.hour) & enough)
+    answer = np.full(len(view.values), view.values.shape[1] >= _warm_up(view.day))
+    holed = np.flatnonzero(~view.observed.all(axis=1))
+    if len(holed):
+        measured, age = view.observed[holed].sum(axis=1), view.age()[holed]
+        alive = (age >= _warm_up(view.day)) & (view.staleness()[holed] <= view.hour)
+        answer[holed] = alive & (measured * 2 >= np.minimum(age, view.day))
+    return answer

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from tasks.forecasting.decide.history import past
 
@@ -74,3 +77,35 @@ def test_the_given_values_are_left_as_they_are():
     kept = values.copy()
     seen(values)
     np.testing.assert_array_equal(values, kept)
+
+
+def by_the_rules(values: np.ndarray, day: int, hour: int) -> list[float]:
+    """One series, one step after the other, as the README states it."""
+    found: list[float] = []
+    last, since = NAN, 0
+    for step, value in enumerate(values.tolist()):
+        if not np.isnan(value):
+            last, since = value, 0
+        else:
+            since += 1
+            before = found[step - day] if step >= day else NAN
+            value = last if since <= hour or np.isnan(before) else before
+        found.append(value)
+    known = [step for step, value in enumerate(found) if not np.isnan(value)]
+    if known:
+        begin = known[0]
+        period = min(len(found) - begin, day)
+        for step in range(begin):
+            found[step] = found[begin + (step - begin) % period]
+    return found
+
+
+@given(
+    arrays.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 30)),
+                  elements=st.one_of(st.just(np.float32(NAN)), st.integers(1, 99).map(np.float32))),
+    st.integers(1, 9),
+)  # fmt: skip
+def test_many_series_at_once_are_filled_as_each_alone_step_by_step(block, day):
+    expected = [by_the_rules(row, day, max(1, day // 24)) for row in block]
+    for laid in (block, np.asfortranarray(block)):
+        np.testing.assert_array_equal(past(laid, day).values, expected)
