@@ -82,7 +82,8 @@ class Opinions:
     def losses(self, actual: Float, levels: Float) -> tuple[Float, Float]:
         """(N, E) mean quantile loss of each expert, and (N,) share of the steps that are known (NaN in `actual`)."""
         step = max(1, actual.shape[1] // STEPS_JUDGED)
-        came, model, points = actual[:, ::step], self.model[:, ::step], self.points[:, :, ::step]
+        came = np.asfortranarray(actual[:, ::step])  # windows side by side, as the model's
+        model, points = self.model[:, ::step], self.points[:, :, ::step]
         known = np.isfinite(came)
         came = np.where(known, came, model[:, :, self.middle])
         error, most = came[:, :, None] - model, (came - self.floor[:, None])[:, :, None]

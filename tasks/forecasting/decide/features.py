@@ -198,5 +198,7 @@ def _target(moved: Float, horizon: int, day: int) -> Float:
     after = np.minimum(np.arange(2, width + 2), week.shape[1] - 1)  # a target of a day ahead has no neighbour after it
     profile = (week[:, :width] + week[:, 1 : width + 1] + week[:, after]) / 3
     columns = [moved[:, begin - back : begin - back + width] for back in ((days - 1) * day for days in SLOT_DAYS)]
-    found = np.stack([part.T for part in (*columns, profile)])
+    found = np.empty((len(SLOT_DAYS) + 1, width, len(moved)), np.float32)
+    for place, part in enumerate((*columns, profile)):
+        found[place] = part.T
     return found if horizon <= day else found.take(np.arange(horizon) % day, axis=1)
