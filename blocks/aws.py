@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -73,7 +74,6 @@ SDK_ERRORS: dict[str, tuple[type[ContinuumError], str, str]] = {
 
 def aws_client(service: str, cloud: CloudAccess, where: str) -> Any:
     """The official client of a service, at the endpoint that the inventory names; stand-in keys over plain http."""
-    import boto3
     from botocore.config import Config
 
     config = Config(
@@ -83,21 +83,39 @@ def aws_client(service: str, cloud: CloudAccess, where: str) -> Any:
     )
     if cloud.endpoint_url and cloud.endpoint_url.startswith("http://"):
         keys = {"aws_access_key_id": STAND_IN, "aws_secret_access_key": STAND_IN}
-        stand_in = boto3.Session(region_name=cloud.region or "us-east-1", **keys)
+        stand_in = _session(region_name=cloud.region or "us-east-1", **keys)
         if urlsplit(cloud.endpoint_url).hostname in LOOPBACK:
             config = config.merge(Config(proxies={}))  # a proxy does not lead to this machine
         return stand_in.client(service, endpoint_url=cloud.endpoint_url, config=config)
-    session = boto3.Session(profile_name=cloud.profile, region_name=cloud.region)
+    session = _session(profile_name=cloud.profile, region_name=cloud.region)
     if cloud.role_arn:
         session = _assume(session, cloud.role_arn, where)
     return session.client(service, endpoint_url=cloud.endpoint_url, config=config)
 
 
+@cache
+def _service_data() -> Any:
+    """What botocore reads of AWS' services from its files: the same for every session of this process."""
+    from botocore.session import get_session
+
+    return get_session().get_component("data_loader")
+
+
+def _session(**asked: Any) -> Any:
+    """A session with credentials of its own that does not read those files again: 7 ms a client, not 60 to 170."""
+    import boto3
+    from botocore.session import get_session
+
+    inner, data = get_session(), _service_data()
+    inner.register_component("data_loader", data)
+    made = boto3.Session(botocore_session=inner, **asked)
+    data.search_paths[:] = dict.fromkeys(data.search_paths)  # to which every session of boto3 adds its own
+    return made
+
+
 def _assume(session: Any, role_arn: str, where: str) -> Any:
     """A session whose credentials are those of a role, renewed by themselves before they expire."""
-    import boto3
     from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-    from botocore.session import get_session
 
     source = session.get_credentials()
     if source is None:
@@ -108,9 +126,9 @@ def _assume(session: Any, role_arn: str, where: str) -> Any:
         role_arn=role_arn,
         extra_args={"RoleSessionName": "continuum"},
     )
-    inner = get_session()
-    inner._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, method="assume-role")
-    return boto3.Session(botocore_session=inner, region_name=session.region_name)
+    made = _session(region_name=session.region_name)
+    made._session._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, method="assume-role")
+    return made
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic_core import to_json
 
 from blocks.errors import InvalidInput, Refused
 from blocks.files import write_atomically
@@ -92,6 +93,14 @@ def check_ours(kubeconfig: Path) -> None:
         raise Refused("is not of a simulated fleet, and stays as it is", where=str(kubeconfig), fix="name another file")
 
 
+def _json(document: dict[str, Any]) -> bytes:
+    """A large document as JSON, in a quarter of the time that `json` takes."""
+    try:
+        return to_json(document)
+    except ValueError:  # half of a surrogate pair, which `json` alone can write
+        return json.dumps(document, separators=(",", ":")).encode()
+
+
 class StateFiles:
     """snapshot.json, the whole simulation, and clock.json, how far its time had come since.
 
@@ -104,9 +113,7 @@ class StateFiles:
 
     def save(self, snapshot: dict[str, Any]) -> None:
         """Replace the snapshot."""
-        write_atomically(
-            self.snapshot_file, json.dumps({"format": FORMAT} | snapshot, separators=(",", ":")), mode=0o600
-        )
+        write_atomically(self.snapshot_file, _json({"format": FORMAT} | snapshot), mode=0o600)
 
     def save_time(self, now_s: float) -> None:
         """Note how far simulated time has come, seconds since 1970 UTC; a lost note costs seconds, so no fsync."""

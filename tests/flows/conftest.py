@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from blocks.errors import NotFound
 from blocks.fleet import Fleet
 from blocks.fleet_file import load_fleet
 from deployments.prefect_server import prefect_server
@@ -56,11 +57,16 @@ def _time_stands_still_between_tests(request: pytest.FixtureRequest) -> Iterator
 
 @pytest.fixture
 def fleet(simulation: Simulation, prefect: None) -> Fleet:
-    """The simulated fleet, saved as the inventory block `default`."""
-    from blocks.inventory import save_fleet
+    """The simulated fleet, saved as the inventory block `default` where another stands there."""
+    from blocks.inventory import load_stored_fleet, save_fleet
 
     fleet = load_fleet(simulation.fleet_file)
-    save_fleet(fleet, "default")
+    try:
+        there = load_stored_fleet("default")
+    except NotFound:
+        there = None
+    if there != fleet:
+        save_fleet(fleet, "default")
     return fleet
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import logging
+from urllib.parse import parse_qs
 
 import pytest
 
+from blocks.aws import aws_client
 from blocks.errors import (
     CloudRefused,
     Conflict,
@@ -14,7 +16,7 @@ from blocks.errors import (
     Unauthorized,
     Unreachable,
 )
-from blocks.fleet import Cluster
+from blocks.fleet import CloudAccess, Cluster
 from blocks.node_pools import connect
 from blocks.node_pools.eks import EksNodePools
 
@@ -140,3 +142,31 @@ def test_a_missing_region_or_profile_is_said_to_be_so(monkeypatch, tmp_path) -> 
     for cloud in ({"region": None}, {"profile": "nobody"}):
         with pytest.raises(NotConfigured, match="cluster eu"):
             connect(cluster(**cloud))
+
+
+def assumed(asked):
+    """What STS answers: credentials that carry the name of the role."""
+    role = parse_qs(asked.body.decode())["RoleArn"][0].rsplit("/", 1)[1]
+    words = f"""<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
+    <AccessKeyId>ASIA{role}</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>
+    <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"""
+    return 200, {"Content-Type": "text/xml"}, words.encode()
+
+
+def test_clients_of_two_roles_have_credentials_of_their_own_and_read_no_description_of_aws_twice(
+    server, monkeypatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAREAL")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.url)
+    server.handler = assumed
+    places = [CloudAccess(region="eu-central-1", role_arn=f"arn:aws:iam::1:role/{role}") for role in ("one", "two")]
+    clients = [aws_client("eks", places[0], "here")]
+
+    def keys():
+        return [client._request_signer._credentials.get_frozen_credentials().access_key for client in clients]
+
+    assert keys() == ["ASIAone"]
+    monkeypatch.setattr("botocore.loaders.JSONFileLoader.load_file", lambda *_: pytest.fail("it was read again"))
+    clients.append(aws_client("eks", places[1], "here"))
+    assert keys() == ["ASIAone", "ASIAtwo"]
