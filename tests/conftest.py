@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from sqlalchemy import Engine
 
 # a busy machine is no finding: no test fails for the time an example took
 settings.register_profile("continuum", deadline=None)
@@ -20,12 +25,42 @@ for _name in ("CONTINUUM_HOME", "CONTINUUM_STORE_URL", "CONTINUUM_SERIES_URL", "
 # one thread each: the workers share the cores among them
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 os.environ |= {"COLUMNS": "200", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+# It closes every handler when it sets logging up; that of absl (by dp-accounting) would close pytest's own file.
+import_module("prefect.main")
 
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into anybody's state."""
     monkeypatch.setenv("CONTINUUM_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ready_made_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Engine], None]]:
+    """A fresh SQLite store of this process begins as the copy of one: 2 ms, where its revisions take 40.
+
+    Yields
+    ------
+    What brings a store to head by its revisions.
+    """
+    from sqlalchemy import create_engine
+
+    from blocks.store import migrate
+
+    made, to_head = tmp_path_factory.mktemp("store") / "store.db", migrate.to_head
+    engine = create_engine(f"sqlite:///{made}")
+    to_head(engine)
+    engine.dispose()
+
+    def copied(engine: Engine) -> None:
+        path = engine.url.database
+        if engine.dialect.name == "sqlite" and path and Path(path).parent.is_dir() and not Path(path).exists():
+            shutil.copyfile(made, path)
+        to_head(engine)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrate, "to_head", copied)
+        yield to_head
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,14 +9,19 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
-from blocks.store import Journal, Store
+from blocks.store import Journal, Store, migrate
 from blocks.store.database import connect
 from blocks.store.tables import Row
 from tests.blocks.store.postgres_server import postgres_server
 
 _numbers = count(1)
+
+
+@pytest.fixture(autouse=True)
+def _made_by_their_revisions(ready_made_stores: Callable[[Engine], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "to_head", ready_made_stores)
 
 
 class Clock:
