@@ -6,8 +6,10 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import settings
@@ -53,9 +55,13 @@ def ready_made_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
     engine.dispose()
 
     def copied(engine: Engine) -> None:
-        path = engine.url.database
-        if engine.dialect.name == "sqlite" and path and Path(path).parent.is_dir() and not Path(path).exists():
-            shutil.copyfile(made, path)
+        path = Path(engine.url.database or "")
+        if engine.dialect.name == "sqlite" and path.parent.is_dir() and not path.exists():
+            fresh = path.with_name(f".{uuid4()}")
+            shutil.copyfile(made, fresh)
+            with suppress(FileExistsError):  # another thread was there first
+                os.link(fresh, path)
+            fresh.unlink()
         to_head(engine)
 
     with pytest.MonkeyPatch.context() as patch:
