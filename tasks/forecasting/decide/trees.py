@@ -17,6 +17,7 @@ from tasks.forecasting.decide.features import BOUND, Design
 from tasks.forecasting.decide.history import Index
 from tasks.forecasting.decide.known_features import Known
 from tasks.forecasting.decide.linear import LinearModel, fit_linear
+from tasks.forecasting.decide.quantiles import ascending
 from tasks.forecasting.decide.windows import Examples
 
 ROWS = 100_000  # of a window and a step each
@@ -75,8 +76,7 @@ class TreesModel:
         part = ((steps - self.knots[before]) / width).astype(np.float32)[:, None]
         found = self._walked(rows).reshape(count, len(self.knots), -1)
         answer += found[:, before] * (1 - part) + found[:, after] * part
-        answer.sort(axis=2)
-        return answer
+        return ascending(answer)
 
     def _walked(self, rows: Float) -> Float:
         """(R, Q) sums of the trees for R rows of the table."""
