@@ -43,9 +43,9 @@ class Child:
         """Whether the child is still there."""
         return self._process.poll() is None
 
-    def wait(self) -> None:
-        """Return when the child has ended by itself."""
-        self._process.wait()
+    def wait(self) -> int:
+        """Return when the child has ended by itself: its exit code, not 0 where a signal ended it."""
+        return self._process.wait()
 
     def last_words(self, lines: int = 3) -> str:
         """The end of the child's log, on one line."""

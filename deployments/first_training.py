@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,4 +30,4 @@ def train_first() -> State[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    train_first()
+    sys.exit(not train_first().is_completed())

@@ -83,7 +83,9 @@ def up(*, port: int, speed: float, seed: int, progress: Progress) -> Iterator[Ru
             command = [sys.executable, "-m", "deployments.first_training"]
             with Child("first training", command, env=env, log=home / "training.log") as training:
                 deploy()
-                training.wait()
+                if training.wait():
+                    progress(f"the first training failed ({training.last_words(1)}; read {training.log}): until the "
+                             "nightly one each forecast fits a model of its own")  # fmt: skip
         worker = stack.enter_context(
             Child("worker", [*PREFECT, "worker", "start", "--pool", WORK_POOL, "--type", "process"],
                   env=env | {"PREFECT_LOGGING_LEVEL": "INFO"}, log=home / "worker.log")

@@ -68,3 +68,12 @@ def test_the_last_words_of_a_child_that_fails_are_kept(tmp_path: Path) -> None:
     with Child("one", [sys.executable, "-c", code], env=os.environ, log=tmp_path / "log") as child:
         assert child.first_line() == ""
         assert "the port is taken" in child.last_words()
+
+
+def test_how_a_child_ended_is_told(tmp_path: Path) -> None:
+    for ends, code in (("pass", 0), ("raise SystemExit(3)", 3)):
+        with Child("one", [sys.executable, "-c", ends], env=os.environ, log=tmp_path / "log") as child:
+            assert child.wait() == code
+    killed = "import os; os.kill(os.getpid(), 9)"
+    with Child("one", [sys.executable, "-c", killed], env=os.environ, log=tmp_path / "log") as child:
+        assert child.wait() != 0
