@@ -1,7 +1,7 @@
 """Arrays of (N, H, Q) quantiles that keep the N windows side by side in memory, and what is done to them most.
 
 NumPy goes through its operands in the order of their memory: with the windows innermost every operation is a few long
-loops; with five quantiles innermost it is thousands of short ones (a forecast took 1.4 times the CPU seconds).
+loops; with five quantiles innermost it is thousands of short ones (model and offsets: 6.2 us a window, not 2.7).
 """
 
 from __future__ import annotations
